@@ -1,0 +1,111 @@
+"""What the adversary may do: a norm and a budget, and the named sets of them per data set."""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Literal, Self, get_args
+
+from bench.errors import CrossfireError
+
+Norm = Literal["linf", "l2", "l1"]
+NORMS: tuple[Norm, ...] = get_args(Norm)
+
+
+@dataclass(frozen=True)
+class Threat:
+    """All perturbations whose norm is at most epsilon, in pixel units of [0, 1].
+
+    Epsilon is the exact fraction that was typed, so 8/255 never becomes 0.031.
+    """
+
+    norm: Norm
+    epsilon: Fraction
+    typed: str = field(compare=False, repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `NORM:EPSILON`, for example `linf:8/255` or `l2:0.5`.
+
+        Raises:
+            CrossfireError: the norm is unknown, or epsilon isn't a positive number.
+        """
+        norm, colon, epsilon = text.strip().lower().partition(":")
+        if norm not in NORMS or not colon:
+            raise CrossfireError(f"threat '{text}' is not NORM:EPSILON; write for example linf:8/255")
+        try:
+            value = Fraction(epsilon)
+        except (ValueError, ZeroDivisionError):
+            raise CrossfireError(
+                f"epsilon '{epsilon}' in '{text}' is not a number; write for example 8/255 or 0.5"
+            ) from None
+        if value <= 0:
+            raise CrossfireError(f"epsilon in '{text}' must be greater than 0")
+        return cls(norm, value, epsilon)
+
+    @property
+    def eps(self) -> float:
+        """Epsilon as the nearest float64."""
+        return float(self.epsilon)
+
+    def __str__(self) -> str:
+        return f"{self.norm}:{self.typed}"
+
+
+def _budget(*threats: str) -> tuple[Threat, ...]:
+    return tuple(Threat.parse(text) for text in threats)
+
+
+_CIFAR = {
+    "croce": _budget("linf:8/255", "l2:0.5", "l1:12"),
+    "maini": _budget("linf:0.03", "l2:0.5", "l1:12"),
+    "madaan": _budget("linf:8/255", "l2:128/255", "l1:2000/255"),
+}
+_MNIST = {"maini": _budget("linf:0.3", "l2:2.0", "l1:10")}
+
+BUDGETS: dict[str, dict[str, tuple[Threat, ...]]] = {
+    "digits": {"digits": _budget("linf:0.15", "l2:0.8", "l1:3")},
+    "cifar10": _CIFAR,
+    "cifar100": _CIFAR,
+    "svhn": _CIFAR,
+    "mnist": _MNIST,
+    "fashion-mnist": _MNIST,
+    "imagenet": {"croce": _budget("linf:4/255", "l2:2", "l1:255")},
+}
+"""Budget sets per data set, the default first (Croce & Hein 2022; Maini et al. 2020; Madaan et al. 2021)."""
+
+
+def budget_set(dataset: str, name: str | None = None) -> tuple[Threat, ...]:
+    """The threats of a data set's budget set; its default one when no name is given.
+
+    Raises:
+        CrossfireError: the data set has no budget set, or none of that name.
+    """
+    sets = BUDGETS.get(dataset)
+    if sets is None:
+        raise CrossfireError(
+            f"data set '{dataset}' has no budget set; name threats such as --threat linf:8/255,l2:0.5"
+        )
+    if name is None:
+        return next(iter(sets.values()))
+    if name not in sets:
+        raise CrossfireError(f"no budget set '{name}' for {dataset}; choose from {', '.join(sets)}")
+    return sets[name]
+
+
+def resolve(text: str, dataset: str, budgets: str | None = None) -> tuple[Threat, ...]:
+    """The threats that `union`, a norm's name, or a comma-separated list of threats stands for.
+
+    Raises:
+        CrossfireError: an entry is neither of these, or names a threat twice.
+    """
+    threats: list[Threat] = []
+    for entry in text.split(","):
+        entry = entry.strip()
+        if entry == "union":
+            threats.extend(budget_set(dataset, budgets))
+        elif entry in NORMS:
+            threats.extend(t for t in budget_set(dataset, budgets) if t.norm == entry)
+        else:
+            threats.append(Threat.parse(entry))
+    if len(set(threats)) != len(threats):
+        raise CrossfireError(f"'{text}' names a threat twice")
+    return tuple(threats)
