@@ -18,8 +18,9 @@ class Commands(click.Group):
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names of the modules beside this file."""
-        return sorted(module.name for module in pkgutil.iter_modules(__path__))
+        """The names of the modules beside this file, less those that begin with an underscore."""
+        names = (module.name for module in pkgutil.iter_modules(__path__))
+        return sorted(name for name in names if not name.startswith("_"))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The attribute `command` of the module of that name."""

@@ -1,0 +1,18 @@
+"""Options that several commands share, so that they read and behave alike."""
+
+from pathlib import Path
+
+import click
+
+board = click.option(
+    "--board",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("board"),
+    show_default=True,
+    help="Folder that holds the records and their evidence.",
+)
+display = click.option(
+    "--display",
+    type=click.Choice(["rich", "plain", "json", "none"]),
+    help="How to show progress.  [default: rich on a terminal, else plain]",
+)

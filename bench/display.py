@@ -1,0 +1,105 @@
+"""Progress of long work and the time that is left, on stderr; stdout stays for results."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Progress = Callable[[int, int, str], None]
+"""`progress(done, total, text)`: units done of the present phase, and what is being done."""
+
+MODES = ("rich", "plain", "json", "none")
+SECONDS_BETWEEN_LINES = 5.0
+
+
+class Clock:
+    """Seconds left in a phase, from the pace since it began or was resumed."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._total, self._done, self._start = 0, 0, (0, now())
+
+    def left(self, done: int, total: int) -> float | None:
+        """None until the pace is known; another total or a smaller `done` begins a new phase."""
+        if total != self._total or done < self._done:
+            self._total, self._start = total, (done, self._now())
+        self._done = done
+        first, began = self._start
+        if done == first:
+            return None
+        return (self._now() - began) / (done - first) * (total - done)
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as `1:02:03` or `2:03`; `-:--` when unknown."""
+    if seconds is None:
+        return "-:--"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+@contextmanager
+def display(mode: str | None = None) -> Iterator[Progress]:
+    """Yield the callback that shows progress in one of `MODES`.
+
+    Without a mode it is rich on a terminal and plain elsewhere.
+    """
+    mode = mode or ("rich" if sys.stderr.isatty() else "plain")
+    if mode == "rich":
+        with _bar() as progress:
+            yield progress
+    elif mode == "none":
+        yield lambda done, total, text: None
+    else:
+        yield _lines(_as_json if mode == "json" else _as_text)
+
+
+def _as_text(done: int, total: int, text: str, left: float | None) -> str:
+    return f"{text}: {done}/{total} ({100 * done // max(total, 1)} %), {duration(left)} left"
+
+
+def _as_json(done: int, total: int, text: str, left: float | None) -> str:
+    seconds = None if left is None else round(left, 1)
+    return json.dumps({"text": text, "done": done, "total": total, "seconds_left": seconds})
+
+
+def _lines(line: Callable[[int, int, str, float | None], str]) -> Progress:
+    clock, shown = Clock(), float("-inf")
+
+    def progress(done: int, total: int, text: str) -> None:
+        nonlocal shown
+        left, now = clock.left(done, total), time.monotonic()
+        if done == total or now - shown >= SECONDS_BETWEEN_LINES:
+            shown = now
+            print(line(done, total, text, left), file=sys.stderr, flush=True)
+
+    return progress
+
+
+@contextmanager
+def _bar() -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn
+    from rich.progress import Progress as Bar
+    from rich.table import Column
+
+    text_column = TextColumn(
+        "{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)
+    )
+    columns = (
+        text_column,
+        BarColumn(24),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[left]} left"),
+    )
+    clock = Clock()
+    with Bar(*columns, console=Console(stderr=True), expand=True, transient=True) as bar:
+        task = bar.add_task("", total=None, left=duration(None))
+
+        def progress(done: int, total: int, text: str) -> None:
+            left = duration(clock.left(done, total))
+            bar.update(task, completed=done, total=total, description=text, left=left)
+
+        yield progress
