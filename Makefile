@@ -1,0 +1,35 @@
+# Everything runs in .venv, which is made when it is missing: python3, make and pip are enough.
+# uv installs it, because it takes the registry's own build of torch and needs seconds.
+PYTHON ?= python3
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(CURDIR)/build/uv/bin:$(PATH)
+
+.PHONY: demo test lint docs constraints clean
+
+demo: $(VENV)/installed
+	bench demo
+
+test: $(VENV)/installed
+	pytest
+
+lint: $(VENV)/installed
+	ruff check .
+	ruff format --check .
+	mypy
+
+docs: $(VENV)/installed
+	sphinx-build --fail-on-warning --keep-going --quiet docs docs/_build/html
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	uv --version >/dev/null 2>&1 || $(PYTHON) -m pip install --quiet --target build/uv uv
+	test -x $(VENV)/bin/python || uv venv --quiet --python $(PYTHON) $(VENV)
+	uv pip install --quiet --python $(VENV)/bin/python -c constraints.txt -e '.[test,docs]'
+	touch $@
+
+# Renews the exact versions; commit the result.
+constraints:
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \
+	  --no-annotate --no-header --quiet --output-file constraints.txt
+
+clean:
+	rm -rf $(VENV) build dist docs/_build
