@@ -21,10 +21,12 @@ docs: $(VENV)/installed
 	sphinx-build --fail-on-warning --keep-going --quiet docs docs/_build/html
 
 $(VENV)/installed: pyproject.toml constraints.txt
-	uv --version >/dev/null 2>&1 || $(PYTHON) -m pip install --quiet --target build/uv uv
-	test -x $(VENV)/bin/python || uv venv --quiet --python $(PYTHON) $(VENV)
-	uv pip install --quiet --python $(VENV)/bin/python -c constraints.txt -e '.[test,docs]'
-	touch $@
+	@echo "Setting up $(VENV), about a minute ..."
+	@uv --version >/dev/null 2>&1 || $(PYTHON) -m pip install --quiet \
+	  --disable-pip-version-check --root-user-action ignore --target build/uv uv
+	@test -x $(VENV)/bin/python || uv venv --quiet --python $(PYTHON) $(VENV)
+	@uv pip install --quiet --python $(VENV)/bin/python -c constraints.txt -e '.[test,docs]'
+	@touch $@
 
 # Renews the exact versions; commit the result.
 constraints:

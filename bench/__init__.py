@@ -1,1 +1,1 @@
-"""Train adversarial defenses, attack them by one standard, keep a leaderboard that others can check."""
+"""Train adversarial defenses, attack them by one standard, rank them so that others can check."""

@@ -31,7 +31,7 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as error:
         raise CrossfireError(
-            f"cannot write {path}: {error.strerror or error}; free some space or choose another folder"
+            f"cannot write {path}: {error.strerror or error}; free space or choose another folder"
         ) from error
     finally:
         if temporary is not None:

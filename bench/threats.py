@@ -30,7 +30,7 @@ class Threat:
         """
         norm, colon, epsilon = text.strip().lower().partition(":")
         if norm not in NORMS or not colon:
-            raise CrossfireError(f"threat '{text}' is not NORM:EPSILON; write for example linf:8/255")
+            raise CrossfireError(f"threat '{text}' is not NORM:EPSILON; write linf:8/255, say")
         try:
             value = Fraction(epsilon)
         except (ValueError, ZeroDivisionError):
@@ -70,7 +70,10 @@ BUDGETS: dict[str, dict[str, tuple[Threat, ...]]] = {
     "fashion-mnist": _MNIST,
     "imagenet": {"croce": _budget("linf:4/255", "l2:2", "l1:255")},
 }
-"""Budget sets per data set, the default first (Croce & Hein 2022; Maini et al. 2020; Madaan et al. 2021)."""
+"""Budget sets per data set, the default first.
+
+Sources: Croce & Hein 2022 (`croce`), Maini et al. 2020 (`maini`), Madaan et al. 2021 (`madaan`).
+"""
 
 
 def budget_set(dataset: str, name: str | None = None) -> tuple[Threat, ...]:
@@ -82,7 +85,7 @@ def budget_set(dataset: str, name: str | None = None) -> tuple[Threat, ...]:
     sets = BUDGETS.get(dataset)
     if sets is None:
         raise CrossfireError(
-            f"data set '{dataset}' has no budget set; name threats such as --threat linf:8/255,l2:0.5"
+            f"data set '{dataset}' has no budget set; name threats: --threat linf:8/255,l2:0.5"
         )
     if name is None:
         return next(iter(sets.values()))
