@@ -1,0 +1,60 @@
+"""Progress: what is shown, when, and how long it says that it takes."""
+
+import json
+
+import pytest
+
+from bench.display import Clock, display, duration
+
+
+def test_the_time_left_follows_the_pace() -> None:
+    clock = Clock(now=iter([0.0, 10.0, 14.0]).__next__)
+    assert clock.left(2, 10) is None
+    assert clock.left(4, 10) == 12.0
+
+
+def test_a_resumed_phase_does_not_count_what_was_done_before() -> None:
+    clock = Clock(now=iter([0.0, 100.0, 101.0]).__next__)
+    clock.left(90, 100)
+    assert clock.left(91, 100) == 9.0
+
+
+def test_a_new_total_begins_a_new_phase() -> None:
+    clock = Clock(now=iter([0.0, 1.0, 2.0, 3.0]).__next__)
+    clock.left(0, 10)
+    clock.left(10, 10)
+    assert clock.left(0, 20) is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(None, "-:--"), (7.4, "0:07"), (61.0, "1:01"), (3661.0, "1:01:01")]
+)
+def test_durations_read_like_a_clock(seconds: float | None, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_plain_lines_are_few_and_end_with_the_last(capsys: pytest.CaptureFixture[str]) -> None:
+    with display("plain") as progress:
+        for done in range(1, 101):
+            progress(done, 100, "at on digits")
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    lines = shown.err.splitlines()
+    assert lines[-1] == "at on digits: 100/100 (100 %), 0:00 left"
+    assert len(lines) == 2
+
+
+def test_json_lines_parse(capsys: pytest.CaptureFixture[str]) -> None:
+    with display("json") as progress:
+        progress(5, 10, "at")
+    line = json.loads(capsys.readouterr().err)
+    assert line == {"text": "at", "done": 5, "total": 10, "seconds_left": None}
+
+
+@pytest.mark.parametrize("mode", ["none", "rich"])
+def test_stdout_stays_for_results(mode: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with display(mode) as progress:
+        progress(1, 1, "at")
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert (mode == "none") == (shown.err == "")
