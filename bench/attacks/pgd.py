@@ -1,0 +1,109 @@
+"""Projected gradient descent (Madry et al. 2018), one loop for every norm.
+
+    x_adv = pgd(model, x, y, Threat.parse("linf:8/255"), steps=10)
+
+Each step moves by `step_size` along the norm's steepest ascent of a loss and projects onto ball ∩ box. A fixed-step
+sign iteration is a deterministic map, so a point that returns will return for ever: with `until_cycle` such a slot
+stops there, and every later iterate is one already seen (Doldo et al. 2025, arXiv:2503.19347).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from bench import losses, streams
+from bench.attacks.base import Answer, Slots, drive
+from bench.geometry import GEOMETRY, Batch, lift
+from bench.threats import Norm, Threat
+from bench.types import Model
+
+Loss = Callable[[Float[Tensor, "n k"], Int[Tensor, " n"]], Float[Tensor, " n"]]
+
+STEP_SIZE: dict[Norm, float] = {"linf": 1 / 4, "l2": 1 / 4, "l1": 1 / 4}
+"""Step sizes as a share of epsilon; 1/4 is Madry's 2/255 at 8/255."""
+
+
+@dataclass(frozen=True)
+class PGD:
+    """The iteration. `step_size` is in units of epsilon; `random_start` begins inside the ball, not at the image."""
+
+    steps: int = 10
+    step_size: float = 0.25
+    objective: Loss = losses.cross_entropy
+    random_start: bool = True
+    until_cycle: bool = False
+    name: str = "pgd"
+    needs_gradient: bool = True
+
+    def loss(self, logits: Tensor, slots: Slots) -> Tensor:
+        """Cross-entropy or the margin, untargeted."""
+        return self.objective(logits, slots.y)
+
+    def start(self, slots: Slots, threat: Threat) -> Slots:
+        """A random point of the ball, or the image."""
+        if not self.random_start:
+            return slots.next(slots.x, slots.done, **self._anchor(slots.x))
+        geometry = GEOMETRY[threat.norm]
+        noise = streams.uniform(slots.key, *slots.x.shape[1:])
+        delta = geometry.project(slots.x, geometry.start(noise, threat.eps), threat.eps)
+        point = slots.x + delta
+        return slots.next(point, slots.done, **self._anchor(point))
+
+    def step(self, slots: Slots, answer: Answer, threat: Threat) -> Slots:
+        """x ← P(x + α · steepest(∇loss))."""
+        geometry = GEOMETRY[threat.norm]
+        direction = geometry.steepest(answer.ascent, slots.point)
+        delta = slots.point - slots.x + self.step_size * threat.eps * direction
+        point = slots.x + geometry.project(slots.x, delta, threat.eps)
+        finished = slots.t >= self.steps
+        if not self.until_cycle:
+            return slots.next(point, finished)
+        anchor = slots.memory["anchor"]
+        returned = (point == anchor).flatten(1).all(1)
+        # Brent's cycle search: an anchor laid down at each power of two meets a cycle of any length.
+        moved = (slots.t & (slots.t - 1)) == 0
+        anchor = torch.where(lift(moved, anchor), point, anchor)
+        return slots.next(point, finished | returned, anchor=anchor)
+
+    def _anchor(self, point: Tensor) -> dict[str, Tensor]:
+        return {"anchor": point} if self.until_cycle else {}
+
+
+def pgd(
+    model: Model,
+    x: Batch,
+    y: Int[Tensor, " n"],
+    threat: Threat,
+    *,
+    steps: int = 10,
+    step_size: float | None = None,
+    objective: Loss = losses.cross_entropy,
+    restarts: int = 1,
+    random_start: bool = True,
+    seed: int = 0,
+    indices: Int[Tensor, " n"] | None = None,
+) -> Batch:
+    """Adversarial examples of x (n, c, h, w) in [0, 1]: for each image the last point of its best restart.
+
+    `step_size` is in pixel units of the norm (default epsilon / 4). The random start of an image depends on the seed
+    and on its number in `indices` (default: its place in the batch), never on its neighbours. The model is called as
+    it stands: switch it to eval mode first, and freeze it to save the gradients of its weights.
+    """
+    share = STEP_SIZE[threat.norm] if step_size is None else step_size / threat.eps
+    attack = PGD(steps, share, objective, random_start)
+    numbers = torch.arange(len(x), device=x.device) if indices is None else indices.to(x.device)
+    best, best_loss = x, torch.full((len(x),), -torch.inf, device=x.device)
+    for restart in range(restarts):
+        key = streams.keys(seed, numbers, "pgd", restart)
+        point = drive(model, attack, Slots.fresh(x, y, y, key), threat)
+        if restarts == 1:
+            return point
+        with torch.no_grad():
+            loss = objective(model(point), y)
+        better = loss > best_loss
+        best = torch.where(lift(better, x), point, best)
+        best_loss = torch.where(better, loss, best_loss)
+    return best

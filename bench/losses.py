@@ -1,0 +1,58 @@
+"""Losses of attacks and defenses. Each returns one value an example, shape (n,): the caller reduces."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+def cross_entropy(logits: Float[Tensor, "n k"], y: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Cross-entropy −log softmax(z)_y."""
+    return F.cross_entropy(logits, y, reduction="none")
+
+
+def _true(logits: Float[Tensor, "n k"], y: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+    return logits.gather(1, y[:, None]).squeeze(1)
+
+
+def runner_up(logits: Float[Tensor, "n k"], y: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """The largest logit of the wrong classes."""
+    return logits.scatter(1, y[:, None], -torch.inf).amax(1)
+
+
+def margin(logits: Float[Tensor, "n k"], y: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """max over wrong classes of z_j, minus z_y: positive where the prediction is wrong (Carlini & Wagner 2017)."""
+    return runner_up(logits, y) - _true(logits, y)
+
+
+def targeted_margin(
+    logits: Float[Tensor, "n k"], y: Int[Tensor, " n"], target: Int[Tensor, " n"]
+) -> Float[Tensor, " n"]:
+    """z_t − z_y (Gowal et al. 2019, multi-targeted attack)."""
+    return _true(logits, target) - _true(logits, y)
+
+
+def dlr(logits: Float[Tensor, "n k"], y: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Difference of logits ratio, −(z_y − max_{j≠y} z_j) / (z_π1 − z_π3); at least 3 classes (Croce & Hein 2020, eq. 6)."""
+    top = logits.topk(3, dim=1).values
+    return margin(logits, y) / (top[:, 0] - top[:, 2] + 1e-12)
+
+
+def targeted_dlr(
+    logits: Float[Tensor, "n k"], y: Int[Tensor, " n"], target: Int[Tensor, " n"]
+) -> Float[Tensor, " n"]:
+    """−(z_y − z_t) / (z_π1 − (z_π3 + z_π4) / 2); at least 4 classes (Croce & Hein 2020, eq. 7)."""
+    top = logits.topk(4, dim=1).values
+    scale = top[:, 0] - (top[:, 2] + top[:, 3]) / 2
+    return targeted_margin(logits, y, target) / (scale + 1e-12)
+
+
+def kl(
+    teacher_logits: Float[Tensor, "n k"],
+    student_logits: Float[Tensor, "n k"],
+    temperature: float = 1.0,
+) -> Float[Tensor, " n"]:
+    """KL(softmax(teacher / T) ‖ softmax(student / T)), summed over the classes."""
+    p = F.log_softmax(teacher_logits / temperature, dim=1)
+    q = F.log_softmax(student_logits / temperature, dim=1)
+    return (p.exp() * (p - q)).sum(1)
