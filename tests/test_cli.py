@@ -74,7 +74,11 @@ def test_an_unknown_command_names_its_neighbour(monkeypatch: pytest.MonkeyPatch)
     ("raised", "code", "line"),
     [
         (CrossfireError("no\nsuch thing"), 2, "error: no such thing"),
-        (click.UsageError("No such option."), 2, "error: No such option. See 'bench --help'."),
+        (
+            click.UsageError("No such option."),
+            2,
+            "error: No such option. See 'bench report --help'.",
+        ),
         (click.FileError("a.json", "gone"), 2, "error: Could not open file 'a.json': gone"),
         (KeyboardInterrupt(), 130, "error: interrupted; the same command goes on where it was"),
     ],

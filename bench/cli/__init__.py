@@ -67,7 +67,7 @@ def _fail(message: str, code: int = 2) -> NoReturn:
     sys.exit(code)
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("bench", cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="crossfire-bench", message="%(version)s")
 def main() -> None:
     """Train adversarial defenses, measure them under linf, l2, l1 and their union, rank them.
