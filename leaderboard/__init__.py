@@ -1,1 +1,1 @@
-"""The memory: records, their evidence, and what follows from them. Knows nothing of torch or of bench."""
+"""The memory: records, evidence, ranks, releases. Knows nothing of torch or of bench."""

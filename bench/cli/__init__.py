@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import click
 
 from bench.errors import CrossfireError, unknown
+from leaderboard.errors import LeaderboardError
 
 
 class Commands(click.Group):
@@ -55,7 +56,7 @@ class Commands(click.Group):
             _fail(f"{error.format_message()} See '{path} --help'.")
         except click.ClickException as error:
             _fail(error.format_message())
-        except CrossfireError as error:
+        except (CrossfireError, LeaderboardError) as error:
             _fail(str(error))
         except click.Abort:
             _fail("interrupted; the same command goes on where it was", code=130)

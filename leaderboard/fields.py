@@ -1,0 +1,101 @@
+"""Dataclasses that check their own fields and can be read from JSON.
+
+A `Part` accepts only values of the declared types, so that a record which exists is well-formed.
+Readers and tests are compiled once for each type, because a board may hold ten thousand records.
+"""
+
+import dataclasses
+import math
+import types
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+Hint = Any
+"""What an annotation holds: a type, a union, `tuple[X, ...]`, a `Literal`."""
+
+
+class Part:
+    """Base of a record's parts, frozen dataclasses; raises ValueError for a value it can't hold."""
+
+    def __post_init__(self) -> None:
+        """Check the type of every field, then what the subclass has to say."""
+        kind: Hint = type(self)
+        for name, (hint, fits) in _tests(kind).items():
+            value = getattr(self, name)
+            if not fits(value):
+                raise ValueError(f"{kind.__name__}.{name} must be {_name(hint)}, not {value!r}")
+        self._check()
+
+    def _check(self) -> None:
+        """What a subclass demands of its values beyond their types."""
+
+
+def read(kind: type[T], data: object) -> T:
+    """The dataclass `kind` from what `json.loads` returned.
+
+    Raises:
+        ValueError: a field is unknown, missing or of another type; or the value itself is refused.
+    """
+    hint: Hint = kind
+    result: T = _reader(hint)(data)
+    return result
+
+
+@cache
+def _tests(kind: Hint) -> dict[str, tuple[Hint, Callable[[Any], bool]]]:
+    return {name: (hint, _test(hint)) for name, hint in get_type_hints(kind).items()}
+
+
+@cache
+def _test(hint: Hint) -> Callable[[Any], bool]:
+    origin: Hint = get_origin(hint)
+    arguments = get_args(hint)
+    if origin is types.UnionType:
+        tests = [_test(argument) for argument in arguments]
+        return lambda value: any(test(value) for test in tests)
+    if origin is tuple:
+        inner = _test(arguments[0])
+        return lambda value: isinstance(value, tuple) and all(map(inner, value))
+    if origin is Literal:
+        return lambda value: value in arguments
+    if hint is float:
+        return lambda value: type(value) in (int, float) and math.isfinite(value)
+    if hint is int:
+        return lambda value: type(value) is int
+    return lambda value: isinstance(value, origin or hint)
+
+
+@cache
+def _reader(hint: Hint) -> Callable[[Any], Any]:
+    origin: Hint = get_origin(hint)
+    arguments = get_args(hint)
+    if dataclasses.is_dataclass(hint):
+        return _dataclass_reader(hint)
+    if origin is types.UnionType:
+        inner = _reader(next(a for a in arguments if a is not types.NoneType))
+        return lambda data: None if data is None else inner(data)
+    if origin is tuple:
+        inner = _reader(arguments[0])
+        return lambda data: tuple(map(inner, data)) if isinstance(data, list) else data
+    return lambda data: data
+
+
+def _dataclass_reader(kind: Hint) -> Callable[[Any], Any]:
+    readers = {name: _reader(hint) for name, hint in get_type_hints(kind).items()}
+
+    def build(data: object) -> object:
+        if not isinstance(data, dict):
+            raise ValueError(f"{kind.__name__} must be an object, not {data!r}")
+        if readers.keys() != data.keys():
+            differing = ", ".join(sorted(readers.keys() ^ data.keys()))
+            raise ValueError(f"{kind.__name__} has missing or unknown fields: {differing}")
+        return kind(**{name: reader(data[name]) for name, reader in readers.items()})
+
+    return build
+
+
+def _name(hint: Hint) -> str:
+    return hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint)

@@ -1,0 +1,166 @@
+"""A board: a folder of records and evidence to which things are only ever added.
+
+    records/<id>.json             one record a file
+    evidence/<sha256>.parquet     a row per example
+    evidence/<sha256>.safetensors the adversarial examples
+
+Files are named by their content, written to a temporary file, flushed to the disk and renamed.
+So several processes may append at once, and a kill at any instant leaves no half-written file
+under a name that anybody reads.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from leaderboard.errors import LeaderboardError
+from leaderboard.flags import unpack
+from leaderboard.schema import Evidence, File, Record, from_json, to_json
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+EXAMPLE_COLUMNS = ("index", "label", "prediction", "margin")
+"""Columns of an evidence table that don't depend on the threat: position in the data set, true
+class, class predicted for the unperturbed image, and its margin (true logit minus the largest
+other one)."""
+
+VERDICT_COLUMNS = ("robust", "attack", "step", "norm", "passes")
+"""Columns for each threat and suite: the flag; the attack that broke the example and its step (null
+while it stands); norm of the perturbation found (null while it stands); passes spent on it."""
+
+
+def column(threat: str, suite: str, what: str) -> str:
+    """The name of an evidence table's column: `linf:8/255/pgd-100/robust`."""
+    return f"{threat}/{suite}/{what}"
+
+
+def columns(record: Record) -> list[str]:
+    """Every column that the evidence table of `record` has."""
+    pairs = [(verdict.threat, verdict.suite) for verdict in record.verdicts]
+    return [*EXAMPLE_COLUMNS, *(column(t, s, what) for t, s in pairs for what in VERDICT_COLUMNS)]
+
+
+class Contents(NamedTuple):
+    """What a board holds."""
+
+    records: list[Record]
+    """The readable records, oldest first."""
+    damaged: list[str]
+    """One line for each record file that can't be believed, naming it and saying why."""
+
+
+class Board:
+    """The board in a folder, which need not exist yet."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def append(self, record: Record, table: "DataFrame", adversarial: Path | None) -> Record:
+        """Keep a record with its evidence, and return it with the evidence's files filled in.
+
+        Args:
+            record: one without evidence.
+            table: a row per example, with exactly the columns `columns(record)`.
+            adversarial: a safetensors file, which is copied; None leaves adversarial examples out.
+
+        Raises:
+            ValueError: the table isn't that of the record.
+            LeaderboardError: the folder can't be written.
+        """
+        _check_table(record, table)
+        try:
+            rows = self._place(".parquet", lambda path: table.to_parquet(path, index=False))
+            images = adversarial and self._place(
+                ".safetensors", lambda path: shutil.copyfile(adversarial, path)
+            )
+            record = dataclasses.replace(record, evidence=Evidence(rows, images or None), id="")
+            with _draft(self.folder / "records") as draft:
+                draft.write_text(to_json(record), encoding="utf-8")
+                _publish(draft, self.path(record))
+        except OSError as error:
+            raise LeaderboardError(
+                f"cannot write the board {self.folder}: {error.strerror or error}; free some space "
+                "or choose another folder"
+            ) from error
+        return record
+
+    def path(self, record: Record) -> Path:
+        """Where the file of a record is."""
+        return self.folder / "records" / f"{record.id[:16]}.json"
+
+    def read(self) -> Contents:
+        """Everything on the board; a damaged record costs a line of warning, never the table."""
+        contents = Contents([], [])
+        for path in sorted((self.folder / "records").glob("[!.]*.json")):
+            try:
+                contents.records.append(from_json(path.read_bytes()))
+            except (ValueError, OSError) as error:
+                contents.damaged.append(f"skipped the damaged record {path}: {error}")
+        contents.records.sort(key=lambda record: (record.created, record.id))
+        return contents
+
+    def records(self) -> list[Record]:
+        """The readable records, oldest first."""
+        return self.read().records
+
+    def _place(self, suffix: str, write: Callable[[Path], object]) -> File:
+        """Write a file of evidence under the name that its content gives it."""
+        with _draft(self.folder / "evidence") as draft:
+            write(draft)
+            with draft.open("rb") as stream:
+                sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+            name = f"{sha256[:16]}{suffix}"
+            _publish(draft, draft.with_name(name))
+        return File(f"evidence/{name}", sha256)
+
+
+@contextlib.contextmanager
+def _draft(folder: Path) -> Iterator[Path]:
+    """A new file that nobody reads, gone at the end unless it was published."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=folder, prefix=".draft-")
+    os.fchmod(handle, 0o644)
+    os.close(handle)
+    try:
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _publish(draft: Path, target: Path) -> None:
+    """Flush `draft` to the disk, give it its name, and flush the name."""
+    _flush(draft)
+    draft.replace(target)
+    _flush(target.parent)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _check_table(record: Record, table: "DataFrame") -> None:
+    wanted = columns(record)
+    if sorted(table.columns) != sorted(wanted):
+        differing = sorted(set(wanted) ^ set(table.columns))
+        raise ValueError(f"the evidence table has missing or unknown columns: {differing}")
+    if len(table) != record.data.examples:
+        raise ValueError(f"the evidence table has {len(table)} rows, not {record.data.examples}")
+    for verdict in record.verdicts:
+        robust = table[column(verdict.threat, verdict.suite, "robust")].to_numpy(dtype=bool)
+        if not np.array_equal(robust, unpack(verdict.flags, record.data.examples)):
+            raise ValueError(
+                f"the evidence table contradicts the flags of {verdict.threat} {verdict.suite}"
+            )
