@@ -1,0 +1,53 @@
+"""How the documents are built: Markdown pages, the rest from docstrings and from the commands."""
+
+import re
+from importlib.metadata import version as installed
+
+from sphinx.application import Sphinx
+
+project = "Crossfire"
+author = "The Crossfire developers"
+version = release = installed("crossfire-bench")
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.apidoc",
+    "sphinx.ext.autodoc",
+    "sphinx_click",
+]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = project
+default_role = "code"
+
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_heading_anchors = 3
+
+apidoc_modules = [
+    {
+        "path": f"../{package}",
+        "destination": f"reference/api/{package}",
+        "exclude_patterns": ["../bench/cli"],
+        "separate_modules": True,
+        "include_private": False,
+        "automodule_options": {"members", "show-inheritance"},
+    }
+    for package in ("bench", "defenses", "leaderboard")
+]
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+autodoc_preserve_defaults = True
+
+
+def setup(app: Sphinx) -> None:
+    """In docstrings, outside code, a bar is a norm and a star is a product: neither is markup."""
+
+    def escaped(match: re.Match[str]) -> str:
+        return match[0] if match[0].startswith("`") else f"\\{match[0]}"
+
+    def plain(
+        app: Sphinx, what: str, name: str, item: object, options: object, lines: list[str]
+    ) -> None:
+        lines[:] = [re.sub(r"`[^`]*`|[|*]", escaped, line) for line in lines]
+
+    app.connect("autodoc-process-docstring", plain)
