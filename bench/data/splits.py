@@ -1,0 +1,110 @@
+"""Splits: images and labels in a fixed order, and which of them a defense may see."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from bench.errors import CrossfireError
+
+HELDOUT = 0.1
+"""Share of the training set on which checkpoints are selected."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images (n, c, h, w) as uint8 and their labels (n,) as int64, in a fixed order."""
+
+    images: UInt8[Tensor, "n c h w"]
+    labels: Int[Tensor, " n"]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, n: int | None) -> "Split":
+        """The first `n` examples; all of them when `n` is None.
+
+        Raises:
+            CrossfireError: `n` is not positive, or there are fewer examples.
+        """
+        if n is None:
+            return self
+        if not 0 < n <= len(self):
+            raise CrossfireError(
+                f"there are {len(self)} examples; choose between 1 and {len(self)}"
+            )
+        return self.select(torch.arange(n))
+
+    def select(self, indices: Int[Tensor, " m"]) -> "Split":
+        """The examples at `indices`, in that order."""
+        return Split(self.images[indices], self.labels[indices])
+
+    def floats(self) -> Float[Tensor, "n c h w"]:
+        """The images as float32 in [0, 1]."""
+        return self.images.float().div_(255)
+
+    def sha256(self) -> str:
+        """The hash of shape, pixels and labels, in hexadecimal."""
+        digest = hashlib.sha256(str(tuple(self.images.shape)).encode())
+        digest.update(self.images.contiguous().numpy().data)
+        digest.update(self.labels.contiguous().numpy().data)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A named data set. Defenses train on `train`, select on `heldout`, and never see `test`."""
+
+    name: str
+    classes: int
+    train: Split
+    heldout: Split
+    test: Split
+
+    @classmethod
+    def divide(cls, name: str, classes: int, train: Split, test: Split) -> "Dataset":
+        """Set a fixed tenth of every class of `train` aside as `heldout`.
+
+        Raises:
+            CrossfireError: a label lies outside [0, classes).
+        """
+        for split in (train, test):
+            if len(split) and not 0 <= split.labels.min() <= split.labels.max() < classes:
+                raise CrossfireError(
+                    f"labels of '{name}' must be whole numbers from 0 to {classes - 1}"
+                )
+        held, kept = stratified(train.labels, HELDOUT)
+        return cls(name, classes, train.select(kept), train.select(held), test)
+
+    @cached_property
+    def channels(self) -> int:
+        """1 for grey images, 3 for colour."""
+        return self.test.images.shape[1]
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        height, width = self.test.images.shape[2:]
+        return height, width
+
+
+def shuffled(n: int) -> Int[Tensor, " n"]:
+    """A permutation of 0..n-1, the same one on every machine and for every version of NumPy."""
+    # RandomState's stream is frozen by NumPy's policy (NEP 19); that of default_rng is not.
+    return torch.from_numpy(np.random.RandomState(0).permutation(n))
+
+
+def stratified(
+    labels: Int[Tensor, " n"], share: float
+) -> tuple[Int[Tensor, " m"], Int[Tensor, " k"]]:
+    """Two sets of indices, both ascending: `share` of every class, rounded, and the rest."""
+    order = shuffled(len(labels))
+    chosen = torch.zeros(len(labels), dtype=torch.bool)
+    for label in np.unique(labels.numpy()):
+        members = order[labels[order] == label]
+        chosen[members[: round(share * len(members))]] = True
+    return chosen.nonzero().flatten(), chosen.logical_not().nonzero().flatten()

@@ -1,0 +1,32 @@
+"""What a number was made with: versions and commit."""
+
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+PACKAGES = {"crossfire": "crossfire-bench", "torch": "torch", "numpy": "numpy"}
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and of the packages that a number depends on."""
+    return {"python": platform.python_version()} | {
+        name: version(package) for name, package in PACKAGES.items()
+    }
+
+
+def commit() -> tuple[str | None, bool | None]:
+    """The commit of the checkout that runs and whether it was changed; (None, None) for a wheel."""
+    here = Path(__file__).parents[1]
+    if not (here / ".git").exists():
+        return None, None
+    revision = _git(here, "rev-parse", "HEAD")
+    return revision, bool(_git(here, "status", "--porcelain", "-uno")) if revision else None
+
+
+def _git(folder: Path, *command: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", folder, *command], capture_output=True, text=True)
+    except OSError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

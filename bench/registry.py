@@ -1,0 +1,140 @@
+"""What there is, by name: a defense is a file of the package `defenses`, or comes by entry point.
+
+Outsiders register under the group `crossfire.KIND`. Nothing is imported before it is asked for, so
+one broken plugin never hides the others.
+"""
+
+import dataclasses
+import importlib.util
+import pkgutil
+import sys
+from collections.abc import Callable
+from difflib import get_close_matches
+from functools import partial
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from bench.errors import CrossfireError
+
+KINDS = ("defenses", "attacks", "suites", "models", "datasets", "budgets")
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One thing that can be asked for by name: where it was defined, and how to load it."""
+
+    name: str
+    origin: str
+    load: Callable[[], Any]
+
+
+def plugins(kind: str) -> dict[str, Entry]:
+    """What installed packages offer under the entry-point group `crossfire.KIND`, by name.
+
+    Loading one raises CrossfireError when its package doesn't import.
+    """
+    found = sorted(entry_points(group=f"crossfire.{kind}"), key=lambda point: point.name)
+    return {p.name: Entry(p.name, _origin(p), partial(_import, p)) for p in found}
+
+
+def choose(kind: str, name: str, entries: dict[str, Entry]) -> Any:  # noqa: ANN401
+    """Load the entry called `name`.
+
+    Raises:
+        CrossfireError: there is none; the message names the closest one.
+    """
+    if name in entries:
+        return entries[name].load()
+    close = get_close_matches(name, entries, 1)
+    mend = f"did you mean '{close[0]}'?" if close else f"run: bench list {kind}"
+    raise CrossfireError(f"unknown {kind.removesuffix('s')} '{name}'; {mend}")
+
+
+def defenses() -> dict[str, Entry]:
+    """Every defense by its key: the file name, with hyphens for underscores."""
+    package = importlib.util.find_spec("defenses")
+    folders = package.submodule_search_locations if package else None
+    names = [info.name for info in pkgutil.iter_modules(folders) if info.name[0] != "_"]
+    ours = [
+        Entry(_key(name), f"defenses/{name}.py", partial(import_module, f"defenses.{name}"))
+        for name in names
+    ]
+    # Ours come last: no plugin can take the place of a defense that the leaderboard knows.
+    return plugins("defenses") | {entry.name: entry for entry in ours}
+
+
+def get_defense(name: str) -> type[Any]:
+    """The defense called `name`, or the one in the Python file that `name` is the path of.
+
+    Raises:
+        CrossfireError: there is none; its file doesn't import, or defines no single dataclass.
+    """
+    if name.endswith(".py"):
+        return _checked(load_file(Path(name)), name)
+    return _checked(choose("defenses", _key(name), defenses()), f"defense '{name}'")
+
+
+def load_file(path: Path) -> ModuleType:
+    """Run a user's Python file, which was named on the command line, as a module.
+
+    Raises:
+        CrossfireError: there is no such file, or running it fails.
+    """
+    if not path.is_file():
+        raise CrossfireError(f"there is no file {path}; name a Python file that exists")
+    spec = importlib.util.spec_from_file_location(f"crossfire_user_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    # Dataclasses and pickle look a class's module up by name.
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise CrossfireError(f"{path} does not run: {_one_line(error)}") from error
+    return module
+
+
+def _checked(found: Any, origin: str) -> type[Any]:  # noqa: ANN401
+    if isinstance(found, ModuleType):
+        found = getattr(found, "DEFENSE", None) or _only_dataclass(found, origin)
+    if not (isinstance(found, type) and dataclasses.is_dataclass(found) and hasattr(found, "fit")):
+        raise CrossfireError(f"{origin} is no defense; it must be a dataclass with a method `fit`")
+    return found
+
+
+def _only_dataclass(module: ModuleType, origin: str) -> Any:  # noqa: ANN401
+    found = [
+        value
+        for value in vars(module).values()
+        if dataclasses.is_dataclass(value) and value.__module__ == module.__name__
+    ]
+    if len(found) != 1:
+        raise CrossfireError(
+            f"{origin} defines {len(found)} dataclasses; say which is meant by DEFENSE = Class"
+        )
+    return found[0]
+
+
+def _import(point: EntryPoint) -> Any:  # noqa: ANN401
+    try:
+        return point.load()
+    except Exception as error:
+        raise CrossfireError(
+            f"plugin '{point.name}' of {_origin(point)} does not import "
+            f"({_one_line(error)}); update or uninstall it"
+        ) from error
+
+
+def _origin(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+
+
+def _key(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]

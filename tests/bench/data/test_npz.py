@@ -1,0 +1,80 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bench.data import load
+from bench.errors import CrossfireError
+
+
+def arrays(shape: tuple[int, ...] = (5, 7, 3)) -> dict[str, np.ndarray]:
+    rng = np.random.RandomState(0)
+    return {
+        "x_train": rng.randint(0, 256, (40, *shape)).astype(np.uint8),
+        "y_train": (np.arange(40) % 4).astype(np.uint8),
+        "x_test": rng.randint(0, 256, (12, *shape)).astype(np.uint8),
+        "y_test": (np.arange(12) % 4).astype(np.int32),
+    }
+
+
+def store(folder: Path, **changes: np.ndarray | None) -> str:
+    content = {k: v for k, v in (arrays() | changes).items() if v is not None}
+    np.savez(folder / "mine.npz", **content)
+    return f"npz:{folder / 'mine.npz'}"
+
+
+def test_colour_non_square_images_keep_pixels_and_order(tmp_path: Path) -> None:
+    mine = load(store(tmp_path))
+    assert (mine.classes, mine.channels, mine.size) == (4, 3, (5, 7))
+    expected = torch.from_numpy(arrays()["x_test"]).permute(0, 3, 1, 2)
+    assert torch.equal(mine.test.images, expected)
+    assert mine.test.images.is_contiguous()
+    assert (len(mine.train), len(mine.heldout)) == (36, 4)
+
+
+def test_grey_images_may_lack_the_channel_axis(tmp_path: Path) -> None:
+    grey = arrays(shape=(5, 7))
+    mine = load(store(tmp_path, x_train=grey["x_train"], x_test=grey["x_test"]))
+    assert (mine.channels, mine.size) == (1, (5, 7))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"x_test": None}, "has no x_test"),
+        ({"x_test": np.zeros((12, 5, 7, 3))}, "x_test .* float64; store pixels as uint8"),
+        ({"x_train": np.zeros((40, 3, 5, 7), np.uint8)}, r"\(n, height, width, 1 or 3\)"),
+        ({"x_test": np.zeros((12, 5, 5, 3), np.uint8)}, "different shapes"),
+        ({"y_test": np.zeros(11, np.int64)}, "y_test .* each of 12 images"),
+        ({"y_test": np.zeros(12)}, "y_test .* whole number"),
+        ({"y_train": np.full(40, -1)}, "from 0 to"),
+        ({"x_test": np.zeros((0, 5, 7, 3), np.uint8), "y_test": np.zeros(0, int)}, "0 images"),
+        ({"x_test": np.array([{}], dtype=object)}, "not a readable"),
+    ],
+)
+def test_each_mistake_is_one_line_that_names_the_mend(
+    tmp_path: Path, changes: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(CrossfireError, match=says) as caught:
+        load(store(tmp_path, **changes))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_a_truncated_and_a_foreign_file_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(CrossfireError, match="there is no file"):
+        load(f"npz:{tmp_path}/none.npz")
+    spec = store(tmp_path)
+    file = tmp_path / "mine.npz"
+    file.write_bytes(file.read_bytes()[:500])
+    with pytest.raises(CrossfireError, match="not a readable"):
+        load(spec)
+    file.write_text("hello")
+    with pytest.raises(CrossfireError, match="not a readable"):
+        load(spec)
+
+
+def test_an_unknown_name_points_to_the_list() -> None:
+    with pytest.raises(CrossfireError, match="unknown data set 'cifar11'"):
+        load("cifar11")
