@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Literal, Self, get_args
+from typing import Literal, get_args
 
 from bench.errors import CrossfireError
 
@@ -22,7 +22,7 @@ class Threat:
     typed: str = field(compare=False, repr=False)
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse(cls, text: str) -> "Threat":
         """Read `NORM:EPSILON`, for example `linf:8/255` or `l2:0.5`.
 
         Raises:
