@@ -1,8 +1,10 @@
-"""The geometry of a threat: distance, projection, steepest step and random start, one table entry a norm.
+"""The geometry of a threat: distance, projection, steepest step and random start, one table entry a
+norm.
 
-Everything happens on perturbations `delta` (n, …) of images `x` (n, …) in [0, 1]; `eps` is a number or one value an
-example. Projections are Euclidean and land on the ball *and* the box at once: clipping to the box after rescaling to
-the ball would leave budget unspent (Croce & Hein 2021, "Mind the box"). Nothing here waits for the device.
+Everything happens on perturbations `delta` (n, …) of images `x` (n, …) in [0, 1]; `eps` is a number
+or one value an example. Projections are Euclidean and land on the ball *and* the box at once:
+clipping to the box after rescaling to the ball would leave budget unspent (Croce & Hein 2021, "Mind
+the box"). Nothing here waits for the device.
 """
 
 from collections.abc import Callable
@@ -18,7 +20,8 @@ Batch = Float[Tensor, "n *shape"]
 Radius = float | Float[Tensor, " n"]
 
 SLACK = 2e-6
-"""ℓ2 and ℓ1 projections aim at eps·(1 − SLACK): rounding x + delta to float32 must not leave the ball."""
+"""ℓ2 and ℓ1 projections aim at eps·(1 − SLACK): rounding x + delta to float32 must not leave the
+ball."""
 
 
 def lift(values: Tensor, like: Tensor) -> Tensor:
@@ -40,7 +43,8 @@ def box(x: Batch, delta: Batch) -> Batch:
 
 
 _ROUNDS = 32
-"""Enough for the worst spread of magnitudes; on the CPU the searches stop as soon as they have settled."""
+"""Enough for the worst spread of magnitudes; on the CPU the searches stop as soon as they have
+settled."""
 
 
 def _known(settled: Tensor) -> bool:
@@ -77,8 +81,8 @@ def l2_distance(delta: Batch) -> Float[Tensor, " n"]:
 def l2_project(x: Batch, delta: Batch, eps: Radius) -> Batch:
     """clip(s · delta) to the box, with the largest s ≤ 1 for which its norm is at most eps.
 
-    Given which coordinates are clipped, s is a closed form, and s only grows as more of them are: a few rounds find
-    it, and none oversteps.
+    Given which coordinates are clipped, s is a closed form, and s only grows as more of them are: a
+    few rounds find it, and none oversteps.
     """
     radius = _radius(eps, x) * (1 - SLACK)
     scale = (radius / lift(l2_distance(delta), x).clamp_min(1e-12)).clamp_max(1)
@@ -113,10 +117,11 @@ def l1_distance(delta: Batch) -> Float[Tensor, " n"]:
 
 
 def l1_project(x: Batch, delta: Batch, eps: Radius) -> Batch:
-    """sign(delta) · min(max(|delta| − λ, 0), room): soft-thresholding that knows the box (Croce & Hein 2021, prop. 2.1).
+    """sign(delta) · min(max(|delta| − λ, 0), room): soft-thresholding that knows the box (Croce &
+    Hein 2021, prop. 2.1).
 
-    The ℓ1 norm falls piecewise linearly in λ. Newton's step is exact on the right piece; a bracket keeps it safe on
-    the way there, and the end that is returned lies inside the ball.
+    The ℓ1 norm falls piecewise linearly in λ. Newton's step is exact on the right piece; a bracket
+    keeps it safe on the way there, and the end that is returned lies inside the ball.
     """
     radius = _radius(eps, x) * (1 - SLACK)
     size = delta.abs()
@@ -140,7 +145,8 @@ def l1_project(x: Batch, delta: Batch, eps: Radius) -> Batch:
 
 
 def l1_steepest(gradient: Batch, point: Batch, sparsity: float = 0.05) -> Batch:
-    """The sign of the largest gradient entries (a fraction of them) that the box does not block, at unit ℓ1 norm."""
+    """The sign of the largest gradient entries (a fraction of them) that the box does not block, at
+    unit ℓ1 norm."""
     blocked = ((point <= 0) & (gradient < 0)) | ((point >= 1) & (gradient > 0))
     size = gradient.abs().masked_fill(blocked, 0).flatten(1)
     count = max(1, round(sparsity * size.shape[1]))

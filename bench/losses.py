@@ -1,4 +1,5 @@
-"""Losses of attacks and defenses. Each returns one value an example, shape (n,): the caller reduces."""
+"""Losses of attacks and defenses. Each returns one value an example, shape (n,): the caller
+reduces."""
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +22,8 @@ def runner_up(logits: Float[Tensor, "n k"], y: Int[Tensor, " n"]) -> Float[Tenso
 
 
 def margin(logits: Float[Tensor, "n k"], y: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """max over wrong classes of z_j, minus z_y: positive where the prediction is wrong (Carlini & Wagner 2017)."""
+    """max over wrong classes of z_j, minus z_y: positive where the prediction is wrong (Carlini &
+    Wagner 2017)."""
     return runner_up(logits, y) - _true(logits, y)
 
 
@@ -33,7 +35,8 @@ def targeted_margin(
 
 
 def dlr(logits: Float[Tensor, "n k"], y: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """Difference of logits ratio, −(z_y − max_{j≠y} z_j) / (z_π1 − z_π3); at least 3 classes (Croce & Hein 2020, eq. 6)."""
+    """Difference of logits ratio, −(z_y − max_{j≠y} z_j) / (z_π1 − z_π3); at least 3 classes (Croce
+    & Hein 2020, eq. 6)."""
     top = logits.topk(3, dim=1).values
     return margin(logits, y) / (top[:, 0] - top[:, 2] + 1e-12)
 

@@ -1,7 +1,8 @@
 """Randomness keyed by the example: the same numbers whatever the batch, the order or the device.
 
-A key is a 64-bit integer made of (seed, example index, attack, restart, …); a stream is the splitmix64 generator of
-Steele, Lea & Flood (OOPSLA 2014) started at that key, so number i of a stream is found without its predecessors.
+A key is a 64-bit integer made of (seed, example index, attack, restart, …); a stream is the
+splitmix64 generator of Steele, Lea & Flood (OOPSLA 2014) started at that key, so number i of a
+stream is found without its predecessors.
 """
 
 import zlib

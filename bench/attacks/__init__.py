@@ -1,0 +1,1 @@
+"""Attacks, one file a family: each reads like the iteration of its paper."""

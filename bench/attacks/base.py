@@ -1,8 +1,9 @@
 """What every attack is made of: slots that carry work, one step, and the loop that drives them.
 
-An attack is written as its paper's iteration: `start` gives each slot its first point, `step` takes the model's answer
-at the present points and gives the next ones. All state is a tensor whose first dimension is the slot, with a counter
-of its own, so that slots at different iterations share a batch and the engine may refill each as soon as it is free.
+An attack is written as its paper's iteration: `start` gives each slot its first point, `step` takes
+the model's answer at the present points and gives the next ones. All state is a tensor whose first
+dimension is the slot, with a counter of its own, so that slots at different iterations share a
+batch and the engine may refill each as soon as it is free.
 """
 
 from collections.abc import Callable
@@ -22,9 +23,10 @@ from bench.types import Model
 class Slots:
     """Pieces of work under way; row i of every tensor belongs to slot i.
 
-    `x` images (n, c, h, w) in [0, 1]; `y` labels; `target` the class a targeted attack aims at; `key` names the slot's
-    random stream; `t` counts its steps; `point` is where the model is asked next; `done` says that nothing is left to
-    ask beyond `point`; `memory` is what the attack itself keeps.
+    `x` images (n, c, h, w) in [0, 1]; `y` labels; `target` the class a targeted attack aims at;
+    `key` names the slot's random stream; `t` counts its steps; `point` is where the model is asked
+    next; `done` says that nothing is left to ask beyond `point`; `memory` is what the attack itself
+    keeps.
     """
 
     x: Float[Tensor, "n *shape"]
@@ -59,6 +61,10 @@ class Slots:
         """The same slots with `change` applied to each tensor."""
         return self.from_tensors({name: change(value) for name, value in self.tensors().items()})
 
+    def rows(self, which: slice | Int[Tensor, " m"]) -> Self:
+        """Some of the slots, by place."""
+        return self.map(lambda value: value[which])
+
     def join(self, other: Self) -> Self:
         """These slots followed by others of the same attack."""
         mine, theirs = self.tensors(), other.tensors()
@@ -74,7 +80,8 @@ _OWN = ("x", "y", "target", "key", "t", "point", "done")
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model said at the slots' points: logits, the attack's loss there, and its gradient if asked for."""
+    """What the model said at the slots' points: logits, the attack's loss there, and its gradient
+    if asked for."""
 
     logits: Float[Tensor, "n k"]
     loss: Float[Tensor, " n"]
@@ -99,6 +106,11 @@ class Attack(Protocol):
     def needs_gradient(self) -> bool:
         """Whether a step needs the gradient of the loss, or its value alone."""
 
+    @property
+    def bounded(self) -> bool:
+        """Whether every point it asks at lies in ball and box; if not, points outside are no
+        finds."""
+
     def loss(self, logits: Tensor, slots: Slots) -> Tensor:
         """The value that the attack raises, one a slot."""
 
@@ -110,7 +122,8 @@ class Attack(Protocol):
 
 
 def ask(model: Model, attack: Attack, slots: Slots) -> Answer:
-    """Query the model at the slots' points; the gradient is taken with respect to the points alone."""
+    """Query the model at the slots' points; the gradient is taken with respect to the points
+    alone."""
     if not attack.needs_gradient:
         with torch.no_grad():
             logits = model(slots.point)
@@ -124,7 +137,8 @@ def ask(model: Model, attack: Attack, slots: Slots) -> Answer:
 
 
 def drive(model: Model, attack: Attack, slots: Slots, threat: Threat) -> Batch:
-    """Run an attack on its slots to the end and give the last points; the engine does the same, only faster."""
+    """Run an attack on its slots to the end and give the last points; the engine does the same,
+    only faster."""
     slots = attack.start(slots, threat)
     while not bool(slots.done.all()):
         slots = attack.step(slots, ask(model, attack, slots), threat)

@@ -2,9 +2,10 @@
 
     x_adv = pgd(model, x, y, Threat.parse("linf:8/255"), steps=10)
 
-Each step moves by `step_size` along the norm's steepest ascent of a loss and projects onto ball ∩ box. A fixed-step
-sign iteration is a deterministic map, so a point that returns will return for ever: with `until_cycle` such a slot
-stops there, and every later iterate is one already seen (Doldo et al. 2025, arXiv:2503.19347).
+Each step moves by `step_size` along the norm's steepest ascent of a loss and projects onto ball ∩
+box. A fixed-step sign iteration is a deterministic map, so a point that returns will return for
+ever: with `until_cycle` such a slot stops there, and every later iterate is one already seen (Doldo
+et al. 2025, arXiv:2503.19347).
 """
 
 from collections.abc import Callable
@@ -28,7 +29,8 @@ STEP_SIZE: dict[Norm, float] = {"linf": 1 / 4, "l2": 1 / 4, "l1": 1 / 4}
 
 @dataclass(frozen=True)
 class PGD:
-    """The iteration. `step_size` is in units of epsilon; `random_start` begins inside the ball, not at the image."""
+    """The iteration. `step_size` is in units of epsilon; `random_start` begins inside the ball, not
+    at the image."""
 
     steps: int = 10
     step_size: float = 0.25
@@ -37,6 +39,7 @@ class PGD:
     until_cycle: bool = False
     name: str = "pgd"
     needs_gradient: bool = True
+    bounded: bool = True
 
     def loss(self, logits: Tensor, slots: Slots) -> Tensor:
         """Cross-entropy or the margin, untargeted."""
@@ -63,7 +66,8 @@ class PGD:
             return slots.next(point, finished)
         anchor = slots.memory["anchor"]
         returned = (point == anchor).flatten(1).all(1)
-        # Brent's cycle search: an anchor laid down at each power of two meets a cycle of any length.
+        # Brent's cycle search: an anchor laid down at each power of two meets a cycle of any
+        # length.
         moved = (slots.t & (slots.t - 1)) == 0
         anchor = torch.where(lift(moved, anchor), point, anchor)
         return slots.next(point, finished | returned, anchor=anchor)
@@ -86,11 +90,13 @@ def pgd(
     seed: int = 0,
     indices: Int[Tensor, " n"] | None = None,
 ) -> Batch:
-    """Adversarial examples of x (n, c, h, w) in [0, 1]: for each image the last point of its best restart.
+    """Adversarial examples of x (n, c, h, w) in [0, 1]: for each image the last point of its best
+    restart.
 
-    `step_size` is in pixel units of the norm (default epsilon / 4). The random start of an image depends on the seed
-    and on its number in `indices` (default: its place in the batch), never on its neighbours. The model is called as
-    it stands: switch it to eval mode first, and freeze it to save the gradients of its weights.
+    `step_size` is in pixel units of the norm (default epsilon / 4). The random start of an image
+    depends on the seed and on its number in `indices` (default: its place in the batch), never on
+    its neighbours. The model is called as it stands: switch it to eval mode first, and freeze it to
+    save the gradients of its weights.
     """
     share = STEP_SIZE[threat.norm] if step_size is None else step_size / threat.eps
     attack = PGD(steps, share, objective, random_start)

@@ -1,0 +1,279 @@
+"""The verdicts: which examples withstand every attack of every suite under every threat.
+
+    outcome = evaluate(model, images, labels, threat="union", suites=("pgd-100",))
+    outcome.accuracy("union")
+
+Every column starts from the examples that the model classifies correctly, so that it can be
+compared with published figures; the union is their AND, example by example. An adversarial example
+found under one threat counts under every other whose budget it meets.
+"""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from bench import audit, losses, suites
+from bench.checkpoint import weights_sha256
+from bench.engine import CREDIT, Array, Column, Engine, Examples, Job
+from bench.files import sha256_bytes
+from bench.journal import Journal
+from bench.judge import Judge, allowed, distances
+from bench.outcome import Outcome, Pair
+from bench.precision import Precision, Proposer, proposer
+from bench.precision import resolve as resolve_precision
+from bench.protocol import Protocol
+from bench.suites import Pass
+from bench.threats import Threat, guess_dataset, resolve
+from leaderboard.schema import Finding
+
+Progress = Callable[[int, int, str], None]
+
+SAMPLE = 32
+"""Images on which the preflight checks look at the model."""
+RIVALS = 9
+"""Wrong classes that targeted attacks may aim at, those with the largest clean logits first."""
+VOTES = 9
+"""Passes whose majority decides for a random model."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to evaluate.
+
+    `threat` is `union`, a norm, or threats such as `linf:8/255,l2:0.5`; the first two take their
+    budgets from the budget set of `dataset` (guessed from the images' shape when it isn't named).
+    `capacity` is the batch size (found by itself). `union_only` skips examples that another threat
+    has broken: the same union, sooner.
+    """
+
+    threat: str = "union"
+    suites: tuple[str, ...] = ("pgd-100",)
+    dataset: str | None = None
+    budgets: str | None = None
+    split: str = "test"
+    seed: int = 0
+    precision: Precision = "auto"
+    compiled: bool = False
+    device: str | None = None
+    capacity: int | None = None
+    union_only: bool = False
+
+
+def evaluate(
+    model: nn.Module,
+    images: Tensor,
+    labels: Int[Tensor, " n"],
+    *,
+    numbers: Int[Tensor, " n"] | None = None,
+    journal: Path | None = None,
+    progress: Progress | None = None,
+    **settings: Any,  # noqa: ANN401
+) -> Outcome:
+    """Attack a model on images (n, c, h, w), uint8 or float32 in [0, 1], with labels (n,).
+
+    Further arguments are the fields of `Settings`. `numbers` are the examples' places in the data
+    set: randomness belongs to them. In the folder `journal` the work goes on where a kill left it.
+
+    Raises:
+        audit.Refusal: the model or the images can't be measured honestly.
+        CrossfireError: a threat, suite or budget set is unknown.
+    """
+    numbers = torch.arange(len(labels)) if numbers is None else numbers
+    evaluation = Evaluation(model, images, labels, numbers, Settings(**settings))
+    if journal is not None:
+        return evaluation.run(Journal(journal, evaluation.key), progress)
+    with tempfile.TemporaryDirectory() as scratch:
+        outcome = evaluation.run(Journal(Path(scratch), evaluation.key), progress)
+        for column in outcome.columns.values():
+            column.found = np.array(column.found)
+    return outcome
+
+
+class Evaluation:
+    """One model on one set of examples: checked, hashed, and ready to run or to go on."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        labels: Int[Tensor, " n"],
+        numbers: Int[Tensor, " n"],
+        settings: Settings,
+    ) -> None:
+        """Check model and images, and classify the images as they are.
+
+        Raises:
+            audit.Refusal: a check forbids the measurement.
+        """
+        self.settings = settings
+        self.device = torch.device(
+            settings.device or ("cuda" if torch.cuda.is_available() else "cpu")
+        )
+        self.model = model.to(self.device)
+        dataset = settings.dataset or guess_dataset(tuple(images.shape[1:]))
+        self.threats = resolve(settings.threat, dataset, settings.budgets)
+        for finding in (
+            f for part in torch.split(images, 4096) for f in audit.image_range(floats(part))
+        ):
+            audit.refuse([finding])
+        self.sample = floats(images[:SAMPLE]).to(self.device)
+        self.findings = audit.preflight(model, self.sample, labels[:SAMPLE].to(self.device))
+        model.eval()
+        self.weights = weights_sha256(model)
+        self.capacity = settings.capacity or (1024 if self.device.type == "cuda" else 128)
+        random = any(finding.id == "P4" for finding in self.findings)
+        self.judge = Judge(model, limit=max(self.capacity, 256), votes=VOTES if random else 1)
+        self.logits = self._clean_logits(images)
+        audit.refuse(list(audit.class_count(self.logits, labels)))
+        ranked = self.logits.scatter(1, labels[:, None], -torch.inf).argsort(1, descending=True)
+        rivals = ranked[:, : min(RIVALS, self.logits.shape[1] - 1)]
+        self.examples = Examples(images, labels, numbers, rivals)
+        self.suites = self._suites()
+        self.protocol = self._protocol(dataset)
+
+    @property
+    def key(self) -> str:
+        """Names this very evaluation: weights, examples, protocol and arithmetic."""
+        parts = (
+            self.weights,
+            self.protocol.sha256,
+            self.settings.precision,
+            self.settings.compiled,
+        )
+        return sha256_bytes(repr(parts).encode())
+
+    def run(self, journal: Journal, progress: Progress | None = None) -> Outcome:
+        """Run every suite under every threat, going on from the journal's state.
+
+        Raises:
+            audit.Refusal: the model changed its own weights meanwhile.
+        """
+        clean = self._clean()
+        shape = tuple(self.examples.images.shape)
+        columns = [Column.of(clean, journal.found(str(i), shape)) for i in range(len(self.suites))]
+        jobs = [
+            Job(column, number, work, Threat.parse(threat), self.settings.union_only)
+            for column, ((threat, _), passes) in enumerate(self.suites.items())
+            for number, work in enumerate(passes)
+        ]
+
+        def show(done: int, total: int, job: Job) -> None:
+            if progress is not None:
+                progress(done, total, f"{job.threat} {job.work.attack.name}")
+
+        engine = Engine(
+            propose=self._proposer,
+            judge=self.judge,
+            device=self.device,
+            seed=self.settings.seed,
+            capacity=self.capacity,
+            save=journal.save,
+            progress=show,
+        )
+        engine.run(jobs, self.examples, columns, journal.load())
+        return self._outcome(clean, dict(zip(self.suites, columns, strict=True)))
+
+    def _suites(self) -> dict[Pair, tuple[Pass, ...]]:
+        classes = self.logits.shape[1]
+        return {
+            (str(threat), name): suites.get(name)(threat.norm, classes)
+            for name in self.settings.suites
+            for threat in self.threats
+        }
+
+    def _protocol(self, dataset: str) -> Protocol:
+        images, labels = self.examples.images, self.examples.labels
+        pixels = images.contiguous().numpy().tobytes() + labels.contiguous().numpy().tobytes()
+        return Protocol(
+            dataset=dataset,
+            split=self.settings.split,
+            data_sha256=sha256_bytes(pixels),
+            examples=len(labels),
+            threats=tuple(map(str, self.threats)),
+            suites=self.settings.suites,
+            settings={"/".join(pair): suites.describe(work) for pair, work in self.suites.items()},
+            seed=self.settings.seed,
+            union_only=self.settings.union_only,
+        )
+
+    def _clean_logits(self, images: Tensor) -> Float[Tensor, "n k"]:
+        parts = torch.split(images, self.judge.limit)
+        return torch.cat([self.judge.logits(floats(x).to(self.device)).cpu() for x in parts])
+
+    def _clean(self) -> Array:
+        right = self.logits.argmax(1) == self.examples.labels
+        return (right & self.logits.isfinite().all(1)).numpy()
+
+    def _proposer(self, work: Pass) -> Proposer:
+        return proposer(
+            self.model,
+            self.sample,
+            precision=self.settings.precision,
+            compiled=self.settings.compiled,
+            capacity=self.capacity,
+            repeats=work.repeats,
+        )
+
+    def _outcome(self, clean: Array, columns: dict[Pair, Column]) -> Outcome:
+        if weights_sha256(self.model) != self.weights:
+            message = "the model changed its own weights during the evaluation; freeze them"
+            audit.refuse([Finding("P3", "refuse", message, None)])
+        credited = credit(columns, self.examples)
+        findings = list(self.findings)
+        if credited:
+            message = f"{credited} flags fell to an adversarial example of another threat"
+            findings.append(Finding("A15", "info", message, float(credited)))
+        return Outcome(
+            protocol=self.protocol,
+            labels=self.examples.labels.numpy(),
+            numbers=self.examples.numbers.numpy(),
+            predictions=self.logits.argmax(1).numpy(),
+            margins=-losses.margin(self.logits, self.examples.labels).numpy(),
+            clean=clean,
+            columns=columns,
+            attacks={
+                pair: tuple(p.attack.name for p in work) for pair, work in self.suites.items()
+            },
+            findings=findings,
+            classes=self.logits.shape[1],
+            device=_name(self.device),
+            precision=resolve_precision(self.settings.precision, self.device),
+            weights_sha256=self.weights,
+        )
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+
+
+def floats(images: Tensor) -> Float[Tensor, "n c h w"]:
+    """Images as float32; uint8 becomes [0, 1]."""
+    return images.float() / 255 if images.dtype == torch.uint8 else images.float()
+
+
+def credit(columns: dict[Pair, Column], examples: Examples) -> int:
+    """Count each adversarial example under every other threat whose budget it meets; return how
+    many flags fell."""
+    fallen = 0
+    for (giver, _), source in columns.items():
+        for (taker, _), column in columns.items():
+            threat = Threat.parse(taker)
+            rows = np.flatnonzero(column.robust & (source.by >= 0) & (giver != taker))
+            if not len(rows):
+                continue
+            images = floats(examples.images[torch.from_numpy(rows)])
+            far = distances(images, torch.from_numpy(source.found[rows]), threat).numpy()
+            for row, distance in zip(rows, far, strict=True):
+                if distance <= allowed(threat):
+                    column.broken(
+                        int(row), CREDIT, int(source.step[row]), distance, source.found[row]
+                    )
+                    fallen += 1
+    return fallen

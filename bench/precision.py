@@ -1,0 +1,146 @@
+"""Fast arithmetic for proposals: what answers an attack's questions while the judge keeps the
+float32 original.
+
+Weights are frozen, batch norm is folded into the convolutions before it, memory is channels-last,
+numbers are bf16 where the machine multiplies them faster, and the network may be compiled for a few
+fixed batch shapes. A proposal that is wrong can only lose an attack, because no verdict comes from
+here.
+"""
+
+import copy
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from bench.attacks.base import Answer, Attack, Slots, ask
+from bench.geometry import Batch
+from bench.types import Model
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+_AGREEMENT = 0.1
+"""Proposals whose logits differ from the original's by more than this share of their spread are not
+used."""
+
+
+def resolve(precision: Precision, device: torch.device) -> Precision:
+    """`auto` becomes bf16 where the hardware multiplies it faster than float32, else fp32."""
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    return "bf16" if device.type == "cpu" and _cpu_has_bf16() else "fp32"
+
+
+def _cpu_has_bf16() -> bool:
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+
+
+def fold_batch_norm(model: nn.Module) -> nn.Module:
+    """The same function with each batch norm that follows a convolution folded into it; the model
+    itself if it can't be traced."""
+    from torch.fx.experimental.optimization import fuse
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return fuse(model)
+    except Exception:  # tracing fails in as many ways as models are written
+        return copy.deepcopy(model)
+
+
+@dataclass
+class Proposer:
+    """The model as attacks see it: (n, c, h, w) float32 in [0, 1] -> logits (n, k) float32, in fast
+    arithmetic.
+
+    `limit` is the largest batch in one call; running out of memory halves it and tries again.
+    `shapes`, if any, are the batch sizes that calls are padded to. `repeats` > 1 averages that many
+    answers of a random model (EOT).
+    """
+
+    network: Model
+    dtype: torch.dtype = torch.float32
+    limit: int = 4096
+    shapes: tuple[int, ...] = ()
+    repeats: int = 1
+
+    def __call__(self, points: Batch) -> Float[Tensor, "n k"]:
+        """Logits, differentiable with respect to the points."""
+        rows = len(points)
+        padded = next((size for size in self.shapes if size >= rows), rows)
+        if padded > rows:
+            points = torch.cat([points, points.new_zeros(padded - rows, *points.shape[1:])])
+        return self.network(points.to(self.dtype)).float()[:rows]
+
+    def ask(self, attack: Attack, slots: Slots) -> Answer:
+        """What the attack wants to know at the slots' points."""
+        answers: list[Answer] = []
+        while (asked := sum(len(answer.loss) for answer in answers)) < len(slots):
+            part = slots.rows(slice(asked, asked + self.limit))
+            try:
+                answers.append(_mean([ask(self, attack, part) for _ in range(self.repeats)]))
+            except torch.OutOfMemoryError:
+                if self.limit == 1:
+                    raise
+                self.limit = max(1, min(self.limit, len(slots)) // 2)
+        return answers[0] if len(answers) == 1 else _merge(answers, torch.cat)
+
+
+def _merge(answers: list[Answer], merge: Callable[[list[Tensor]], Tensor]) -> Answer:
+    gradients = [answer.gradient for answer in answers if answer.gradient is not None]
+    return Answer(
+        merge([answer.logits for answer in answers]),
+        merge([answer.loss for answer in answers]),
+        merge(gradients) if gradients else None,
+    )
+
+
+def _mean(answers: list[Answer]) -> Answer:
+    if len(answers) == 1:
+        return answers[0]
+    return _merge(answers, lambda values: torch.stack(values).mean(0))
+
+
+def proposer(
+    model: nn.Module,
+    sample: Batch,
+    *,
+    precision: Precision = "auto",
+    compiled: bool = False,
+    capacity: int = 128,
+    repeats: int = 1,
+) -> Proposer:
+    """The fastest form of a model in eval mode that still says the same on a sample of images (n,
+    c, h, w).
+
+    Falls back to the model itself, in float32, where the fast form fails or says something else.
+    """
+    exact = Proposer(model, limit=capacity, repeats=repeats)
+    dtype = torch.bfloat16 if resolve(precision, sample.device) == "bf16" else torch.float32
+    try:
+        network = fold_batch_norm(model).to(dtype)
+        if sample.dim() == 4:
+            network = network.to(memory_format=torch.channels_last)
+        network.requires_grad_(False)
+        fast = Proposer(network, dtype, capacity, repeats=repeats)
+        if not _agree(exact, fast, sample):
+            return exact
+    except (RuntimeError, TypeError, ValueError):
+        return exact
+    if compiled:
+        fast.network = torch.compile(network, dynamic=False)
+        fast.shapes = tuple(sorted({max(1, capacity >> shift) for shift in (0, 2, 4)}))
+    return fast
+
+
+def _agree(exact: Proposer, fast: Proposer, sample: Batch) -> bool:
+    with torch.no_grad():
+        original, other = exact(sample), fast(sample)
+    spread = (original.amax(1) - original.amin(1)).mean()
+    return bool((original - other).abs().mean() <= _AGREEMENT * spread)
