@@ -2,22 +2,71 @@
 
 from pathlib import Path
 
-from bench.data.arrays import load_digits, load_npz
 from bench.data.splits import Dataset, Split
-from bench.errors import CrossfireError
+from bench.errors import CrossfireError, unknown
+from bench.registry import plugins
 
-__all__ = ["Dataset", "Split", "load"]
+__all__ = ["SOURCES", "Dataset", "Split", "load"]
+
+SOURCES = {
+    "digits": "1,797 grey 8x8 images, embedded; needs no network",
+    "cifar10": "torchvision",
+    "cifar100": "torchvision",
+    "svhn": "torchvision",
+    "mnist": "torchvision",
+    "fashion-mnist": "torchvision",
+    "npz:FILE": "your own arrays x_train, y_train, x_test, y_test",
+    "folder:DIR[@SIZE]": "your own pictures, one folder a class",
+    "hf:NAME[@SIZE]": "Hugging Face, by name or local folder",
+}
+"""What may be given to `load`, and where it comes from."""
 
 
 def load(name: str, *, root: Path | None = None) -> Dataset:
-    """The data set that `name` stands for: `digits`, or `npz:FILE`.
+    """The data set that `name` stands for: one of `SOURCES`, or one that a plugin offers.
+
+    `root` is where downloads are kept: by default the folder that CROSSFIRE_DATA names, or else
+    ~/.cache/crossfire.
 
     Raises:
         CrossfireError: there is no such data set, or its files are missing or malformed.
     """
-    scheme, colon, rest = name.partition(":")
-    if name == "digits":
-        return load_digits()
-    if scheme == "npz" and colon:
+    scheme, _, rest = name.partition(":")
+    if rest and scheme in ("npz", "folder", "hf"):
+        return _own(scheme, rest)
+    if name in SOURCES:
+        return _public(name, root)
+    offered = plugins("datasets")
+    if name not in offered:
+        raise unknown("data set", name, SOURCES.keys() | offered.keys())
+    found = offered[name].load()()
+    if not isinstance(found, Dataset):
+        raise CrossfireError(
+            f"data set '{name}' of {offered[name].origin} is no bench.data.Dataset"
+        )
+    return found
+
+
+def _own(scheme: str, rest: str) -> Dataset:
+    # Imported here because a set of one kind must load where another's library is missing.
+    if scheme == "npz":
+        from bench.data.arrays import load_npz
+
         return load_npz(Path(rest))
-    raise CrossfireError(f"unknown data set '{name}'; run: bench list datasets")
+    if scheme == "folder":
+        from bench.data.folder import load_folder
+
+        return load_folder(rest)
+    from bench.data.hub import load_hub
+
+    return load_hub(rest)
+
+
+def _public(name: str, root: Path | None) -> Dataset:
+    if name == "digits":
+        from bench.data.arrays import load_digits
+
+        return load_digits()
+    from bench.data.vision import load_vision
+
+    return load_vision(name, root)

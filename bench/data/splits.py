@@ -2,7 +2,6 @@
 
 import hashlib
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -24,6 +23,12 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        channels, height, width = self.images.shape[1:]
+        return channels, height, width
 
     def take(self, n: int | None) -> "Split":
         """The first `n` examples; all of them when `n` is None.
@@ -80,16 +85,15 @@ class Dataset:
         held, kept = stratified(train.labels, HELDOUT)
         return cls(name, classes, train.select(kept), train.select(held), test)
 
-    @cached_property
+    @property
     def channels(self) -> int:
         """1 for grey images, 3 for colour."""
-        return self.test.images.shape[1]
+        return self.test.shape[0]
 
-    @cached_property
+    @property
     def size(self) -> tuple[int, int]:
         """Height and width in pixels."""
-        height, width = self.test.images.shape[2:]
-        return height, width
+        return self.test.shape[1:]
 
 
 def shuffled(n: int) -> Int[Tensor, " n"]:

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +79,14 @@ def test_a_missing_a_truncated_and_a_foreign_file_are_told_apart(tmp_path: Path)
 def test_an_unknown_name_points_to_the_list() -> None:
     with pytest.raises(CrossfireError, match="unknown data set 'cifar11'"):
         load("cifar11")
+
+
+@pytest.mark.realdata
+def test_real_cifar10_is_whole_and_balanced() -> None:
+    if "CROSSFIRE_DATA" not in os.environ:
+        pytest.skip("CROSSFIRE_DATA names no folder")
+    cifar10 = load(f"npz:{os.environ['CROSSFIRE_DATA']}/cifar10.npz")
+    assert (cifar10.classes, cifar10.channels, cifar10.size) == (10, 3, (32, 32))
+    assert cifar10.train.labels.bincount().tolist() == [4500] * 10
+    assert cifar10.heldout.labels.bincount().tolist() == [500] * 10
+    assert 0.45 < cifar10.test.floats().mean() < 0.5

@@ -1,0 +1,88 @@
+"""A user's own pictures: one folder a class."""
+
+from functools import partial
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from bench.data.pictures import Form, Pictures, decode, header, sized
+from bench.data.splits import Dataset, shuffled
+from bench.errors import CrossfireError
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
+CLASSES = "classes.txt"
+
+
+def load_folder(spec: str) -> Dataset:
+    """`DIR[@SIZE]`: DIR/train/CLASS/* and DIR/test/CLASS/*; or DIR/CLASS/*, all for testing.
+
+    Where there is no `test`, `val` is the test set. Classes are numbered in the order of their
+    names, or as DIR/classes.txt lists them, one a line: so a part of ImageNet's folders keeps the
+    numbers that a model was trained with. Pictures come in an order that is mixed once and for all,
+    so the first n are a fair sample.
+
+    Raises:
+        CrossfireError: there is no such folder, it holds no pictures, or one can't be read.
+    """
+    text, size = sized(spec)
+    folder = Path(text)
+    if not folder.is_dir():
+        raise CrossfireError(f"there is no folder {folder}; name one that holds a folder a class")
+    parts = _parts(folder)
+    classes = _classes(folder, parts)
+    test, *rest = (_files(part, classes) for part in parts)
+    train = rest[0] if rest else []
+    if not test:
+        raise CrossfireError(f"{parts[0]} holds no pictures; put them into one folder a class")
+    if len(classes) < 2:
+        raise CrossfireError(
+            f"{folder} holds a single class; there must be a folder for each class"
+        )
+    headers = [header(path, str(path)) for path, _ in (*train, *test)]
+    form = Form.common(headers, size)
+    splits = (_pictures(files, form) for files in (train, test))
+    return Dataset.divide(f"folder:{spec}", len(classes), *splits)
+
+
+def _parts(folder: Path) -> list[Path]:
+    """The test folder, and behind it the training folder if there is one."""
+    for name in ("test", "val"):
+        if (folder / name).is_dir():
+            return [folder / part for part in (name, "train") if (folder / part).is_dir()]
+    return [folder]
+
+
+def _classes(folder: Path, parts: list[Path]) -> dict[str, int]:
+    listed = folder / CLASSES
+    if listed.is_file():
+        names = listed.read_text().split()
+    else:
+        present = (child for part in parts for child in part.iterdir())
+        names = sorted({child.name for child in present if _is_class(child)})
+    return {name: number for number, name in enumerate(names)}
+
+
+def _is_class(child: Path) -> bool:
+    return child.is_dir() and not child.name.startswith(".")
+
+
+def _files(part: Path, classes: dict[str, int]) -> list[tuple[Path, int]]:
+    for child in part.iterdir():
+        if _is_class(child) and child.name not in classes:
+            raise CrossfireError(f"{CLASSES} does not list '{child.name}'; add it, one name a line")
+    paths = sorted(path for path in part.glob("*/**/*") if path.suffix.lower() in SUFFIXES)
+    owners = ((path, path.relative_to(part).parts[0]) for path in paths)
+    return [(path, classes[owner]) for path, owner in owners if owner in classes]
+
+
+def _pictures(files: list[tuple[Path, int]], form: Form) -> Pictures:
+    paths = [path for path, _ in files]
+    labels: Tensor = torch.tensor([label for _, label in files], dtype=torch.long)
+    order = shuffled(len(files))
+    return Pictures(partial(_read, paths), form, order, labels[order])
+
+
+def _read(paths: list[Path], index: int) -> Image.Image:
+    return decode(paths[index], str(paths[index]))

@@ -1,0 +1,158 @@
+"""Pictures that are decoded when they are first used, so that a subset costs only its own share."""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int, UInt8
+from PIL import Image
+from torch import Tensor
+
+from bench.data.splits import Split
+from bench.errors import CrossfireError
+
+GREY = {"1", "L", "LA"}
+DEEP = {"I", "F"}
+CROP = 224 / 256
+"""Share of the shorter side that the centre crop keeps: ImageNet's evaluation since 2012."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """The shape that all pictures of a data set take; `crop` when they are scaled and cropped."""
+
+    channels: int
+    height: int
+    width: int
+    crop: bool
+
+    @classmethod
+    def common(cls, headers: list[tuple[str, tuple[int, int]]], size: int | None) -> "Form":
+        """What pictures of these modes and (width, height) have in common.
+
+        Grey pictures stay grey only if all are. With `size`, the shorter side is scaled to
+        size / CROP and the centre of size x size is cut out.
+
+        Raises:
+            CrossfireError: their sizes differ and no size is given, or they have 16 or 32 bits.
+        """
+        modes, sizes = {mode for mode, _ in headers}, {dimensions for _, dimensions in headers}
+        if any(mode[0] in DEEP for mode in modes):
+            raise CrossfireError("a picture has more than 8 bits a channel; convert it to 8 bits")
+        channels = 1 if modes <= GREY else 3
+        if size is not None:
+            return cls(channels, size, size, crop=True)
+        if len(sizes) > 1:
+            (w, h), (v, g) = sorted(sizes)[:2]
+            raise CrossfireError(
+                f"the pictures have several sizes, such as {w}x{h} and {v}x{g}; "
+                "add one that fits the model, for example @224"
+            )
+        ((width, height),) = sizes
+        return cls(channels, height, width, crop=False)
+
+    def pixels(self, picture: Image.Image) -> UInt8[np.ndarray, "c h w"]:
+        """The picture as uint8."""
+        picture = picture.convert("L" if self.channels == 1 else "RGB")
+        if self.crop:
+            picture = _centre(picture, self.height)
+        return np.asarray(picture).reshape(self.height, self.width, -1).transpose(2, 0, 1)
+
+
+class Pictures(Split):
+    """A split whose images are decoded on first use, on all cores."""
+
+    def __init__(
+        self,
+        read: Callable[[int], Image.Image],
+        form: Form,
+        indices: Int[Tensor, " n"],
+        labels: Int[Tensor, " n"],
+    ) -> None:
+        """`read(i)` decodes picture i; `indices` says which, and `labels` belong to them."""
+        # The base class is frozen; `images` is left to the property below.
+        vars(self).update(read=read, form=form, indices=indices, labels=labels)
+
+    read: Callable[[int], Image.Image]
+    form: Form
+    indices: Tensor
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width, without decoding."""
+        return self.form.channels, self.form.height, self.form.width
+
+    @cached_property
+    def images(self) -> UInt8[Tensor, "n c h w"]:
+        """The decoded pictures."""
+        form = self.form
+        found = np.empty((len(self), form.channels, form.height, form.width), np.uint8)
+
+        def fill(row: int) -> None:
+            found[row] = form.pixels(self.read(int(self.indices[row])))
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(fill, range(len(self))))
+        return torch.from_numpy(found)
+
+    def select(self, indices: Int[Tensor, " m"]) -> "Pictures":
+        """The pictures at `indices`, still to be decoded."""
+        return Pictures(self.read, self.form, self.indices[indices], self.labels[indices])
+
+
+def sized(text: str) -> tuple[str, int | None]:
+    """Split `NAME@SIZE` into name and size; the size may be left out.
+
+    Raises:
+        CrossfireError: the size is no positive whole number.
+    """
+    name, at, size = text.rpartition("@")
+    if not at:
+        return text, None
+    if not size.isdecimal() or int(size) == 0:
+        raise CrossfireError(f"'@{size}' is not a size in pixels; write for example {name}@224")
+    return name, int(size)
+
+
+def header(source: Path | BytesIO, name: str) -> tuple[str, tuple[int, int]]:
+    """Mode and (width, height) of a picture, without decoding it.
+
+    Raises:
+        CrossfireError: it is no picture; `name` is how the message calls it.
+    """
+    with _whole(name), Image.open(source) as picture:
+        return picture.mode, picture.size
+
+
+def decode(source: Path | BytesIO, name: str) -> Image.Image:
+    """The decoded picture.
+
+    Raises:
+        CrossfireError: it is damaged; `name` is how the message calls it.
+    """
+    with _whole(name), Image.open(source) as picture:
+        picture.load()
+        return picture
+
+
+@contextmanager
+def _whole(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, SyntaxError, ValueError) as error:
+        raise CrossfireError(f"{name} is not a whole picture ({error}); replace it") from error
+
+
+def _centre(picture: Image.Image, size: int) -> Image.Image:
+    scale = size / CROP / min(picture.size)
+    width, height = (max(size, round(side * scale)) for side in picture.size)
+    left, top = (width - size) // 2, (height - size) // 2
+    scaled = picture.resize((width, height), Image.Resampling.BILINEAR)
+    return scaled.crop((left, top, left + size, top + size))

@@ -1,0 +1,63 @@
+"""Public data sets through torchvision, which downloads them once and checks their checksums."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench.data.splits import Dataset, Split
+from bench.errors import CrossfireError
+
+CLASSES = {
+    "cifar10": ("CIFAR10", 10),
+    "cifar100": ("CIFAR100", 100),
+    "svhn": ("SVHN", 10),
+    "mnist": ("MNIST", 10),
+    "fashion-mnist": ("FashionMNIST", 10),
+}
+"""Our name -> torchvision's class and the number of classes."""
+
+
+def load_vision(name: str, root: Path | None = None) -> Dataset:
+    """One of `CLASSES`, from `root` (see `bench.data.load`) or downloaded into it.
+
+    Raises:
+        CrossfireError: torchvision doesn't work here, or the files can't be had.
+    """
+    folder = root or Path(os.environ.get("CROSSFIRE_DATA", "~/.cache/crossfire")).expanduser()
+    attribute, classes = CLASSES[name]
+    kind = getattr(_torchvision(name), attribute)
+    option, values = ("split", ("train", "test")) if name == "svhn" else ("train", (True, False))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        train, test = (_split(kind(folder, download=True, **{option: value})) for value in values)
+    except (OSError, RuntimeError) as error:
+        raise CrossfireError(
+            f"cannot load {name} into {folder} ({' '.join(str(error).split())}); "
+            "connect to the network once, or use digits or npz:FILE"
+        ) from error
+    return Dataset.divide(name, classes, train, test)
+
+
+def _torchvision(name: str) -> Any:  # noqa: ANN401
+    try:
+        from torchvision import datasets
+    except (ImportError, OSError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise CrossfireError(
+            f"{name} needs torchvision, which does not work here ({reason}); "
+            "install the build that belongs to this torch, or use digits or npz:FILE"
+        ) from error
+    return datasets
+
+
+def _split(found: Any) -> Split:  # noqa: ANN401
+    labels = found.labels if hasattr(found, "labels") else found.targets
+    pixels = torch.as_tensor(np.asarray(found.data))
+    if pixels.ndim == 3:
+        pixels = pixels[:, None]
+    elif pixels.shape[3] == 3:
+        pixels = pixels.permute(0, 3, 1, 2)
+    return Split(pixels.contiguous(), torch.as_tensor(np.asarray(labels)).long())

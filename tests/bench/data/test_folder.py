@@ -1,0 +1,116 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench.data import load
+from bench.errors import CrossfireError
+
+
+def picture(path: Path, size: tuple[int, int] = (9, 7), mode: str = "RGB", shade: int = 0) -> Path:
+    """Write one of (width, height) whose pixels say where they are."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    width, height = size
+    rows = (np.arange(width)[None] * 20 + np.arange(height)[:, None] * 5 + shade).astype(np.uint8)
+    Image.fromarray(rows).convert(mode).save(path)
+    return path
+
+
+def tree(folder: Path, classes: tuple[str, ...] = ("cat", "dog"), each: int = 6) -> Path:
+    for number, name in enumerate(classes):
+        for index in range(each):
+            picture(folder / name / f"{index}.png", shade=40 * number + index)
+    return folder
+
+
+def test_a_plain_folder_is_all_for_testing(tmp_path: Path) -> None:
+    pets = load(f"folder:{tree(tmp_path)}")
+    assert (len(pets.train), len(pets.heldout), len(pets.test)) == (0, 0, 12)
+    assert (pets.classes, pets.channels, pets.size) == (2, 3, (7, 9))
+    for image, label in zip(pets.test.images, pets.test.labels, strict=True):
+        assert image[0, 0, 0] // 40 == label
+        assert image[1, 2, 3] == image[1, 0, 0] + 70
+
+
+@pytest.mark.parametrize("name", ["test", "val"])
+def test_train_and_test_folders_are_kept_apart(tmp_path: Path, name: str) -> None:
+    tree(tmp_path / "train", each=10)
+    tree(tmp_path / name, each=3)
+    pets = load(f"folder:{tmp_path}")
+    assert (len(pets.train), len(pets.heldout), len(pets.test)) == (18, 2, 6)
+
+
+def test_every_prefix_is_a_fair_sample_and_the_same_one(tmp_path: Path) -> None:
+    spec = f"folder:{tree(tmp_path, each=50)}"
+    test = load(spec).test
+    assert 10 <= test.take(40).labels.sum() <= 30
+    assert load(spec).test.take(40).sha256() == test.take(40).sha256()
+
+
+def test_only_the_pictures_that_are_taken_are_decoded(tmp_path: Path) -> None:
+    tree(tmp_path)
+    test = load(f"folder:{tmp_path}").test
+    assert test.take(1).images.shape == (1, 3, 7, 9)
+    for path in tmp_path.rglob("*.png"):
+        path.write_bytes(path.read_bytes()[:45])
+    with pytest.raises(CrossfireError, match="is not a whole picture"):
+        _ = test.images
+
+
+def test_grey_pictures_stay_grey_only_if_all_are(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        picture(tmp_path / name / "1.png", mode="L")
+    assert load(f"folder:{tmp_path}").channels == 1
+    picture(tmp_path / "b" / "2.png", mode="P")
+    assert load(f"folder:{tmp_path}").channels == 3
+
+
+def test_a_size_scales_the_shorter_side_and_cuts_the_centre(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        edge = Image.new("L", (90, 40), 0)
+        edge.paste(200, (30, 0, 60, 40))
+        (tmp_path / name).mkdir()
+        edge.save(tmp_path / name / "wide.png")
+        picture(tmp_path / name / "tall.png", (20, 50))
+    sized = load(f"folder:{tmp_path}@28")
+    assert sized.size == (28, 28)
+    assert {int(image.max()) for image in sized.test.images} >= {200}
+
+
+def test_a_list_of_classes_keeps_the_numbers_of_the_model(tmp_path: Path) -> None:
+    (tree(tmp_path) / "classes.txt").write_text("ant\ncat\nbee\ndog\n")
+    pets = load(f"folder:{tmp_path}")
+    assert pets.classes == 4
+    assert set(pets.test.labels.tolist()) == {1, 3}
+
+
+def test_pictures_of_several_sizes_ask_for_one(tmp_path: Path) -> None:
+    picture(tree(tmp_path) / "cat" / "large.png", (20, 20))
+    with pytest.raises(CrossfireError, match=r"several sizes, such as 9x7 and 20x20; .*@224"):
+        load(f"folder:{tmp_path}")
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ("nowhere", "there is no folder"),
+        ("empty", "holds no pictures"),
+        ("single", "holds a single class"),
+        ("deep", "convert it to 8 bits"),
+        ("unlisted", "classes.txt does not list 'dog'"),
+        ("text", "a.png is not a whole picture"),
+        ("empty@big", "'@big' is not a size"),
+        ("empty@0", "'@0' is not a size"),
+    ],
+)
+def test_each_mistake_is_one_line_that_names_the_mend(tmp_path: Path, spec: str, says: str) -> None:
+    (tmp_path / "empty").mkdir()
+    tree(tmp_path / "single", ("cat",))
+    for name in ("a", "b"):
+        picture(tmp_path / "deep" / name / "1.tif", mode="F")
+    (tree(tmp_path / "unlisted") / "classes.txt").write_text("cat\n")
+    (tree(tmp_path / "text") / "cat" / "a.png").write_text("hello")
+    with pytest.raises(CrossfireError, match=says) as caught:
+        load(f"folder:{tmp_path / spec}")
+    assert "\n" not in str(caught.value)
