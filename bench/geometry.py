@@ -75,7 +75,7 @@ def linf_start(u: Batch, eps: Radius) -> Batch:
 
 def l2_distance(delta: Batch) -> Float[Tensor, " n"]:
     """The Euclidean norm."""
-    return delta.flatten(1).norm(dim=1)
+    return torch.linalg.vector_norm(delta.flatten(1), dim=1)
 
 
 def l2_project(x: Batch, delta: Batch, eps: Radius) -> Batch:

@@ -14,8 +14,9 @@ PACKAGES = ("bench", "defenses", "leaderboard")
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("bench.cli",),
     ("bench.demo",),
-    ("bench", "bench.evaluator", "bench.verify"),
-    ("bench.engine", "bench.protocol", "defenses"),
+    ("bench", "bench.record", "bench.verify"),
+    ("bench.evaluator", "bench.outcome"),
+    ("bench.engine", "bench.journal", "bench.protocol", "defenses"),
     ("bench.training", "bench.suites", "bench.audit"),
     ("bench.judge", "bench.precision"),
     ("bench.attacks",),
