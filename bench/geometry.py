@@ -68,6 +68,14 @@ def linf_steepest(gradient: Batch, point: Batch) -> Batch:
     return gradient.sign()
 
 
+def linf_gap(x: Batch, delta: Batch, gradient: Batch, eps: Radius) -> Float[Tensor, " n"]:
+    """max ⟨gradient, delta' − delta⟩ over ball ∩ box: every coordinate goes to its bound."""
+    radius = _radius(eps, x)
+    up = torch.minimum(1 - x, radius) - delta
+    down = torch.maximum(-x, -radius) - delta
+    return _sum(torch.maximum(gradient * up, gradient * down))
+
+
 def linf_start(u: Batch, eps: Radius) -> Batch:
     """Uniform in the ball, from uniform numbers u in (0, 1)."""
     return (2 * u - 1) * _radius(eps, u)
@@ -104,6 +112,12 @@ def l2_project(x: Batch, delta: Batch, eps: Radius) -> Batch:
 def l2_steepest(gradient: Batch, point: Batch) -> Batch:
     """The gradient at unit length."""
     return gradient / lift(l2_distance(gradient), gradient).clamp_min(1e-12)
+
+
+def l2_gap(x: Batch, delta: Batch, gradient: Batch, eps: Radius) -> Float[Tensor, " n"]:
+    """eps · ‖gradient‖₂ − ⟨gradient, delta⟩: the box is left out, which can only make it larger."""
+    spent = (gradient * delta).flatten(1).sum(1)
+    return eps * l2_distance(gradient) - spent
 
 
 def l2_start(u: Batch, eps: Radius) -> Batch:
@@ -155,6 +169,20 @@ def l1_steepest(gradient: Batch, point: Batch, sparsity: float = 0.05) -> Batch:
     return step / lift(l1_distance(step), step).clamp_min(1)
 
 
+def l1_gap(x: Batch, delta: Batch, gradient: Batch, eps: Radius) -> Float[Tensor, " n"]:
+    """A fractional knapsack: the steepest coordinates move to their bound until eps is spent.
+
+    The 256 steepest ones are looked at, and the rest of the budget is spent at the rate of the last of them.
+    """
+    spent = (gradient * delta).flatten(1).sum(1)
+    steep = gradient.abs().flatten(1).topk(min(256, gradient[0].numel()), dim=1)
+    room = torch.where(gradient > 0, 1 - x, x).flatten(1).gather(1, steep.indices)
+    left = (lift(_radius(eps, spent).expand_as(spent), room) - room.cumsum(1) + room).clamp_min(0)
+    used = torch.minimum(room, left)
+    rest = (left[:, -1] - used[:, -1]) * steep.values[:, -1]
+    return (used * steep.values).sum(1) + rest - spent
+
+
 def l1_start(u: Batch, eps: Radius) -> Batch:
     """Uniform on the surface of the ball (normalised Laplace), from uniform numbers u in (0, 1)."""
     v = 2 * u - 1
@@ -164,16 +192,17 @@ def l1_start(u: Batch, eps: Radius) -> Batch:
 
 @dataclass(frozen=True)
 class Geometry:
-    """The four maps of a norm."""
+    """The maps of a norm."""
 
     distance: Callable[[Batch], Float[Tensor, " n"]]
     project: Callable[[Batch, Batch, Radius], Batch]
     steepest: Callable[[Batch, Batch], Batch]
     start: Callable[[Batch, Radius], Batch]
+    gap: Callable[[Batch, Batch, Batch, Radius], Float[Tensor, " n"]]
 
 
 GEOMETRY: dict[Norm, Geometry] = {
-    "linf": Geometry(linf_distance, linf_project, linf_steepest, linf_start),
-    "l2": Geometry(l2_distance, l2_project, l2_steepest, l2_start),
-    "l1": Geometry(l1_distance, l1_project, l1_steepest, l1_start),
+    "linf": Geometry(linf_distance, linf_project, linf_steepest, linf_start, linf_gap),
+    "l2": Geometry(l2_distance, l2_project, l2_steepest, l2_start, l2_gap),
+    "l1": Geometry(l1_distance, l1_project, l1_steepest, l1_start, l1_gap),
 }

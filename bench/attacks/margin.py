@@ -1,0 +1,70 @@
+"""Targeted margin ascent that knows when it can't win.
+
+Raise z_t − z_y (Gowal et al. 2019) by steepest steps with momentum 0.75 and a step size that falls from `first` · ε to
+0 along a cosine. A slot gives up as soon as even the linearised margin stays negative everywhere in the threat:
+
+    margin(x + δ) + slack · max over δ' of ⟨∇, δ' − δ⟩ < 0,
+
+whose maximum, the Frank-Wolfe gap (Jaggi 2013), has a closed form in ball ∩ box. The rule has no unit: scaling the
+logits changes nothing. Where the gap is small the ascent has converged; where the gap is large and the margin far
+below it, the target is out of reach. Pruning by reach is our own; see docs/explanation/engine.md for what it costs.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bench import losses, streams
+from bench.attacks.base import Answer, Slots
+from bench.geometry import GEOMETRY, Batch, lift
+from bench.threats import Threat
+
+MOMENTUM = 0.75
+
+
+@dataclass(frozen=True)
+class MarginPGD:
+    """At most `steps` steps; `slack` is how much faster than linearly a margin may rise; 0 never gives up."""
+
+    steps: int = 20
+    first: float = 1.0
+    slack: float = 1.5
+    patience: int = 0
+    noise: float = 0.0
+    targeted: bool = True
+    name: str = "margin"
+    needs_gradient: bool = True
+    bounded: bool = True
+
+    def loss(self, logits: Tensor, slots: Slots) -> Tensor:
+        """z_t − z_y, or its maximum over the wrong classes."""
+        if self.targeted:
+            return losses.targeted_margin(logits, slots.y, slots.target)
+        return losses.margin(logits, slots.y)
+
+    def start(self, slots: Slots, threat: Threat) -> Slots:
+        """The image, moved by a share `noise` of a random start."""
+        point = slots.x
+        if self.noise:
+            geometry = GEOMETRY[threat.norm]
+            u = streams.uniform(slots.key, *slots.x.shape[1:])
+            delta = geometry.start(u, self.noise * threat.eps)
+            point = slots.x + geometry.project(slots.x, delta, threat.eps)
+        return slots.next(point, slots.done, velocity=torch.zeros_like(point))
+
+    def step(self, slots: Slots, answer: Answer, threat: Threat) -> Slots:
+        """x ← P(x + α_t · steepest(∇) + 0.75 · (last move)), or give up."""
+        geometry, gradient = GEOMETRY[threat.norm], answer.ascent
+        delta = slots.point - slots.x
+        progress = (slots.t - 1) / self.steps
+        size = self.first * threat.eps * (1 + torch.cos(math.pi * progress)) / 2
+        direction = geometry.steepest(gradient, slots.point)
+        move = lift(size, delta) * direction + MOMENTUM * slots.memory["velocity"]
+        moved = geometry.project(slots.x, delta + move, threat.eps)
+        done = slots.t >= self.steps
+        if self.slack:
+            reach = geometry.gap(slots.x, delta, gradient, threat.eps)
+            done |= (answer.loss + self.slack * reach < 0) & (slots.t > self.patience)
+        return slots.next(slots.x + moved, done, velocity=moved - delta)
