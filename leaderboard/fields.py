@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 T = TypeVar("T")
 
 Hint = Any
-"""What an annotation holds: a type, a union, `tuple[X, ...]`, a `Literal`."""
+"""What an annotation holds: a type, `X | None`, `tuple[X, ...]`, `dict`, a `Literal`."""
 
 
 class Part:
@@ -54,8 +54,8 @@ def _test(hint: Hint) -> Callable[[Any], bool]:
     origin: Hint = get_origin(hint)
     arguments = get_args(hint)
     if origin is types.UnionType:
-        tests = [_test(argument) for argument in arguments]
-        return lambda value: any(test(value) for test in tests)
+        optional = _test(next(a for a in arguments if a is not types.NoneType))
+        return lambda value: value is None or optional(value)
     if origin is tuple:
         inner = _test(arguments[0])
         return lambda value: isinstance(value, tuple) and all(map(inner, value))
@@ -65,7 +65,8 @@ def _test(hint: Hint) -> Callable[[Any], bool]:
         return lambda value: type(value) in (int, float) and math.isfinite(value)
     if hint is int:
         return lambda value: type(value) is int
-    return lambda value: isinstance(value, origin or hint)
+    kind = origin or hint
+    return lambda value: isinstance(value, kind)
 
 
 @cache
@@ -76,23 +77,28 @@ def _reader(hint: Hint) -> Callable[[Any], Any]:
         return _dataclass_reader(hint)
     if origin is types.UnionType:
         inner = _reader(next(a for a in arguments if a is not types.NoneType))
-        return lambda data: None if data is None else inner(data)
+        return inner if inner is _as_it_is else lambda data: data and inner(data)
     if origin is tuple:
         inner = _reader(arguments[0])
         return lambda data: tuple(map(inner, data)) if isinstance(data, list) else data
-    return lambda data: data
+    return _as_it_is
+
+
+def _as_it_is(data: object) -> object:
+    return data
 
 
 def _dataclass_reader(kind: Hint) -> Callable[[Any], Any]:
-    readers = {name: _reader(hint) for name, hint in get_type_hints(kind).items()}
+    hints = get_type_hints(kind)
+    nested = {name: _reader(hint) for name, hint in hints.items() if _reader(hint) is not _as_it_is}
 
     def build(data: object) -> object:
         if not isinstance(data, dict):
             raise ValueError(f"{kind.__name__} must be an object, not {data!r}")
-        if readers.keys() != data.keys():
-            differing = ", ".join(sorted(readers.keys() ^ data.keys()))
+        if hints.keys() != data.keys():
+            differing = ", ".join(sorted(hints.keys() ^ data.keys()))
             raise ValueError(f"{kind.__name__} has missing or unknown fields: {differing}")
-        return kind(**{name: reader(data[name]) for name, reader in readers.items()})
+        return kind(**data | {name: reader(data[name]) for name, reader in nested.items()})
 
     return build
 

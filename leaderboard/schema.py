@@ -18,6 +18,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fractions import Fraction
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
 from leaderboard import flags
@@ -39,6 +40,7 @@ class Budget(NamedTuple):
     epsilon: Fraction
 
 
+@cache
 def parse_threat(text: str) -> Budget:
     """Read `NORM:EPSILON`; epsilon in pixel units of [0, 1], as an exact fraction.
 
@@ -240,6 +242,14 @@ class Record(Part):
     id: str = field(default="", compare=False)
     """sha256 of the canonical JSON without this field; computed when empty."""
 
+    @property
+    def measured(self) -> dict[str, str]:
+        """Packed flags by column: `clean`, each `linf:8/255/pgd-100` suite by suite, `union`."""
+        order = {suite: place for place, suite in enumerate(self.protocol.suites)}
+        verdicts = sorted(self.verdicts, key=lambda verdict: order[verdict.suite])
+        columns = {f"{verdict.threat}/{verdict.suite}": verdict.flags for verdict in verdicts}
+        return {"clean": self.clean, **columns, "union": self.union}
+
     def _check(self) -> None:
         if self.schema != SCHEMA:
             raise ValueError(f"schema {self.schema} is unknown; this version reads up to {SCHEMA}")
@@ -259,7 +269,7 @@ class Record(Part):
         for text in (self.clean, self.union, *(verdict.flags for verdict in self.verdicts)):
             flags.check(text, self.data.examples)
         for verdict in self.verdicts:
-            if flags.conjunction([self.clean, verdict.flags]) != verdict.flags:
+            if flags.number(verdict.flags) & ~flags.number(self.clean):
                 raise ValueError(
                     f"{verdict.threat} {verdict.suite} has flags set that clean has not"
                 )

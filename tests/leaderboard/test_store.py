@@ -1,6 +1,7 @@
 import dataclasses
-import multiprocessing
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -120,21 +121,12 @@ def test_the_columns_of_the_evidence_are_those_that_are_documented() -> None:
     ]
 
 
-def _write(folder: Path, writer: int) -> None:
-    for run in range(EACH):
-        record = make_record(f"writer{writer}", seed=run)
-        Board(folder).append(record, make_table(record), None)
-
-
 def test_writers_at_the_same_time_lose_nothing(board: Board) -> None:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.records", "pyarrow.parquet"])
-    writers = [context.Process(target=_write, args=(board.folder, i)) for i in range(WRITERS)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
-        assert writer.exitcode == 0
+    here = Path(__file__)
+    writers = str(here.with_name("writers.py"))
+    command = [sys.executable, writers, str(board.folder), str(WRITERS), str(EACH)]
+    path = {"PYTHONPATH": str(here.parents[2])}
+    subprocess.run(command, check=True, env=os.environ | path)
     contents = board.read()
     assert not contents.damaged
     assert {(record.model.name, record.model.config["seed"]) for record in contents.records} == {

@@ -1,0 +1,69 @@
+"""How the numbers of a table are written for people, the same in every format."""
+
+import math
+from typing import NamedTuple
+
+from leaderboard.frame import Cells, measured
+
+
+class Column(NamedTuple):
+    """A measured column under one threat, in its three words."""
+
+    norm: str
+    epsilon: str
+    suite: str
+
+    @property
+    def threat(self) -> str:
+        """The threat as it's written in headings: `linf 8/255`."""
+        return f"{self.norm} {self.epsilon}"
+
+
+def attacked(row: Cells) -> dict[str, Column]:
+    """The measured columns other than `clean` and `union`: `linf:8/255/pgd-100` in its words."""
+    columns = {}
+    for name in measured(row)[1:-1]:
+        threat, _, suite = name.rpartition("/")
+        norm, _, epsilon = threat.partition(":")
+        columns[name] = Column(norm, epsilon, suite)
+    return columns
+
+
+def percent(share: float) -> str:
+    """0.8412 as `84.1`."""
+    return f"{100 * share:.1f}"
+
+
+def bounds(row: Cells, column: str, digits: int = 1) -> str:
+    """The interval of an accuracy in percent, `81.7–86.2`, rounded outwards."""
+    scale = 10**digits
+    # Ends are stored to six decimals; a millionth must not push a whole number over its edge.
+    low = math.floor(100 * scale * row[f"{column}_low"] + 1e-3) / scale
+    high = math.ceil(100 * scale * row[f"{column}_high"] - 1e-3) / scale
+    return f"{low:.{digits}f}–{high:.{digits}f}"
+
+
+def short(sha256: str) -> str:
+    """The first eight characters of a hash; of several hashes, the first's."""
+    return sha256[:8]
+
+
+def runs(row: Cells) -> str:
+    """`3 runs ± 0.8`: how many seeds the row joins, and the spread of their union in points."""
+    return f"{row['runs']} runs ± {percent(row['union_sd'])}" if row["runs"] > 1 else ""
+
+
+def title(row: Cells) -> str:
+    """What the whole table has in common: data, number of examples, protocol."""
+    return (
+        f"{row['dataset']} {row['split']} · {row['examples']:,} examples · "
+        f"protocol v{row['protocol_version']} {short(row['protocol'])}"
+    )
+
+
+def scope(row: Cells) -> str:
+    """Which attacks were run, and what the union is taken over."""
+    columns = attacked(row).values()
+    suites = dict.fromkeys(column.suite for column in columns)
+    threats = dict.fromkeys(column.threat for column in columns)
+    return f"{' and '.join(suites)}; union of {', '.join(threats)}"

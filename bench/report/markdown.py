@@ -1,0 +1,50 @@
+"""Tables in markdown, one line a row, so that a leaderboard diffs well in version control."""
+
+from collections.abc import Iterable
+
+from bench.report.cells import attacked, bounds, percent, runs, scope, short, title
+from leaderboard.frame import Cells, measured
+
+
+def render(tables: Iterable[list[Cells]]) -> str:
+    """One section a table; flagged rows apart, with the reasons."""
+    return "\n".join(_section(rows) for rows in tables)
+
+
+def _section(rows: list[Cells]) -> str:
+    ranked = [row for row in rows if row["rank"] is not None]
+    flagged = [row for row in rows if row["rank"] is None]
+    lines = [f"### {title(rows[0])}", "", f"{scope(rows[0])}; % correct (95 % interval)", ""]
+    if ranked:
+        lines += [*_table(ranked), ""]
+    if flagged:
+        lines += ["Not ranked, because an audit flag is open:", "", *_table(flagged), ""]
+        lines += [f"- {row['defense']}, {row['flags']}: {row['reason']}" for row in flagged] + [""]
+    return "\n".join(lines)
+
+
+def _table(rows: list[Cells]) -> list[str]:
+    columns = attacked(rows[0]).values()
+    attacks = [f"{column.suite} {column.threat}" for column in columns]
+    head = ["rank", "defense", "arch", "clean", *attacks, "union", "n", "protocol", "weights"]
+    left = {"defense", "arch", "protocol", "weights", "remarks"}
+    head.append("remarks")
+    rules = [":--" if name in left else "--:" for name in head]
+    return [_line(head), _line(rules), *(_line(_cells(row)) for row in rows)]
+
+
+def _cells(row: Cells) -> list[str]:
+    return [
+        str(row["rank"] or "–"),
+        row["defense"],
+        row["arch"],
+        *(f"{percent(row[column])} ({bounds(row, column)})" for column in measured(row)),
+        str(row["examples"]),
+        f"v{row['protocol_version']} `{short(row['protocol'])}`",
+        f"`{short(row['weights'])}`",
+        ", ".join(filter(None, [runs(row), row["flags"]])),
+    ]
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"

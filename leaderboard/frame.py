@@ -1,0 +1,96 @@
+"""A table as plain rows of numbers, and as a DataFrame.
+
+The rows are dictionaries, so that a report of ten thousand records needn't wait for pandas.
+"""
+
+from collections import Counter
+from statistics import stdev
+from typing import TYPE_CHECKING, Any
+
+from leaderboard.flags import count
+from leaderboard.ranking import Row, Table
+from leaderboard.statistics import wilson
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Cells = dict[str, Any]
+"""One row of a table, by the names of its columns."""
+
+_COST = ("forward_passes", "backward_passes", "seconds")
+
+
+def cells(table: Table) -> list[Cells]:
+    """The table's rows in its order; accuracies are means over the runs, in [0, 1].
+
+    Columns: `rank` (None while a flag is open), `defense`, `arch`; then `clean`, one for each
+    threat and suite such as `linf:8/255/pgd-100`, and `union`, each followed by the ends of its
+    95 % interval, `..._low` and `..._high`; then `runs` and the standard deviation of their union,
+    what was measured on what, hashes, flags, and what the training cost (summed over the runs).
+    """
+    labels = Counter((row.name, row.head.model.arch) for row in table.rows)
+    return [
+        {
+            "rank": row.rank,
+            "defense": _label(row, unique=labels[row.name, row.head.model.arch] == 1),
+            "arch": row.head.model.arch,
+            **_accuracies(row),
+            **_facts(row),
+        }
+        for row in table.rows
+    ]
+
+
+def frame(table: Table) -> "DataFrame":
+    """The same as a DataFrame."""
+    import pandas as pd
+
+    return pd.DataFrame(cells(table)).astype({"rank": "Int64"})
+
+
+def measured(row: Cells) -> list[str]:
+    """The columns that are accuracies: `clean` first, `union` last."""
+    return [name for name in row if f"{name}_low" in row]
+
+
+def _label(row: Row, unique: bool) -> str:
+    """The defense's name, and the model's where the same defense and arch have several rows."""
+    model = row.head.model.name
+    return row.name if unique or model == row.name else f"{row.name} ({model})"
+
+
+def _accuracies(row: Row) -> Cells:
+    result: Cells = {}
+    columns = [run.measured for run in row.runs]
+    for name in columns[0]:
+        mean = sum(count(column[name]) for column in columns) / len(columns)
+        interval = wilson(mean, row.head.data.examples)
+        result[name] = round(mean / row.head.data.examples, 6)
+        result[f"{name}_low"], result[f"{name}_high"] = (round(end, 6) for end in interval)
+    return result
+
+
+def _facts(row: Row) -> Cells:
+    head, training = row.head, row.head.model.training or {}
+    spread = round(stdev(row.accuracies), 6) if len(row.runs) > 1 else None
+    return {
+        "runs": len(row.runs),
+        "union_sd": spread,
+        "dataset": head.data.name,
+        "split": head.data.split,
+        "examples": head.data.examples,
+        "protocol": head.protocol.sha256,
+        "protocol_version": head.protocol.version,
+        "weights": " ".join(run.model.weights_sha256 for run in row.runs),
+        "records": " ".join(run.id for run in row.runs),
+        "flags": " ".join(sorted({finding.id for finding in row.flagged})),
+        "reason": "; ".join(sorted({finding.message for finding in row.flagged})),
+        "extra_data": bool(training.get("extra_data", False)),
+        **{f"training_{name}": _total(row, name) for name in _COST},
+    }
+
+
+def _total(row: Row, name: str) -> float | None:
+    costs = [(run.model.training or {}).get(name) for run in row.runs]
+    known = [cost for cost in costs if isinstance(cost, int | float)]
+    return sum(known) if len(known) == len(row.runs) else None

@@ -1,0 +1,126 @@
+"""From records to tables: what may be compared, in which order, and who shares a rank.
+
+1. Only records of one protocol on the same data share a table.
+2. Of several records of the same weights the newest counts; it supersedes the others.
+3. Models trained by one recipe with different seeds are one row: its runs.
+4. Rows are ordered by the mean accuracy of their runs under the union. A row takes the next rank
+   only when McNemar's exact test separates it from the first row of the rank above it, every run
+   of the one from every run of the other; otherwise it shares that rank.
+5. A row with an open flag of the audits has no rank. It stands below, with the reason.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from leaderboard.flags import count
+from leaderboard.schema import Data, Finding, Protocol, Record
+from leaderboard.statistics import mcnemar
+
+_RECIPE = ("dataset", "data_sha256", "threats", "epochs", "batch_size", "selected_on", "tag")
+"""The facts about a training that belong to its recipe; the seed and what it cost do not."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """The runs of one recipe: models that differ only in their seed."""
+
+    runs: tuple[Record, ...]
+    """Oldest first; never empty."""
+    rank: int | None = None
+    """Place in the table; None while a flag is open."""
+
+    @property
+    def head(self) -> Record:
+        """The newest run, which speaks for the others."""
+        return self.runs[-1]
+
+    @property
+    def name(self) -> str:
+        """The defense, or the model's own name where nobody said what trained it."""
+        return self.head.model.defense or self.head.model.name
+
+    @property
+    def flagged(self) -> tuple[Finding, ...]:
+        """The findings that keep this row out of the ranking."""
+        return tuple(f for run in self.runs for f in run.findings if f.gate != "info")
+
+    @cached_property
+    def accuracies(self) -> tuple[float, ...]:
+        """Accuracy of each run under the union, in [0, 1]."""
+        return tuple(count(run.union) / run.data.examples for run in self.runs)
+
+    @cached_property
+    def accuracy(self) -> float:
+        """Mean accuracy of the runs under the union, in [0, 1]."""
+        return sum(self.accuracies) / len(self.runs)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows that may be compared, best first; rows without a rank last."""
+
+    data: Data
+    """On what all of them were measured."""
+    protocol: Protocol
+    """How."""
+    rows: tuple[Row, ...]
+    """Best first."""
+
+
+def tables(records: Iterable[Record]) -> list[Table]:
+    """One table for each protocol and data that `records` hold, ordered by data set and protocol.
+
+    Records are expected oldest first, as `Board.records` returns them.
+    """
+    groups: dict[tuple[str, ...], list[Record]] = defaultdict(list)
+    for record in records:
+        data, protocol = record.data, record.protocol
+        groups[data.name, data.split, data.sha256, protocol.sha256].append(record)
+    return [
+        Table(group[-1].data, group[-1].protocol, rank(gather(group)))
+        for _, group in sorted(groups.items())
+    ]
+
+
+def gather(records: Iterable[Record]) -> list[Row]:
+    """The rows of one table, in no particular order: superseded records dropped, seeds joined."""
+    newest = {record.model.weights_sha256: record for record in records}
+    recipes: dict[str, list[Record]] = defaultdict(list)
+    for record in newest.values():
+        recipes[recipe(record)].append(record)
+    return [Row(tuple(runs)) for runs in recipes.values()]
+
+
+def recipe(record: Record) -> str:
+    """What the runs of one row have in common, as canonical JSON."""
+    model, training = record.model, record.model.training
+    if training is None or "seed" not in training:
+        return model.weights_sha256
+    config = {name: value for name, value in model.config.items() if name != "seed"}
+    facts = {name: training.get(name) for name in _RECIPE}
+    return json.dumps([model.defense, model.arch, config, facts], sort_keys=True)
+
+
+def rank(rows: Iterable[Row]) -> tuple[Row, ...]:
+    """The rows with their ranks, best first; those with open flags last and without one."""
+    ordered = sorted(
+        rows, key=lambda row: (bool(row.flagged), -row.accuracy, row.name, row.head.id)
+    )
+    ranked: list[Row] = []
+    leader: Row | None = None
+    for place, row in enumerate(ordered, start=1):
+        if row.flagged:
+            ranked.append(Row(row.runs))
+            continue
+        if leader is None or separated(leader, row):
+            leader = Row(row.runs, place)
+        ranked.append(Row(row.runs, leader.rank))
+    return tuple(ranked)
+
+
+def separated(a: Row, b: Row) -> bool:
+    """Whether the paired test separates every run of `a` from every run of `b`."""
+    return all(mcnemar(one.union, other.union).separated for one in a.runs for other in b.runs)

@@ -1,0 +1,86 @@
+"""What a number measured on n examples can say.
+
+The interval is Wilson's (1927). Two models that saw the same examples are compared by McNemar's
+exact test (1947), which looks only at the examples on which they disagree and is therefore several
+times sharper than comparing two intervals. Both speak of the sample of examples, not of the
+training seeds.
+"""
+
+import math
+from functools import lru_cache
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+
+from leaderboard.flags import number
+
+CONFIDENCE = 0.95
+"""Confidence of every interval and, as its complement, level of every test."""
+
+_Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+
+
+class Interval(NamedTuple):
+    """Two ends of an interval, both in [0, 1]."""
+
+    low: float
+    high: float
+
+
+class Paired(NamedTuple):
+    """Two models on the same examples."""
+
+    only_a: int
+    """Examples that only the first model gets right."""
+    only_b: int
+    """Examples that only the second model gets right."""
+    p: float
+    """Two-sided probability of so unequal a split, were both equally good."""
+
+    @property
+    def separated(self) -> bool:
+        """Whether the test tells the two models apart."""
+        return self.p < 1 - CONFIDENCE
+
+
+def wilson(successes: float, n: int) -> Interval:
+    """Wilson's score interval for the share `successes / n`, without continuity correction.
+
+    `successes` may be a mean over several runs on the same n examples.
+    """
+    share = successes / n
+    centre = share + _Z**2 / (2 * n)
+    spread = _Z * math.sqrt(share * (1 - share) / n + (_Z / (2 * n)) ** 2)
+    scale = 1 + _Z**2 / n
+    return Interval(max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale))
+
+
+def mcnemar(a: str, b: str) -> Paired:
+    """McNemar's exact test of two models' packed flags on the same examples."""
+    first, second = number(a), number(b)
+    only_a, only_b = (first & ~second).bit_count(), (second & ~first).bit_count()
+    return Paired(only_a, only_b, sign_test(min(only_a, only_b), only_a + only_b))
+
+
+@lru_cache(maxsize=65_536)
+def sign_test(fewer: int, n: int) -> float:
+    """Two-sided exact p-value of `fewer` heads, at most half, in n throws of a fair coin."""
+    if 2 * fewer >= n:
+        return 1.0
+    # The tail is its largest term times a sum of products of ratios of neighbouring terms.
+    log_term = math.lgamma(n + 1) - math.lgamma(fewer + 1) - math.lgamma(n - fewer + 1)
+    below = np.arange(fewer, 0, -1)
+    tail = 1 + float(np.cumprod(below / (n - below + 1)).sum())
+    return min(1.0, 2 * tail * math.exp(log_term - n * math.log(2)))
+
+
+def smallest_gap(disagreeing: int, n: int) -> float | None:
+    """Smallest difference in accuracy that n examples can tell apart, given how many disagree.
+
+    None when so few disagree that not even a split of all against none would be significant.
+    """
+    for fewer in range(disagreeing // 2, -1, -1):
+        if sign_test(fewer, disagreeing) < 1 - CONFIDENCE:
+            return (disagreeing - 2 * fewer) / n
+    return None

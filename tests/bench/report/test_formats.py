@@ -1,0 +1,111 @@
+import csv
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from bench.report import FORMATS, render, terminal
+from leaderboard.frame import Cells, cells
+from leaderboard.ranking import tables
+from leaderboard.schema import Finding, Record
+from tests.records import make_record
+
+FLAG = Finding("A8", "flag", "Square breaks 3 examples that APGD left", 3.0)
+
+
+def rows_of(*records: Record) -> list[list[Cells]]:
+    return [cells(table) for table in tables(records)]
+
+
+def board(suites: tuple[str, ...] = ("pgd-100",)) -> list[list[Cells]]:
+    names = {"standard": (0.95, 0, 0, 0), "at": (0.8, 0.5, 0.55, 0.1), "mat": (0.8, 0.5, 0.6, 0.5)}
+    records = [
+        make_record(name, accuracies=a, examples=500, suites=suites, arch="preactresnet18-w16")
+        for name, a in names.items()
+    ]
+    open_flag = make_record("masked", examples=500, suites=suites, findings=(FLAG,))
+    return rows_of(*records, open_flag)
+
+
+def in_terminal(rows: list[Cells], width: int = 80, top: int | None = None) -> str:
+    console = Console(width=width, no_color=True, force_terminal=False)
+    with console.capture() as capture:
+        console.print(terminal.render(rows, top))
+    return capture.get()
+
+
+@pytest.mark.parametrize("suites", [("pgd-100",), ("pgd-100", "autoattack")])
+def test_the_terminal_table_fits_eighty_columns_and_cuts_no_number(suites: tuple[str, ...]) -> None:
+    (rows,) = board(suites)
+    text = in_terminal(rows)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    for row in rows:
+        for column in ("clean", "union", *(f"l1:12/{suite}" for suite in suites)):
+            assert f" {100 * row[column]:.1f} " in text
+        assert row["weights"][:8] in text
+
+
+def test_the_terminal_says_what_was_measured_how_and_on_what() -> None:
+    (rows,) = board()
+    text = in_terminal(rows)
+    assert f"cifar10 test · 500 examples · protocol v1 {rows[0]['protocol'][:8]}" in text
+    assert "pgd-100; union of linf 8/255, l2 0.5, l1 12" in text
+
+
+def test_a_flagged_row_is_shown_apart_with_its_reason() -> None:
+    for text in (in_terminal(board()[0]), render(board(), "markdown")):
+        ranked, _, apart = text.partition("Not ranked")
+        assert "masked" not in ranked
+        assert "masked, A8: Square breaks 3 examples that APGD left" in apart
+
+
+def test_the_terminal_shows_the_top_and_says_how_many_more() -> None:
+    (rows,) = rows_of(*(make_record(f"m{i}") for i in range(5)))
+    text = in_terminal(rows, top=2)
+    assert "… 3 more rows" in text
+    assert sum(f"m{i} " in text for i in range(5)) == 2
+
+
+def test_names_are_never_read_as_markup() -> None:
+    (rows,) = rows_of(make_record("[red]at|x", arch="[bold]"))
+    assert "[red]at|x" in in_terminal(rows)
+    assert "| [red]at\\|x |" in render([rows], "markdown")
+
+
+def test_markdown_holds_every_promised_column() -> None:
+    head, _, *body = [line for line in render(board(), "markdown").splitlines() if line[:1] == "|"]
+    names = [cell.strip() for cell in head.strip("|").split("|")]
+    assert names == [
+        *("rank", "defense", "arch", "clean"),
+        *("pgd-100 linf 8/255", "pgd-100 l2 0.5", "pgd-100 l1 12"),
+        *("union", "n", "protocol", "weights", "remarks"),
+    ]
+    assert all(line.count("|") == head.count("|") for line in body)
+
+
+def test_intervals_are_rounded_outwards() -> None:
+    row = make_record(examples=8, accuracies=(1, 1, 1, 1))
+    assert "100.0 (67.5–100.0)" in render(rows_of(row), "markdown")
+
+
+def test_csv_and_json_hold_the_same_exact_rows() -> None:
+    tables_ = board() + rows_of(make_record("other", threats=("l2:0.5",), dataset="svhn"))
+    parsed = list(csv.DictReader(io.StringIO(render(tables_, "csv"))))
+    rows = [row for table in tables_ for row in table]
+    assert [row["weights"] for row in parsed] == [row["weights"] for row in rows]
+    assert [float(row["union"]) for row in parsed] == [row["union"] for row in rows]
+    assert parsed[-1]["l1:12/pgd-100"] == ""
+    assert json.loads(render(tables_, "json")) == tables_
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_reports_do_not_depend_on_the_order_of_records(form: str) -> None:
+    records = [make_record(f"m{i}", seed=i) for i in range(6)]
+    assert render(rows_of(*records), form) == render(rows_of(*records[::-1]), form)
+
+
+def test_an_unknown_format_is_refused() -> None:
+    with pytest.raises(ValueError, match="no format 'pdf'"):
+        render([], "pdf")

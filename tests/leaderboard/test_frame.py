@@ -1,0 +1,58 @@
+import pytest
+
+from leaderboard.flags import count
+from leaderboard.frame import cells, frame, measured
+from leaderboard.ranking import tables
+from leaderboard.schema import Finding
+from leaderboard.statistics import wilson
+from tests.records import make_record
+
+
+def test_accuracies_and_intervals_follow_from_the_flags() -> None:
+    record = make_record(examples=200)
+    (row,) = cells(tables([record])[0])
+    assert measured(row) == list(record.measured)
+    for name, flags in record.measured.items():
+        interval = (row[f"{name}_low"], row[f"{name}_high"])
+        assert row[name] == pytest.approx(count(flags) / 200, abs=1e-6)
+        assert interval == pytest.approx(wilson(count(flags), 200), abs=1e-6)
+
+
+def test_columns_run_suite_by_suite() -> None:
+    record = make_record(threats=("linf:8/255", "l2:0.5"), suites=("pgd-100", "autoattack"))
+    (row,) = cells(tables([record])[0])
+    assert measured(row) == [
+        "clean",
+        "linf:8/255/pgd-100",
+        "l2:0.5/pgd-100",
+        "linf:8/255/autoattack",
+        "l2:0.5/autoattack",
+        "union",
+    ]
+
+
+def test_several_runs_give_mean_spread_and_total_cost() -> None:
+    runs = [
+        make_record("a", seed=seed, training={"seed": seed, "forward_passes": 100, "seconds": 2.5})
+        for seed in range(3)
+    ]
+    (row,) = cells(tables(runs)[0])
+    assert row["runs"] == 3
+    assert row["union"] == pytest.approx(sum(count(run.union) for run in runs) / 120, abs=1e-6)
+    assert row["union_sd"] > 0
+    assert (row["training_forward_passes"], row["training_seconds"]) == (300, 7.5)
+    assert row["training_backward_passes"] is None
+
+
+def test_rows_of_the_same_name_are_told_apart_by_the_model() -> None:
+    records = [make_record(name, defense="at") for name in ("eps-4", "eps-8")]
+    assert {row["defense"] for row in cells(tables(records)[0])} == {"at (eps-4)", "at (eps-8)"}
+
+
+def test_the_frame_holds_the_same_rows() -> None:
+    finding = Finding("A8", "flag", "Square breaks more", None)
+    table = tables([make_record("a"), make_record("b", findings=(finding,))])[0]
+    rows = frame(table)
+    assert rows["defense"].tolist() == ["a", "b"]
+    assert rows["rank"].isna().tolist() == [False, True]
+    assert rows["reason"].tolist() == ["", "Square breaks more"]

@@ -1,0 +1,112 @@
+import dataclasses
+
+from leaderboard.ranking import Row, Table, tables
+from leaderboard.schema import Finding, Record
+from leaderboard.statistics import mcnemar
+from tests.records import make_record
+
+CLOSE = (0.9, 0.62, 0.62, 0.62)
+FAR = (0.9, 0.1, 0.1, 0.1)
+
+
+def only_table(records: list[Record]) -> Table:
+    (table,) = tables(records)
+    return table
+
+
+def ranks(table: Table) -> dict[str, int | None]:
+    return {row.name: row.rank for row in table.rows}
+
+
+def flagged(record: Record, gate: str) -> Record:
+    finding = Finding("A8", gate, "Square breaks more than APGD", 3.0)  # type: ignore[arg-type]
+    return dataclasses.replace(record, findings=(finding,), id="")
+
+
+def test_rows_come_best_first() -> None:
+    table = only_table([make_record(f"m{i}", accuracies=(0.9, i / 4, 0.8, 0.8)) for i in range(3)])
+    assert [row.accuracy for row in table.rows] == sorted(
+        (row.accuracy for row in table.rows), reverse=True
+    )
+
+
+def test_rows_that_the_paired_test_cannot_separate_share_a_rank() -> None:
+    names = {"a": CLOSE, "b": CLOSE, "c": FAR, "d": FAR}
+    records = {name: make_record(name, examples=200, accuracies=a) for name, a in names.items()}
+    table = only_table(list(records.values()))
+    assert sorted(rank or 0 for rank in ranks(table).values()) == [1, 1, 3, 3]
+    first, second, third, fourth = (row.head for row in table.rows)
+    assert not mcnemar(first.union, second.union).separated
+    assert mcnemar(first.union, third.union).separated
+    assert not mcnemar(third.union, fourth.union).separated
+
+
+def test_the_order_of_the_records_does_not_matter() -> None:
+    records = [make_record(f"m{i}", accuracies=CLOSE) for i in range(6)]
+    assert ranks(only_table(records)) == ranks(only_table(records[::-1]))
+
+
+def test_different_protocols_data_and_sizes_never_share_a_table() -> None:
+    records = [
+        make_record("a"),
+        make_record("b", suites=("autoattack",)),
+        make_record("c", examples=41),
+        make_record("d", dataset="svhn"),
+    ]
+    assert [len(table.rows) for table in tables(records)] == [1, 1, 1, 1]
+
+
+def test_a_newer_record_of_the_same_weights_supersedes_the_older() -> None:
+    old = make_record("a")
+    new = dataclasses.replace(old, created="2026-02-01T00:00:00+00:00", id="")
+    assert only_table([old, new]).rows == (Row((new,), 1),)
+
+
+def test_seeds_of_one_recipe_are_one_row_with_their_mean() -> None:
+    runs = [make_record("a", seed=seed, training={"seed": seed}) for seed in range(3)]
+    (row,) = only_table(runs).rows
+    assert row.runs == tuple(runs)
+    assert row.accuracy == sum(row.accuracies) / 3
+    assert len(set(row.accuracies)) > 1
+
+
+def test_another_setting_is_another_recipe() -> None:
+    runs = [
+        make_record("a", training={"seed": 0}),
+        make_record("a", seed=1, training={"seed": 1}, config={"epochs": 60, "seed": 1}),
+        make_record("a", seed=2, training={"seed": 2, "tag": "last"}),
+        make_record("a", seed=3, training={"seed": 3}, arch="cnn"),
+        make_record("a", seed=4),
+    ]
+    assert len(only_table(runs).rows) == 5
+
+
+def test_every_run_must_be_separated_for_a_rank_of_its_own() -> None:
+    good = [make_record("a", seed=s, examples=300, accuracies=CLOSE) for s in range(2)]
+    weak_seed = make_record("a", seed=9, examples=300, accuracies=FAR, training={"seed": 9})
+    good = [dataclasses.replace(r, model=weak_seed.model, id="") for r in good]
+    runs = [
+        dataclasses.replace(
+            run,
+            model=dataclasses.replace(run.model, weights_sha256=f"{i:064x}"),
+            id="",
+        )
+        for i, run in enumerate([*good, weak_seed])
+    ]
+    poor = make_record("b", examples=300, accuracies=FAR)
+    table = only_table([*runs, poor])
+    assert [len(row.runs) for row in table.rows] == [3, 1]
+    assert mcnemar(good[0].union, poor.union).separated
+    assert [row.rank for row in table.rows] == [1, 1]
+
+
+def test_a_row_with_an_open_flag_stands_last_without_a_rank() -> None:
+    best = flagged(make_record("best", accuracies=CLOSE), "flag")
+    rest = make_record("rest", accuracies=FAR)
+    table = only_table([best, rest])
+    assert [row.name for row in table.rows] == ["rest", "best"]
+    assert ranks(table) == {"rest": 1, "best": None}
+
+
+def test_information_does_not_keep_a_row_out() -> None:
+    assert ranks(only_table([flagged(make_record("a"), "info")])) == {"a": 1}
