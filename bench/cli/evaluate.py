@@ -1,0 +1,92 @@
+"""`bench evaluate`: models to records."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench.cli import _options as options
+
+
+@click.command("evaluate")
+@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@click.option(
+    "--threat",
+    default="union",
+    show_default=True,
+    help="union, linf, l2, l1, or a list such as linf:8/255,l2:0.5.",
+)
+@click.option(
+    "--suite", default="pgd-100", show_default=True, help="Suites of attacks, separated by commas."
+)
+@click.option("--dataset", help="Data set.  [default: the checkpoint's own, else digits]")
+@click.option(
+    "--budgets",
+    help="Budget set that union and the norms stand for.  [default: the data set's first]",
+)
+@click.option("--examples", type=click.IntRange(min=1), help="Measure the first so many only.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the attacks' randomness.")
+@click.option("--device", help="cpu, cuda or cuda:1.  [default: cuda where there is one]")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16"]),
+    default="auto",
+    show_default=True,
+    help="Arithmetic of the attacks; verdicts are float32.",
+)
+@click.option(
+    "--compile", "compiled", is_flag=True, help="Compile the network; pays on long evaluations."
+)
+@click.option(
+    "--batch-size",
+    "capacity",
+    type=click.IntRange(min=1),
+    help="Examples attacked at a time.  [default: by device]",
+)
+@click.option(
+    "--union-only",
+    is_flag=True,
+    help="Skip what another threat broke; single columns then mean nothing.",
+)
+@click.option("--arch", help="Architecture, for a file of weights that names none.")
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    help="Weights for FILE.py:CALLABLE, torchvision: and timm:.",
+)
+@click.option(
+    "--normalize", help="cifar10, imagenet or MEAN,STD, for a model trained on normalised images."
+)
+@click.option(
+    "--runs",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder of checkpoints, for when no MODEL is named.",
+)
+@options.board
+@options.display
+def command(
+    models: tuple[str, ...],
+    runs: Path,
+    board: Path,
+    display: str | None,
+    suite: str,
+    **rest: Any,  # noqa: ANN401
+) -> None:
+    """Attack models and put their records on the board.
+
+    MODEL is a checkpoint's file or folder, FILE.py:CALLABLE, torchvision:NAME, timm:NAME,
+    robustbench:ID or hf-hub:REPO. Without one, every training run without a record is measured.
+    """
+    from bench.display import display as shown
+    from bench.evaluator import Settings
+    from bench.measure import Measurement, checkpoints, line
+
+    own = {name: rest.pop(name) for name in ("examples", "arch", "weights", "normalize")}
+    settings = Settings(suites=tuple(suite.split(",")), **rest)
+    measurement = Measurement(settings, board=board, **own)
+    for spec in models or checkpoints(runs):
+        with shown(display) as progress:
+            record, fresh = measurement.measure(spec, progress)
+        click.echo(line(record, fresh))

@@ -1,0 +1,116 @@
+"""From models that a command names to records on a board; nothing is measured twice."""
+
+import shlex
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from pathlib import Path
+
+import torch
+
+from bench.checkpoint import Metadata, read
+from bench.data import load
+from bench.display import Progress
+from bench.errors import CrossfireError
+from bench.evaluator import Evaluation, Settings
+from bench.journal import Journal
+from bench.models.sources import find
+from bench.record import publish
+from leaderboard.flags import count
+from leaderboard.schema import Record
+from leaderboard.store import Board
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What to measure on how many examples, and where records go.
+
+    Without a data set a checkpoint is measured on the one that it was trained on, and any other
+    model on digits. `arch`, `weights` and `normalize` are for models that aren't checkpoints.
+    """
+
+    settings: Settings = field(default_factory=Settings)
+    examples: int | None = None
+    board: Path = Path("board")
+    arch: str | None = None
+    weights: Path | None = None
+    normalize: str | None = None
+
+    def measure(self, spec: str, progress: Progress) -> tuple[Record, bool]:
+        """The record of the model that `spec` names, and whether it was measured just now.
+
+        A kill loses at most some seconds: the next call goes on from there.
+
+        Raises:
+            CrossfireError: the model can't be found or can't be measured honestly.
+        """
+        name = self.settings.dataset or trained_on(spec) or "digits"
+        data = load(name)
+        loaded = find(spec, data, arch=self.arch, weights=self.weights, normalize=self.normalize)
+        split = data.test.take(self.examples)
+        settings = replace(self.settings, dataset=name)
+        evaluation = Evaluation(
+            loaded.model, split.images, split.labels, torch.arange(len(split)), settings
+        )
+        board = Board(self.board)
+        for record in board.records():
+            known = record.model.weights_sha256, record.protocol.sha256
+            if known == (evaluation.weights, evaluation.protocol.sha256):
+                return record, False
+        journal = Journal(self.board / ".unfinished", evaluation.key)
+        outcome = evaluation.run(
+            journal, lambda n, total, text: progress(n, total, f"{loaded.name}, {text}")
+        )
+        record = publish(board, outcome, loaded, self.command(spec, name))
+        journal.close()
+        return record, True
+
+    def command(self, spec: str, dataset: str) -> str:
+        """What reproduces a record on any machine: options that only move files are left out."""
+        settings = self.settings
+        options = {
+            "dataset": dataset,
+            "threat": settings.threat,
+            "suite": ",".join(settings.suites),
+            "budgets": settings.budgets,
+            "examples": self.examples,
+            "seed": settings.seed,
+            "precision": settings.precision,
+            "arch": self.arch,
+            "weights": self.weights,
+            "normalize": self.normalize,
+        }
+        given = [(f"--{name}", str(value)) for name, value in options.items() if value is not None]
+        union_only = ["--union-only"] if settings.union_only else []
+        return shlex.join(["bench", "evaluate", spec, *chain(*given), *union_only])
+
+
+def trained_on(spec: str) -> str | None:
+    """The data set that a checkpoint of ours was trained on; None for any other model."""
+    path = Path(spec)
+    path = path / "best.safetensors" if path.is_dir() else path
+    if path.suffix != ".safetensors" or not path.is_file():
+        return None
+    _, text = read(path)
+    try:
+        return Metadata.from_json(text).dataset if text else None
+    except (ValueError, TypeError):
+        return None
+
+
+def checkpoints(runs: Path) -> list[str]:
+    """The folders of all training runs that left a checkpoint, by name.
+
+    Raises:
+        CrossfireError: there is none.
+    """
+    folders = sorted(path.parent for path in runs.glob("*/best.safetensors"))
+    if not folders:
+        raise CrossfireError(f"no checkpoint in {runs}; make one with: bench train at")
+    return [str(folder) for folder in folders]
+
+
+def line(record: Record, fresh: bool) -> str:
+    """One line that says what a record says: accuracies in percent, and whether it is new."""
+    shares = {name: count(text) / record.data.examples for name, text in record.measured.items()}
+    numbers = ", ".join(f"{name} {100 * share:.1f}" for name, share in shares.items())
+    return f"{record.model.name}: {numbers} %{'' if fresh else ' (measured before)'}"
