@@ -62,7 +62,7 @@ _CIFAR = {
 _MNIST = {"maini": _budget("linf:0.3", "l2:2.0", "l1:10")}
 
 BUDGETS: dict[str, dict[str, tuple[Threat, ...]]] = {
-    "digits": {"digits": _budget("linf:0.15", "l2:0.8", "l1:3")},
+    "digits": {"digits": _budget("linf:0.25", "l2:0.9", "l1:3")},
     "cifar10": _CIFAR,
     "cifar100": _CIFAR,
     "svhn": _CIFAR,
