@@ -114,9 +114,9 @@ def gradients(model: Model, images: Batch, labels: Int[Tensor, " n"]) -> Iterato
         yield Finding("P7", "flag", f"{message}: gradients may be masked", zero)
 
 
-def class_count(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Iterator[Finding]:
+def class_count(classes: int, labels: Int[Tensor, " n"]) -> Iterator[Finding]:
     """P9: every label has a logit; few classes change what some attacks can do."""
-    classes, most = logits.shape[1], int(labels.max())
+    most = int(labels.max())
     if most >= classes:
         message = f"labels go up to {most} but the model has {classes} classes; check the data set"
         yield Finding("P9", "refuse", message, float(classes))
@@ -141,7 +141,7 @@ def preflight(model: Model, images: Batch, labels: Int[Tensor, " n"]) -> list[Fi
 
     run(image_range(images))
     run(mode(model))
-    run(class_count(_logits(model, images[:2]), labels))
+    run(class_count(_logits(model, images[:2]).shape[1], labels))
     run(finite(model, images))
     if not run(determinism(model, images)):
         run(batch_independence(model, images))

@@ -11,11 +11,12 @@ a stop and restart changes what an example is attacked with.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bench import streams
@@ -25,8 +26,10 @@ from bench.precision import Proposer
 from bench.suites import Pass
 from bench.threats import Threat
 
-Array = np.ndarray[Any, Any]
+Array = NDArray[Any]
 State = dict[str, Tensor]
+
+SAVE_EVERY = 20.0
 
 PRUNED, CREDIT = -2, -3
 """In `Column.by`: not attacked, because another threat broke it; broken by another threat's
@@ -73,7 +76,7 @@ class Column:
     found: Array
 
     @classmethod
-    def of(cls, robust: Array, found: Array) -> Self:
+    def of(cls, robust: Array, found: Array) -> "Column":
         """A column in which the examples of `robust` are still to be attacked."""
         n = len(robust)
         count = np.zeros(n, np.int64)
@@ -120,7 +123,7 @@ class Queue:
     position: int = 0
 
     @classmethod
-    def of(cls, work: Pass, examples: Examples, robust: Array) -> Self:
+    def of(cls, work: Pass, examples: Examples, robust: Array) -> "Queue":
         """All pieces of a pass over the examples of `robust`."""
         rows = np.flatnonzero(robust)
         rounds = max(1, min(work.targets, examples.rivals.shape[1])) * work.restarts
@@ -161,7 +164,7 @@ class Engine:
     """Runs jobs one after another.
 
     `propose` gives the fast model for a pass; `capacity` is the number of slots; `save` is called
-    after each job, and about every `save_every` seconds within one, with all that a resumption
+    after each job, and about every `SAVE_EVERY` seconds within one, with all that a resumption
     needs, as tensors by name.
     """
 
@@ -172,7 +175,6 @@ class Engine:
     capacity: int
     save: Callable[[State], None]
     progress: Callable[[int, int, Job], None]
-    save_every: float = 20.0
 
     def run(
         self, jobs: Sequence[Job], examples: Examples, columns: Sequence[Column], resumed: State
@@ -225,7 +227,7 @@ class Engine:
             column.seconds += now - clock
             clock = now
             self.progress(queue.position - len(pieces), len(queue.rows), job)
-            if now - saved > self.save_every:
+            if now - saved > SAVE_EVERY:
                 state = {f"slots.{name}": value.cpu() for name, value in slots.tensors().items()}
                 state["standing"], state["pieces"] = (
                     torch.from_numpy(standing),

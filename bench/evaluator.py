@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from bench import audit, losses, suites
 from bench.checkpoint import weights_sha256
 from bench.engine import CREDIT, Array, Column, Engine, Examples, Job
+from bench.errors import CrossfireError, reason
 from bench.files import sha256_bytes
 from bench.journal import Journal
 from bench.judge import Judge, allowed, distances
@@ -113,9 +114,7 @@ class Evaluation:
             audit.Refusal: a check forbids the measurement.
         """
         self.settings = settings
-        self.device = torch.device(
-            settings.device or ("cuda" if torch.cuda.is_available() else "cpu")
-        )
+        self.device = place(settings.device)
         self.model = model.to(self.device)
         dataset = settings.dataset or guess_dataset(tuple(images.shape[1:]))
         self.threats = resolve(settings.threat, dataset, settings.budgets)
@@ -131,7 +130,7 @@ class Evaluation:
         random = any(finding.id == "P4" for finding in self.findings)
         self.judge = Judge(model, limit=max(self.capacity, 256), votes=VOTES if random else 1)
         self.logits = self._clean_logits(images)
-        audit.refuse(list(audit.class_count(self.logits, labels)))
+        audit.refuse(list(audit.class_count(self.logits.shape[1], labels)))
         ranked = self.logits.scatter(1, labels[:, None], -torch.inf).argsort(1, descending=True)
         rivals = ranked[:, : min(RIVALS, self.logits.shape[1] - 1)]
         self.examples = Examples(images, labels, numbers, rivals)
@@ -251,6 +250,20 @@ class Evaluation:
 
 def _name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+
+
+def place(device: str | None) -> torch.device:
+    """The device of that name; without one, CUDA where there is any.
+
+    Raises:
+        CrossfireError: there is no such device here.
+    """
+    try:
+        chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.zeros(1, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise CrossfireError(f"no device '{device}' here ({reason(error)}); try cpu") from None
+    return chosen
 
 
 def floats(images: Tensor) -> Float[Tensor, "n c h w"]:

@@ -42,6 +42,9 @@ def box(x: Batch, delta: Batch) -> Batch:
     return torch.minimum(torch.maximum(delta, -x), 1 - x)
 
 
+EDGE = 1e-6
+"""A pixel as near as this to 0 or 1 is there: x + delta is rounded."""
+
 _ROUNDS = 32
 """Enough for the worst spread of magnitudes; on the CPU the searches stop as soon as they have
 settled."""
@@ -159,20 +162,26 @@ def l1_project(x: Batch, delta: Batch, eps: Radius) -> Batch:
 
 
 def l1_steepest(gradient: Batch, point: Batch, sparsity: float = 0.05) -> Batch:
-    """The sign of the largest gradient entries (a fraction of them) that the box does not block, at
-    unit ℓ1 norm."""
-    blocked = ((point <= 0) & (gradient < 0)) | ((point >= 1) & (gradient > 0))
-    size = gradient.abs().masked_fill(blocked, 0).flatten(1)
+    """The largest gradient entries (a fraction of them) that the box does not block, at unit ℓ1
+    norm.
+
+    In proportion to the gradient, not its sign: equal steps could not move budget between two of
+    them.
+    """
+    blocked = ((point <= EDGE) & (gradient < 0)) | ((point >= 1 - EDGE) & (gradient > 0))
+    free = gradient.masked_fill(blocked, 0)
+    size = free.abs().flatten(1)
     count = max(1, round(sparsity * size.shape[1]))
     least = size.topk(count, dim=1).values[:, -1].clamp_min(1e-30)
-    step = gradient.sign() * (size >= least[:, None]).reshape(gradient.shape)
-    return step / lift(l1_distance(step), step).clamp_min(1)
+    step = free.masked_fill(free.abs() < lift(least, free), 0)
+    return step / lift(l1_distance(step), step).clamp_min(1e-30)
 
 
 def l1_gap(x: Batch, delta: Batch, gradient: Batch, eps: Radius) -> Float[Tensor, " n"]:
     """A fractional knapsack: the steepest coordinates move to their bound until eps is spent.
 
-    The 256 steepest ones are looked at, and the rest of the budget is spent at the rate of the last of them.
+    The 256 steepest ones are looked at, and the rest of the budget is spent at the rate of the last
+    of them.
     """
     spent = (gradient * delta).flatten(1).sum(1)
     steep = gradient.abs().flatten(1).topk(min(256, gradient[0].numel()), dim=1)

@@ -4,15 +4,18 @@ One safetensors file holds the whole state and is replaced in one step; adversar
 beside it in plain arrays on disk, so that memory doesn't grow with the number of examples.
 """
 
+import math
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from bench.files import write_atomic
+from bench.files import reserve, write_atomic
 
 
 class Journal:
@@ -21,15 +24,16 @@ class Journal:
 
     def __init__(self, folder: Path, key: str) -> None:
         self._folder = folder / key[:32]
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._maps: dict[str, np.memmap] = {}
+        self._maps: dict[str, "np.memmap[Any, Any]"] = {}
 
-    def found(self, name: str, shape: tuple[int, ...]) -> np.memmap:
+    def found(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """The array (n, c, h, w) of adversarial examples of one column, zeros where none is."""
         if name not in self._maps:
             path = self._folder / f"{name}.f32"
-            whole = path.exists() and path.stat().st_size == 4 * int(np.prod(shape))
-            self._maps[name] = np.memmap(path, np.float32, "r+" if whole else "w+", shape=shape)
+            size = 4 * math.prod(shape)
+            if not path.exists() or path.stat().st_size != size:
+                reserve(path, size)
+            self._maps[name] = np.memmap(path, np.float32, "r+", shape=shape)
         return self._maps[name]
 
     def save(self, state: dict[str, Tensor]) -> None:

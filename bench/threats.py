@@ -114,7 +114,11 @@ def resolve(text: str, dataset: str, budgets: str | None = None) -> tuple[Threat
     return tuple(threats)
 
 
-_SHAPES: dict[tuple[int, ...], str] = {(1, 8, 8): "digits", (1, 28, 28): "mnist", (3, 32, 32): "cifar10"}
+_SHAPES: dict[tuple[int, ...], str] = {
+    (1, 8, 8): "digits",
+    (1, 28, 28): "mnist",
+    (3, 32, 32): "cifar10",
+}
 
 
 def guess_dataset(shape: tuple[int, ...]) -> str:

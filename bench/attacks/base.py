@@ -8,7 +8,7 @@ batch and the engine may refill each as soon as it is free.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Protocol, Self
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -39,7 +39,7 @@ class Slots:
     memory: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
-    def fresh(cls, x: Tensor, y: Tensor, target: Tensor, key: Tensor) -> Self:
+    def fresh(cls, x: Tensor, y: Tensor, target: Tensor, key: Tensor) -> "Slots":
         """Slots at their beginning, asking at the images themselves."""
         return cls(x, y, target, key, torch.zeros_like(y), x, torch.zeros_like(y, dtype=torch.bool))
 
@@ -52,25 +52,25 @@ class Slots:
         return own | {f"memory.{name}": value for name, value in self.memory.items()}
 
     @classmethod
-    def from_tensors(cls, tensors: dict[str, Tensor]) -> Self:
+    def from_tensors(cls, tensors: dict[str, Tensor]) -> "Slots":
         """The inverse of `tensors`."""
         memory = {n.removeprefix("memory."): v for n, v in tensors.items() if n not in _OWN}
         return cls(**{name: tensors[name] for name in _OWN}, memory=memory)
 
-    def map(self, change: Callable[[Tensor], Tensor]) -> Self:
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Slots":
         """The same slots with `change` applied to each tensor."""
         return self.from_tensors({name: change(value) for name, value in self.tensors().items()})
 
-    def rows(self, which: slice | Int[Tensor, " m"]) -> Self:
+    def rows(self, which: slice | Int[Tensor, " m"]) -> "Slots":
         """Some of the slots, by place."""
         return self.map(lambda value: value[which])
 
-    def join(self, other: Self) -> Self:
+    def join(self, other: "Slots") -> "Slots":
         """These slots followed by others of the same attack."""
         mine, theirs = self.tensors(), other.tensors()
         return self.from_tensors({name: torch.cat([mine[name], theirs[name]]) for name in mine})
 
-    def next(self, point: Tensor, done: Tensor, **memory: Tensor) -> Self:
+    def next(self, point: Tensor, done: Tensor, **memory: Tensor) -> "Slots":
         """After one step: the next point, whether it is the last, and what has to be remembered."""
         return replace(self, point=point, done=done, t=self.t + 1, memory={**self.memory, **memory})
 
@@ -95,6 +95,7 @@ class Answer:
         return self.gradient
 
 
+@runtime_checkable
 class Attack(Protocol):
     """One run of an attack: what is ascended, where it starts, how it moves."""
 
