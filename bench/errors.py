@@ -11,6 +11,11 @@ class CrossfireError(Exception):
     """
 
 
+def reason(error: Exception) -> str:
+    """What an error of somebody else's says, in one line."""
+    return f"{type(error).__name__}: {error}".rstrip(": \n").splitlines()[0]
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> CrossfireError:
     """The error for a name that isn't known: its nearest neighbour, or else all that there is."""
     names = sorted(known)

@@ -44,6 +44,22 @@ def write_atomic(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
+def reserve(path: Path, size: int) -> None:
+    """Make `path` a file of `size` zero bytes, all of them really on the disk.
+
+    A process that writes to a mapped file is killed when the disk turns out to be full; here it
+    gets an error instead.
+
+    Raises:
+        CrossfireError: the disk is full or the folder can't be written.
+    """
+    with replacing(path) as temporary, temporary.open("rb+") as stream:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(stream.fileno(), 0, size)
+        else:
+            stream.truncate(size)
+
+
 def sha256_bytes(data: bytes) -> str:
     """The sha256 of `data` in hexadecimal."""
     return hashlib.sha256(data).hexdigest()

@@ -58,6 +58,8 @@ class Commands(click.Group):
             _fail(error.format_message())
         except (CrossfireError, LeaderboardError) as error:
             _fail(str(error))
+        except OSError as error:
+            _fail(f"{error.strerror or error}: {error.filename or 'check the disk'}")
         except click.Abort:
             _fail("interrupted; the same command goes on where it was", code=130)
         sys.exit(code if isinstance(code, int) else 0)
