@@ -77,12 +77,17 @@ def tables(records: Iterable[Record]) -> list[Table]:
     """
     groups: dict[tuple[str, ...], list[Record]] = defaultdict(list)
     for record in records:
-        data, protocol = record.data, record.protocol
-        groups[data.name, data.split, data.sha256, protocol.sha256].append(record)
+        groups[table_of(record)].append(record)
     return [
         Table(group[-1].data, group[-1].protocol, rank(gather(group)))
         for _, group in sorted(groups.items())
     ]
+
+
+def table_of(record: Record) -> tuple[str, ...]:
+    """What the records of one table have in common."""
+    data = record.data
+    return (data.name, data.split, data.sha256, record.protocol.sha256)
 
 
 def gather(records: Iterable[Record]) -> list[Row]:

@@ -17,44 +17,16 @@ import json
 import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from fractions import Fraction
-from functools import cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from leaderboard import flags
+from leaderboard.budget import parse_threat
 from leaderboard.fields import Part, read
 
 SCHEMA = 1
 """The schema version that this code writes."""
 
-NORMS = ("linf", "l2", "l1")
-"""The norms that a threat may name, in the order of a table's columns."""
-
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
-class Budget(NamedTuple):
-    """What the text of a threat says."""
-
-    norm: str
-    epsilon: Fraction
-
-
-@cache
-def parse_threat(text: str) -> Budget:
-    """Read `NORM:EPSILON`; epsilon in pixel units of [0, 1], as an exact fraction.
-
-    Raises:
-        ValueError: the text is not a threat.
-    """
-    norm, _, epsilon = text.partition(":")
-    try:
-        budget = Budget(norm, Fraction(epsilon))
-    except (ValueError, ZeroDivisionError):
-        budget = Budget(norm, Fraction(0))
-    if norm not in NORMS or budget.epsilon <= 0:
-        raise ValueError(f"'{text}' is not a threat such as linf:8/255")
-    return budget
 
 
 @dataclass(frozen=True)

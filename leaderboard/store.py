@@ -1,6 +1,7 @@
 """A board: a folder of records and evidence to which things are only ever added.
 
     records/<id>.json             one record a file
+    releases/<number>.json        frozen lists of records
     evidence/<sha256>.parquet     a row per example
     evidence/<sha256>.safetensors the adversarial examples
 
@@ -78,7 +79,7 @@ class Board:
             LeaderboardError: the folder can't be written.
         """
         _check_table(record, table)
-        try:
+        with self._writing():
             rows = self._place(".parquet", lambda path: table.to_parquet(path, index=False))
             images = adversarial and self._place(
                 ".safetensors", lambda path: shutil.copyfile(adversarial, path)
@@ -87,12 +88,22 @@ class Board:
             with _draft(self.folder / "records") as draft:
                 draft.write_text(to_json(record), encoding="utf-8")
                 _publish(draft, self.path(record))
-        except OSError as error:
-            raise LeaderboardError(
-                f"cannot write the board {self.folder}: {error.strerror or error}; free some space "
-                "or choose another folder"
-            ) from error
         return record
+
+    def create(self, name: str, text: str) -> bool:
+        """Write a new file of the board; False, and nothing is written, when it exists.
+
+        Raises:
+            LeaderboardError: the folder can't be written.
+        """
+        target = self.folder / name
+        with self._writing(), _draft(target.parent) as draft:
+            draft.write_text(text, encoding="utf-8")
+            try:
+                _publish(draft, target, exclusive=True)
+            except FileExistsError:
+                return False
+        return True
 
     def path(self, record: Record) -> Path:
         """Where the file of a record is."""
@@ -114,6 +125,16 @@ class Board:
     def records(self) -> list[Record]:
         """The readable records, oldest first."""
         return self.read().records
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise LeaderboardError(
+                f"cannot write the board {self.folder}: {error.strerror or error}; free some space "
+                "or choose another folder"
+            ) from error
 
     def _place(self, suffix: str, write: Callable[[Path], object]) -> File:
         """Write a file of evidence under the name that its content gives it."""
@@ -151,10 +172,13 @@ def _draft(folder: Path) -> Iterator[Path]:
         Path(name).unlink(missing_ok=True)
 
 
-def _publish(draft: Path, target: Path) -> None:
+def _publish(draft: Path, target: Path, exclusive: bool = False) -> None:
     """Flush `draft` to the disk, give it its name, and flush the name."""
     _flush(draft)
-    draft.replace(target)
+    if exclusive:
+        os.link(draft, target)
+    else:
+        draft.replace(target)
     _flush(target.parent)
 
 

@@ -9,16 +9,23 @@ if TYPE_CHECKING:
     from leaderboard.schema import Record
 
 
-def read(folder: Path) -> "list[Record]":
-    """The records of a board, oldest first; damaged ones are named on stderr and left out.
+def read(folder: Path, release: int | None = None) -> "list[Record]":
+    """The records of a board or of one of its releases, oldest first.
+
+    Damaged records are named on stderr and left out.
 
     Raises:
         CrossfireError: there is no record.
+        LeaderboardError: there is no such release, or it isn't whole.
     """
     from bench.errors import CrossfireError
+    from leaderboard.releases import frozen_records, get
     from leaderboard.store import Board
 
-    contents = Board(folder).read()
+    board = Board(folder)
+    if release is not None:
+        return frozen_records(board, get(board, release))
+    contents = board.read()
     for line in contents.damaged:
         click.echo(f"warning: {line}", err=True)
     if not contents.records:

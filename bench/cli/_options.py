@@ -16,3 +16,11 @@ display = click.option(
     type=click.Choice(["rich", "plain", "json", "none"]),
     help="How to show progress.  [default: rich on a terminal, else plain]",
 )
+text_format = click.option(
+    "--format",
+    "form",
+    type=click.Choice(["terminal", "markdown"]),
+    default="terminal",
+    show_default=True,
+    help="What to write.",
+)

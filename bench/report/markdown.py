@@ -30,7 +30,7 @@ def _table(rows: list[Cells]) -> list[str]:
     left = {"defense", "arch", "protocol", "weights", "remarks"}
     head.append("remarks")
     rules = [":--" if name in left else "--:" for name in head]
-    return [_line(head), _line(rules), *(_line(_cells(row)) for row in rows)]
+    return [line(head), line(rules), *(line(_cells(row)) for row in rows)]
 
 
 def _cells(row: Cells) -> list[str]:
@@ -46,5 +46,7 @@ def _cells(row: Cells) -> list[str]:
     ]
 
 
-def _line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+def line(cells: Iterable[str]) -> str:
+    """One row of a markdown table."""
+    escaped = (cell.replace("|", "\\|").replace("\n", "<br>") for cell in cells)
+    return f"| {' | '.join(escaped)} |"

@@ -1,6 +1,5 @@
 import dataclasses
 import json
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leaderboard import flags
-from leaderboard.schema import Budget, Finding, Record, digest, from_json, parse_threat, to_json
+from leaderboard.schema import Finding, Record, digest, from_json, to_json
 from tests.records import make_record
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -125,14 +124,3 @@ def test_evidence_outside_the_board_is_refused() -> None:
         data["evidence"] = {"table": {"file": file, "sha256": "0" * 64}, "adversarial": None}
         with pytest.raises(ValueError, match="stay inside the board"):
             from_json(json.dumps(data | {"id": digest(data)}))
-
-
-def test_epsilon_is_the_fraction_that_was_typed() -> None:
-    assert parse_threat("linf:8/255") == Budget("linf", Fraction(8, 255))
-    assert parse_threat("l2:0.5") == Budget("l2", Fraction(1, 2))
-
-
-@pytest.mark.parametrize("text", ["linf", "l3:1", "linf:0", "l1:-1", "linf:8/0", "l2:", "linf:x"])
-def test_what_is_no_threat_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is not a threat such as linf:8/255"):
-        parse_threat(text)

@@ -1,0 +1,66 @@
+"""A plain list under a title, for whatever isn't a leaderboard."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from bench.report.markdown import line
+
+_NUMERIC = tuple("0123456789.+-–<")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Text in rows and columns."""
+
+    title: str
+    """What it is."""
+    note: str
+    """What one must know to read it."""
+    head: tuple[str, ...]
+    """The columns' names."""
+    rows: list[tuple[str, ...]]
+    """One cell for each column."""
+
+    @property
+    def sides(self) -> list[Literal["left", "right"]]:
+        """Numbers stand to the right: a column whose every cell begins like one."""
+        columns = zip(*self.rows, strict=True) if self.rows else [("",)] * len(self.head)
+        numeric = [all(cell.startswith(_NUMERIC) for cell in column) for column in columns]
+        return ["right" if right else "left" for right in numeric]
+
+
+def render(listings: Iterable[Listing], form: str) -> str:
+    """The listings as `markdown` or for the `terminal`."""
+    return _markdown(listings) if form == "markdown" else _terminal(listings)
+
+
+def _markdown(listings: Iterable[Listing]) -> str:
+    return "\n".join(_section(listing) for listing in listings)
+
+
+def _section(listing: Listing) -> str:
+    rules = [{"left": ":--", "right": "--:"}[side] for side in listing.sides]
+    body = [line(listing.head), line(rules), *map(line, listing.rows)]
+    return "\n".join([f"### {listing.title}", "", listing.note, "", *body, ""])
+
+
+def _terminal(listings: Iterable[Listing]) -> str:
+    console = Console(highlight=False)
+    with console.capture() as capture:
+        for listing in listings:
+            grid = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+            for name, side in zip(listing.head, listing.sides, strict=True):
+                grid.add_column(name, justify=side, overflow="fold")
+            for row in listing.rows:
+                grid.add_row(*map(escape, row))
+            console.print(Text(listing.title, "bold"), Text(listing.note, "dim"), sep="\n")
+            if listing.rows:
+                console.print(grid)
+    return capture.get().rstrip()

@@ -1,0 +1,77 @@
+"""What changed between two states of a board: who entered, who moved, and why."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from leaderboard.ranking import Row, Table, recipe, table_of, tables
+from leaderboard.schema import Record
+
+Rows = dict[tuple[str, ...], Row]
+"""The rows of all tables, by what identifies table and row."""
+
+
+class Change(NamedTuple):
+    """One row that is not as it was."""
+
+    row: Row
+    """The row as it is now, or as it was when it has left."""
+    before: int | None
+    """Its rank before; None when it had none."""
+    after: int | None
+    """Its rank after; None when it has none."""
+    why: tuple[str, ...]
+    """Every reason, never empty."""
+
+
+def changes(before: Iterable[Record], after: Iterable[Record]) -> list[Change]:
+    """The rows that differ, table by table in the order of the later state."""
+    old, new = _rows(tables(before)), _rows(tables(after))
+    entered = {key for key in new if key not in old}
+    found = [
+        Change(new[key], old[key].rank if key in old else None, new[key].rank, why)
+        for key in new
+        if (why := _why(key, old, new, entered))
+    ]
+    left = [Change(old[key], old[key].rank, None, ("left",)) for key in old if key not in new]
+    return found + left
+
+
+def _rows(all_tables: Iterable[Table]) -> Rows:
+    return {(*table_of(row.head), recipe(row.head)): row for t in all_tables for row in t.rows}
+
+
+def _why(
+    key: tuple[str, ...], old: Rows, new: Rows, entered: set[tuple[str, ...]]
+) -> tuple[str, ...]:
+    row = new[key]
+    if key in entered:
+        return ("entered",)
+    reasons = [*_measured(old[key], row), *_flags(old[key], row)]
+    if old[key].rank != row.rank and not reasons:
+        reasons.append(_pushed(key, row, new, entered))
+    return tuple(reasons)
+
+
+def _measured(old: Row, new: Row) -> list[str]:
+    weights = {run.model.weights_sha256: run.id for run in old.runs}
+    again = [run for run in new.runs if weights.get(run.model.weights_sha256, run.id) != run.id]
+    added = [run for run in new.runs if run.model.weights_sha256 not in weights]
+    reasons = [f"superseded: measured again as {run.id[:16]}" for run in again]
+    return reasons + ([f"runs added: {len(old.runs)} -> {len(new.runs)}"] if added else [])
+
+
+def _flags(old: Row, new: Row) -> list[str]:
+    before, after = ({finding.id for finding in row.flagged} for row in (old, new))
+    opened = [f"flag {name} opened" for name in sorted(after - before)]
+    return opened + [f"flag {name} closed" for name in sorted(before - after)]
+
+
+def _pushed(key: tuple[str, ...], row: Row, new: Rows, entered: set[tuple[str, ...]]) -> str:
+    """Why a row moved that is itself as it was."""
+    above = sum(
+        other[:-1] == key[:-1]
+        and new[other].rank is not None
+        and new[other].accuracy > row.accuracy
+        for other in entered
+    )
+    return f"{above} entered above" if above else "rows around it changed"

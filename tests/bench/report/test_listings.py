@@ -1,0 +1,73 @@
+import pytest
+
+from bench.report import render
+from bench.report.listing import Listing
+from bench.report.listing import render as render_listings
+from bench.report.listings import beside, changes, comparison
+from leaderboard.changes import changes as find_changes
+from leaderboard.frame import Cells, cells
+from leaderboard.published import matching
+from leaderboard.ranking import tables
+from tests.records import make_record
+
+
+def rows(**options: object) -> list[Cells]:
+    return cells(tables([make_record("ours", examples=500, **options)])[0])  # type: ignore[arg-type]
+
+
+def test_a_comparison_says_who_is_better_in_each_column() -> None:
+    a = make_record("a", examples=400, accuracies=(0.9, 0.8, 0.5, 0.5))
+    b = make_record("b", examples=400, accuracies=(0.9, 0.2, 0.5, 0.5))
+    listing = comparison(a, b)
+    better = {row[0]: row[-1] for row in listing.rows}
+    assert better["linf:8/255/pgd-100"] == "A"
+    assert better["clean"] == "neither"
+    assert f"A = a ({a.id[:8]}), B = b ({b.id[:8]})" == listing.title
+
+
+def test_changes_name_table_row_ranks_and_reason() -> None:
+    board = [make_record("a")]
+    listing = changes(find_changes(board, [*board, make_record("b")]), "release 1", "now")
+    assert listing.title == "release 1 -> now"
+    assert ("b", "preactresnet18") in [row[1:3] for row in listing.rows]
+    assert changes([], "1", "2").note == "no row changed"
+
+
+def test_published_figures_stand_beside_ours_only_at_the_same_epsilon() -> None:
+    names = [listing.title for listing in beside(rows())]
+    assert names == [f"cifar10, {t}: beside published figures" for t in ("linf:8/255", "l2:0.5")]
+    assert beside(rows(threats=("linf:0.03",))) == []
+    assert beside(rows(dataset="digits")) == []
+
+
+def test_published_figures_are_marked_and_ordered_with_ours() -> None:
+    listing = beside(rows())[0]
+    assert "not measured here" in listing.note
+    assert len(listing.rows) == len(matching("cifar10", "linf:8/255")) + 1
+    robust = [float(row[3]) for row in listing.rows]
+    assert robust == sorted(robust, reverse=True)
+    assert [row[1] for row in listing.rows if row[-1].startswith("here")] == [
+        "ours\npreactresnet18"
+    ]
+
+
+def test_ours_counts_under_its_strongest_suite() -> None:
+    record = make_record("ours", examples=500, suites=("pgd-100", "autoattack"))
+    ours = cells(tables([record])[0])
+    row = next(row for row in beside(ours)[0].rows if row[-1].startswith("here"))
+    lowest = min(("pgd-100", "autoattack"), key=lambda suite: float(ours[0][f"linf:8/255/{suite}"]))
+    assert row[4] == lowest
+
+
+@pytest.mark.parametrize("form", ["terminal", "markdown", "csv", "json"])
+def test_every_format_can_hold_published_figures(form: str) -> None:
+    assert "Wang2023Better_WRN-70-16" in render([rows()], form, published=True)
+    assert "Wang2023Better_WRN-70-16" not in render([rows()], form)
+
+
+def test_lists_align_numbers_to_the_right_and_may_be_empty() -> None:
+    listing = Listing("title", "note", ("name", "number"), [("a|b\nc", "1.0"), ("b", "–")])
+    text = render_listings([listing], "markdown")
+    assert "| :-- | --: |" in text
+    assert "| a\\|b<br>c | 1.0 |" in text
+    assert render_listings([Listing("title", "note", ("a",), [])], "terminal") == "title\nnote"

@@ -1,0 +1,34 @@
+from pathlib import Path
+
+import pytest
+
+from bench.errors import CrossfireError
+from bench.report.stale import BEGIN, END, is_stale, renew
+
+TABLE = "| rank |\n"
+
+
+def test_a_file_is_stale_until_it_is_renewed(tmp_path: Path) -> None:
+    path = tmp_path / "board.md"
+    assert is_stale(path, TABLE)
+    renew(path, TABLE)
+    assert path.read_text() == TABLE
+    assert not is_stale(path, TABLE)
+    assert is_stale(path, TABLE + "| 2 |\n")
+
+
+def test_only_what_stands_between_the_marks_is_renewed(tmp_path: Path) -> None:
+    path = tmp_path / "README.md"
+    path.write_text(f"# Title\n{BEGIN}\nold\n{END}\nThe end.\n")
+    renew(path, TABLE)
+    assert path.read_text() == f"# Title\n{BEGIN}\n\n| rank |\n\n{END}\nThe end.\n"
+    assert not is_stale(path, TABLE)
+
+
+@pytest.mark.parametrize("text", [BEGIN, END, f"{END} {BEGIN}"])
+def test_a_mark_without_the_other_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "README.md"
+    path.write_text(text)
+    with pytest.raises(CrossfireError, match="needs both marks"):
+        renew(path, TABLE)
+    assert path.read_text() == text

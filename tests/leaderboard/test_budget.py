@@ -1,0 +1,16 @@
+from fractions import Fraction
+
+import pytest
+
+from leaderboard.budget import Budget, parse_threat
+
+
+def test_epsilon_is_the_fraction_that_was_typed() -> None:
+    assert parse_threat("linf:8/255") == Budget("linf", Fraction(8, 255))
+    assert parse_threat("l2:0.5") == Budget("l2", Fraction(1, 2))
+
+
+@pytest.mark.parametrize("text", ["linf", "l3:1", "linf:0", "l1:-1", "linf:8/0", "l2:", "linf:x"])
+def test_what_is_no_threat_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a threat such as linf:8/255"):
+        parse_threat(text)
