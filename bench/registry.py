@@ -9,7 +9,6 @@ import importlib.util
 import pkgutil
 import sys
 from collections.abc import Callable
-from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -17,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from bench.errors import CrossfireError
+from bench.errors import CrossfireError, reason, unknown
 
 KINDS = ("defenses", "attacks", "suites", "models", "datasets", "budgets")
 
@@ -48,9 +47,7 @@ def choose(kind: str, name: str, entries: dict[str, Entry]) -> Any:  # noqa: ANN
     """
     if name in entries:
         return entries[name].load()
-    close = get_close_matches(name, entries, 1)
-    mend = f"did you mean '{close[0]}'?" if close else f"run: bench list {kind}"
-    raise CrossfireError(f"unknown {kind.removesuffix('s')} '{name}'; {mend}")
+    raise unknown(kind.removesuffix("s"), name, entries)
 
 
 def defenses() -> dict[str, Entry]:
@@ -93,7 +90,7 @@ def load_file(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise CrossfireError(f"{path} does not run: {_one_line(error)}") from error
+        raise CrossfireError(f"{path} does not run: {reason(error)}") from error
     return module
 
 
@@ -124,7 +121,7 @@ def _import(point: EntryPoint) -> Any:  # noqa: ANN401
     except Exception as error:
         raise CrossfireError(
             f"plugin '{point.name}' of {_origin(point)} does not import "
-            f"({_one_line(error)}); update or uninstall it"
+            f"({reason(error)}); update or uninstall it"
         ) from error
 
 
@@ -134,7 +131,3 @@ def _origin(point: EntryPoint) -> str:
 
 def _key(name: str) -> str:
     return name.replace("_", "-")
-
-
-def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -10,7 +10,7 @@ from PIL import Image
 
 from bench.data.pictures import Form, Pictures, decode, header, sized
 from bench.data.splits import Dataset
-from bench.errors import CrossfireError
+from bench.errors import CrossfireError, reason
 
 
 def load_hub(spec: str) -> Dataset:
@@ -51,8 +51,9 @@ def _load(name: str) -> Any:  # noqa: ANN401
             return datasets.load_from_disk(name)
         return datasets.load_dataset(name)
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CrossfireError(f"cannot load hf:{name} ({reason}); check name and network") from error
+        raise CrossfireError(
+            f"cannot load hf:{name} ({reason(error)}); check name and network"
+        ) from error
 
 
 def _column(name: str, features: Any, kind: str, wanted: str) -> str:  # noqa: ANN401

@@ -1,5 +1,6 @@
 """Public data sets through torchvision, which downloads them once and checks their checksums."""
 
+import importlib
 import os
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 
 from bench.data.splits import Dataset, Split
-from bench.errors import CrossfireError
+from bench.errors import CrossfireError, reason
 
 CLASSES = {
     "cifar10": ("CIFAR10", 10),
@@ -28,29 +29,32 @@ def load_vision(name: str, root: Path | None = None) -> Dataset:
     """
     folder = root or Path(os.environ.get("CROSSFIRE_DATA", "~/.cache/crossfire")).expanduser()
     attribute, classes = CLASSES[name]
-    kind = getattr(_torchvision(name), attribute)
+    kind = getattr(torchvision("datasets", name), attribute)
     option, values = ("split", ("train", "test")) if name == "svhn" else ("train", (True, False))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         train, test = (_split(kind(folder, download=True, **{option: value})) for value in values)
     except (OSError, RuntimeError) as error:
         raise CrossfireError(
-            f"cannot load {name} into {folder} ({' '.join(str(error).split())}); "
+            f"cannot load {name} into {folder} ({reason(error)}); "
             "connect to the network once, or use digits or npz:FILE"
         ) from error
     return Dataset.divide(name, classes, train, test)
 
 
-def _torchvision(name: str) -> Any:  # noqa: ANN401
+def torchvision(part: str, name: str) -> Any:  # noqa: ANN401
+    """The module torchvision.PART, for the data set or model called `name`.
+
+    Raises:
+        CrossfireError: it doesn't import, as where torchvision was built for another torch.
+    """
     try:
-        from torchvision import datasets
+        return importlib.import_module(f"torchvision.{part}")
     except (ImportError, OSError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
         raise CrossfireError(
-            f"{name} needs torchvision, which does not work here ({reason}); "
-            "install the build that belongs to this torch, or use digits or npz:FILE"
+            f"{name} needs torchvision, which does not work here ({reason(error)}); "
+            "install the build that belongs to this torch; digits and npz:FILE do without"
         ) from error
-    return datasets
 
 
 def _split(found: Any) -> Split:  # noqa: ANN401

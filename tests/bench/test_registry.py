@@ -63,6 +63,6 @@ def test_a_misspelt_name_is_answered_with_the_closest_one() -> None:
     entries = {name: Entry(name, "here", lambda: 1) for name in ("mat", "at")}
     with pytest.raises(CrossfireError, match=r"unknown defense 'mta'; did you mean 'mat'"):
         choose("defenses", "mta", entries)
-    with pytest.raises(CrossfireError, match="run: bench list defenses"):
+    with pytest.raises(CrossfireError, match="choose from at, mat"):
         choose("defenses", "xyz", entries)
     assert choose("defenses", "mat", entries) == 1

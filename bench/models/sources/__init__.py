@@ -1,0 +1,130 @@
+"""Finds the model that a command names, wherever it was trained.
+
+    find("runs/mat", digits)                                   a checkpoint of ours
+    find("wrn.pt", cifar10, arch="wrn-34-10")                  published weights
+    find("mine.py:make", cifar10, normalize="cifar10")         any function that returns a module
+    find("timm:resnet18", pets, weights=Path("resnet18.safetensors"))
+
+Everything is checked here, so that what comes out can be measured: it takes the data's images and
+gives one logit a class.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from bench.checkpoint import Metadata, weights_sha256
+from bench.data import Dataset
+from bench.errors import CrossfireError
+from bench.models import Normalize
+from bench.models.sources.fit import check_fit, check_range
+from bench.models.sources.libraries import from_hub, from_path, from_timm, from_torchvision
+from bench.models.sources.request import Found, Request, call
+from bench.models.sources.zoo import from_robustbench
+from bench.registry import load_file, plugins
+
+SCHEMES: dict[str, Callable[[Request], Found]] = {
+    "torchvision": from_torchvision,
+    "timm": from_timm,
+    "robustbench": from_robustbench,
+    "hf-hub": from_hub,
+}
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model in eval mode that takes images in [0, 1], and what is known of it."""
+
+    model: nn.Module
+    name: str
+    source: str
+    arch: str
+    defense: str | None
+    weights_sha256: str
+    metadata: dict[str, Any]
+
+
+def find(
+    spec: str,
+    data: Dataset,
+    *,
+    arch: str | None = None,
+    weights: Path | None = None,
+    normalize: str | None = None,
+) -> LoadedModel:
+    """The model that `spec` names, fit for `data`.
+
+    `spec` is a checkpoint's file or folder, a file of weights together with `arch`,
+    `FILE.py:CALLABLE`, `torchvision:NAME` or `timm:NAME` together with `weights`, `robustbench:ID`,
+    `hf-hub:OWNER/NAME`, or the name of a plugin. `normalize` is `cifar10`, `cifar100`, `imagenet`
+    or MEAN,STD, for a model that expects normalised images.
+
+    Raises:
+        CrossfireError: there is no such model, it doesn't fit the data, or its clean accuracy says
+            that it was trained on another range of pixels.
+    """
+    scheme, _, rest = spec.partition(":")
+    if arch is not None and (scheme in SCHEMES.keys() - {"hf-hub"} or ".py:" in spec):
+        raise CrossfireError(f"{spec} has an architecture; --arch is for a file of weights")
+    found = SCHEMES.get(scheme, _own)(Request(spec, rest, data, arch, weights))
+    bare = found.model.eval()
+    if found.metadata is not None:
+        if normalize is not None:
+            raise CrossfireError(f"{spec} brings its own normalisation; leave out --normalize")
+        _check_kin(spec, found.metadata, data)
+        return _loaded(spec, found, bare)
+    model = bare
+    if normalize is not None:
+        model = nn.Sequential(Normalize.parse(normalize, data.channels), bare).eval()
+    check_fit(spec, model, data)
+    check_range(spec, model, bare, data)
+    return _loaded(spec, found, model)
+
+
+def _loaded(spec: str, found: Found, model: nn.Module) -> LoadedModel:
+    metadata = asdict(found.metadata) if found.metadata else {}
+    digest = weights_sha256(model)
+    return LoadedModel(
+        model, found.name, spec, found.arch, metadata.get("defense"), digest, metadata
+    )
+
+
+def _check_kin(spec: str, metadata: Metadata, data: Dataset) -> None:
+    theirs, ours = (metadata.channels, metadata.classes), (data.channels, data.classes)
+    if theirs != ours:
+        raise CrossfireError(
+            f"{spec} is for {theirs[0]} channels and {theirs[1]} classes, {data.name} has "
+            f"{ours[0]} and {ours[1]}; its own data set was --dataset {metadata.dataset}"
+        )
+
+
+def _own(request: Request) -> Found:
+    """A path, FILE.py:CALLABLE, or a plugin's name."""
+    file, _, attribute = request.spec.rpartition(":")
+    if file.endswith(".py"):
+        return _from_file(request, Path(file), attribute)
+    offered = plugins("models")
+    if request.spec in offered:
+        model = call(request.spec, offered[request.spec].load())
+        return Found(model, request.spec, type(model).__name__)
+    path = Path(request.spec)
+    if not path.exists():
+        schemes = ", ".join(f"{scheme}:..." for scheme in SCHEMES)
+        raise CrossfireError(
+            f"there is no model '{request.spec}'; name a checkpoint, FILE.py:CALLABLE, or {schemes}"
+        )
+    if request.weights is not None:
+        raise CrossfireError(f"{request.spec} has weights; --weights is for an architecture")
+    return from_path(request, path)
+
+
+def _from_file(request: Request, path: Path, attribute: str) -> Found:
+    make = getattr(load_file(path), attribute, None)
+    if not callable(make):
+        raise CrossfireError(f"{path} defines no '{attribute}' to call; name one of its functions")
+    model = call(request.spec, make)
+    request.fill(model)
+    return Found(model, f"{path.stem}:{attribute}", type(model).__name__)

@@ -1,0 +1,78 @@
+"""Whether a model from elsewhere fits the data: its input, its classes, its range of pixels."""
+
+import torch
+from torch import Tensor, nn
+
+from bench.data import Dataset
+from bench.errors import CrossfireError, reason
+from bench.models.normalize import NAMED, Normalize
+
+SAMPLE = 128
+"""Test images on which the clean accuracy is tried."""
+ENOUGH = 0.75
+"""Clean accuracy from which on nobody asks for the range."""
+GAIN = 0.2
+"""How much more accurate another range must be before a model is refused for it, beyond chance:
+two standard deviations of the accuracy of n images are at most 1 / sqrt(n)."""
+
+
+def check_fit(spec: str, model: nn.Module, data: Dataset) -> None:
+    """Whether the model takes the data's images and gives one logit for each of its classes.
+
+    Raises:
+        CrossfireError: it doesn't.
+    """
+    shape = (data.channels, *data.size)
+    try:
+        logits = _logits(model, torch.zeros(2, *shape))
+    except (RuntimeError, ValueError, TypeError, AssertionError) as error:
+        size = "x".join(map(str, shape))
+        raise CrossfireError(
+            f"{spec} does not take the images of {data.name}, {size} ({reason(error)})"
+        ) from error
+    if not isinstance(logits, Tensor) or logits.ndim != 2:
+        raise CrossfireError(f"{spec} must give logits of shape (n, classes)")
+    if logits.shape[1] != data.classes:
+        raise CrossfireError(
+            f"{spec} gives {logits.shape[1]} logits but {data.name} has {data.classes} classes; "
+            "a folder may list all classes, in the model's order, in classes.txt"
+        )
+
+
+def check_range(spec: str, model: nn.Module, bare: nn.Module, data: Dataset) -> None:
+    """Whether the model is accurate on clean images; `bare` is the same without --normalize.
+
+    Raises:
+        CrossfireError: it would be far more accurate with another normalisation, which is named.
+    """
+    sample = data.test.take(min(SAMPLE, len(data.test)))
+    images, labels = sample.floats(), sample.labels
+    here, _ = _score(model, images, labels)
+    if here >= ENOUGH:
+        return
+    texts = [name for name, (mean, _) in NAMED.items() if len(mean) == data.channels]
+    others: dict[str, nn.Module] = {
+        f"--normalize {text}": nn.Sequential(Normalize.parse(text, data.channels), bare)
+        for text in [*texts, "0.5,0.5", f"0,{1 / 255:.6f}"]
+    }
+    others["no --normalize"] = bare
+    scores = {text: _score(other, images, labels) for text, other in others.items()}
+    best = max(scores, key=lambda text: scores[text])
+    if scores[best][0] >= here + GAIN + len(labels) ** -0.5:
+        raise CrossfireError(
+            f"{spec} classifies {here:.0%} of {len(labels)} clean images, but "
+            f"{scores[best][0]:.0%} with {best}; evaluate it so"
+        )
+
+
+def _score(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Accuracy, and the mean log-likelihood to choose among the equally accurate."""
+    logits = _logits(model, images)
+    likelihood = -float(nn.functional.cross_entropy(logits.double(), labels))
+    return float((logits.argmax(1) == labels).float().mean()), likelihood
+
+
+def _logits(model: nn.Module, images: Tensor) -> Tensor:
+    with torch.no_grad():
+        logits: Tensor = model.eval()(images)
+    return logits

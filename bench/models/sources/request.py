@@ -1,0 +1,77 @@
+"""What was asked for when a model was named, and what was found."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from bench.checkpoint import Metadata
+from bench.data import Dataset
+from bench.errors import CrossfireError, reason
+from bench.models.sources.weights import adopt, read
+
+
+@dataclass(frozen=True)
+class Request:
+    """A model's full name, what follows its scheme, the data it is for, and the further options."""
+
+    spec: str
+    rest: str
+    data: Dataset
+    arch: str | None
+    weights: Path | None
+
+    def fill(self, model: nn.Module) -> None:
+        """Put the weights that were given, if any, into `model`.
+
+        Raises:
+            CrossfireError: they are missing or damaged, or of another model.
+        """
+        if self.weights is not None:
+            adopt(model, read(self.weights), f"{self.weights} ({self.spec})")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A module, its name, its architecture, and its metadata if it is a checkpoint of ours."""
+
+    model: nn.Module
+    name: str
+    arch: str
+    metadata: Metadata | None = None
+
+
+def call(spec: str, make: Callable[..., Any], **options: Any) -> nn.Module:  # noqa: ANN401
+    """The module that `make` returns.
+
+    Raises:
+        CrossfireError: it fails, or returns something else.
+    """
+    try:
+        model = make(**options)
+    except Exception as error:
+        raise CrossfireError(f"{spec} fails when it is called ({reason(error)})") from error
+    if not isinstance(model, nn.Module):
+        raise CrossfireError(f"{spec} gives a {type(model).__name__}, not a torch.nn.Module")
+    return model
+
+
+def missing(spec: str, library: str, error: Exception) -> CrossfireError:
+    """The error for a library that is not installed or doesn't work; it names the extra."""
+    return CrossfireError(
+        f"{spec} needs {library} ({reason(error)}); run: pip install 'crossfire-bench[{library}]'"
+    )
+
+
+def check_name(spec: str, name: str, names: list[str]) -> None:
+    """Whether a library has a model of that name.
+
+    Raises:
+        CrossfireError: it hasn't; the message has the closest ones.
+    """
+    if name not in names:
+        near = ", ".join(get_close_matches(name, names, 3)) or "none is similar"
+        raise CrossfireError(f"there is no model '{spec}'; closest: {near}")

@@ -1,0 +1,81 @@
+"""Weights from elsewhere: read without executing anything, renamed to what a model expects."""
+
+import pickle
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench import checkpoint
+from bench.errors import CrossfireError, reason
+
+NESTS = ("state_dict", "model_state_dict", "model", "net", "weights")
+"""Keys under which training scripts put the weights beside their epoch and optimiser."""
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
+"""What DataParallel, torch.compile and wrappers put in front of every name."""
+UNUSED = ("sub_block1.",)
+"""Layers that TRADES's WRN-34-10 stores and never uses."""
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, or of what torch.save wrote, without running its pickle.
+
+    Raises:
+        CrossfireError: the file is missing or damaged, or holds more than tensors.
+    """
+    if path.suffix == ".safetensors":
+        return checkpoint.read(path)[0]
+    if not path.is_file():
+        raise CrossfireError(f"there is no file {path}; name one that holds weights")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise CrossfireError(
+            f"{path} holds more than tensors, and loading it could run any code; "
+            "save its state_dict as safetensors where you trust it"
+        ) from None
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise CrossfireError(f"{path} is not a whole file of weights ({reason(error)})") from None
+    return _tensors(path, found)
+
+
+def adopt(model: nn.Module, tensors: dict[str, Tensor], name: str) -> None:
+    """Put weights from elsewhere into `model`; `name` is how an error calls them.
+
+    Names lose what wrappers put in front of them; `mu` and `sigma` become the normalisation.
+
+    Raises:
+        CrossfireError: a name or a shape differs, or a value is not finite.
+    """
+    expected = model.state_dict()
+    found = _bare({k: v for k, v in tensors.items() if not k.startswith(UNUSED)}, expected)
+    for theirs, ours in (("mu", "normalize.mean"), ("sigma", "normalize.std")):
+        if theirs in found and ours in expected:
+            found[ours] = found.pop(theirs).reshape(expected[ours].shape)
+    # Counters of batch normalisation came later than many checkpoints, and decide nothing.
+    optional = ("num_batches_tracked", "normalize.mean", "normalize.std")
+    kept = {k: v for k, v in expected.items() if k.endswith(optional)}
+    checkpoint.fill(model, kept | found, name)
+
+
+def _tensors(path: Path, found: Any) -> dict[str, Tensor]:  # noqa: ANN401
+    while isinstance(found, Mapping):
+        if found and all(isinstance(value, Tensor) for value in found.values()):
+            return dict(found)
+        nest = next((key for key in NESTS if isinstance(found.get(key), Mapping)), None)
+        if nest is None:
+            break
+        found = found[nest]
+    raise CrossfireError(f"{path} holds no weights by name; save model.state_dict()")
+
+
+def _bare(tensors: dict[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    for prefix in PREFIXES * 2:
+        if all(key.startswith(prefix) for key in tensors) and not tensors.keys() & expected.keys():
+            tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
+    return tensors

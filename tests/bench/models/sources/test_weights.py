@@ -1,0 +1,94 @@
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from bench.errors import CrossfireError
+from bench.models import build
+from bench.models.sources.weights import adopt, read
+
+
+def wrn(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return build("wrn-10-2", classes=10, channels=3, size=(32, 32)).eval()
+
+
+def published() -> dict[str, torch.Tensor]:
+    """The weights of a model as they are published: without our normalisation."""
+    return {k: v for k, v in wrn(1).state_dict().items() if not k.startswith("normalize")}
+
+
+@pytest.mark.parametrize("nest", [None, "state_dict", "model"])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module.model."])
+def test_wrappers_leave_no_trace(tmp_path: Path, nest: str | None, prefix: str) -> None:
+    content = {prefix + name: tensor for name, tensor in published().items()}
+    torch.save({nest: content, "epoch": 3} if nest else content, tmp_path / "w.pt")
+    model = wrn()
+    adopt(model, read(tmp_path / "w.pt"), "w.pt")
+    assert torch.equal(model.fc.weight, published()["fc.weight"])
+
+
+def test_mu_and_sigma_become_the_normalisation() -> None:
+    model = wrn()
+    extra = {"mu": torch.rand(1, 3, 1, 1), "sigma": torch.rand(1, 3, 1, 1) + 0.1}
+    adopt(model, published() | extra, "w.pt")
+    assert torch.equal(model.normalize.mean, extra["mu"][0])
+    assert torch.equal(model.normalize.std, extra["sigma"][0])
+
+
+def test_layers_that_are_stored_but_never_used_are_left_out() -> None:
+    spare = {"sub_block1.layer.0.conv1.weight": torch.rand(3)}
+    adopt(wrn(), published() | spare, "w.pt")
+
+
+def test_counters_of_batch_normalisation_may_be_missing() -> None:
+    old = {k: v for k, v in published().items() if not k.endswith("num_batches_tracked")}
+    adopt(wrn(), old, "w.pt")
+
+
+def test_a_missing_a_surplus_and_a_misshapen_tensor_are_named() -> None:
+    full = published()
+    less = {k: v for k, v in full.items() if k != "fc.bias"}
+    for tensors, says in (
+        (less, "no 'fc.bias'"),
+        (full | {"extra": torch.rand(1)}, "unknown 'extra'"),
+        (full | {"fc.bias": torch.rand(100)}, r"'fc.bias' has shape \(100,\) in place of \(10,\)"),
+        (full | {"fc.bias": torch.full((10,), torch.nan)}, "'fc.bias' holds NaN"),
+    ):
+        with pytest.raises(CrossfireError, match=says):
+            adopt(wrn(), tensors, "w.pt")
+
+
+class Trap:
+    def __reduce__(self) -> tuple[object, ...]:
+        return (open, ("trap-was-sprung", "w"))
+
+
+def test_a_pickle_is_refused_and_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"state_dict": Trap()}, "new.pt")
+    Path("old.pt").write_bytes(pickle.dumps(Trap()))
+    for name in ("new.pt", "old.pt"):
+        with pytest.raises(CrossfireError, match="could run any code") as caught:
+            read(Path(name))
+        assert "\n" not in str(caught.value)
+    assert not Path("trap-was-sprung").exists()
+
+
+def test_damaged_files_and_files_of_something_else_are_told_apart(tmp_path: Path) -> None:
+    file = tmp_path / "w.pt"
+    torch.save(published(), file)
+    whole = file.read_bytes()
+    for content, says in (
+        (whole[: len(whole) // 2], "not a whole file of weights"),
+        (b"", "not a whole file of weights"),
+    ):
+        file.write_bytes(content)
+        with pytest.raises(CrossfireError, match=says) as caught:
+            read(file)
+        assert "\n" not in str(caught.value)
+    torch.save({"epoch": 3}, file)
+    with pytest.raises(CrossfireError, match="holds no weights by name"):
+        read(file)
