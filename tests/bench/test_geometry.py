@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bench.geometry import GEOMETRY, lift
+from bench.geometry import GEOMETRY, l1_steepest, lift
 from bench.streams import keys, uniform
 from bench.threats import NORMS, Norm
 
@@ -73,6 +73,29 @@ def test_a_radius_per_example_is_the_same_as_one_radius(norm: Norm, seed: int, e
     x, delta = problem(seed)
     project = GEOMETRY[norm].project
     assert torch.equal(project(x, delta, torch.full((6,), eps)), project(x, delta, eps))
+
+
+@given(norms, seeds, radii)
+@settings(max_examples=50, deadline=None)
+def test_a_row_is_the_same_alone_and_in_any_batch(norm: Norm, seed: int, eps: float) -> None:
+    x, delta = problem(seed)
+    geometry = GEOMETRY[norm]
+    row = seed % 6
+    own = slice(row, row + 1)
+    assert torch.equal(
+        geometry.project(x[own], delta[own], eps)[0], geometry.project(x, delta, eps)[row]
+    )
+    assert torch.equal(geometry.steepest(delta[own], x[own])[0], geometry.steepest(delta, x)[row])
+
+
+def test_the_l1_step_takes_the_share_of_entries_that_each_example_asks_for() -> None:
+    gradient = torch.randn(4, 1000, generator=torch.Generator().manual_seed(0))
+    sparsity = torch.tensor([0.002, 0.02, 0.2, 1.0])
+    step = l1_steepest(gradient, torch.full_like(gradient, 0.5), sparsity)
+    for row, share in zip(range(4), sparsity, strict=True):
+        taken = gradient[row].abs()[step[row] != 0]
+        assert 1000 * share <= len(taken) <= 1050 * share
+        assert torch.equal(taken.sort().values, gradient[row].abs().sort().values[-len(taken) :])
 
 
 @pytest.mark.parametrize("norm", NORMS)
