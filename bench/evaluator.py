@@ -31,7 +31,7 @@ from bench.precision import Precision, Proposer, proposer
 from bench.precision import resolve as resolve_precision
 from bench.protocol import Protocol
 from bench.suites import Pass
-from bench.threats import Threat, guess_dataset, resolve
+from bench.threats import Threat, budget_home, guess_dataset, resolve
 from leaderboard.schema import Finding
 
 Progress = Callable[[int, int, str], None]
@@ -117,7 +117,8 @@ class Evaluation:
         self.device = place(settings.device)
         self.model = model.to(self.device)
         dataset = settings.dataset or guess_dataset(tuple(images.shape[1:]))
-        self.threats = resolve(settings.threat, dataset, settings.budgets)
+        home = budget_home(settings.dataset, tuple(images.shape[1:]))
+        self.threats = resolve(settings.threat, home, settings.budgets)
         for finding in (
             f for part in torch.split(images, 4096) for f in audit.image_range(floats(part))
         ):

@@ -4,6 +4,7 @@ Outsiders register under the group `crossfire.KIND`. Nothing is imported before 
 one broken plugin never hides the others.
 """
 
+import ast
 import dataclasses
 import importlib.util
 import pkgutil
@@ -18,16 +19,20 @@ from typing import Any
 
 from bench.errors import CrossfireError, reason, unknown
 
-KINDS = ("defenses", "attacks", "suites", "models", "datasets", "budgets")
+KINDS = ("defenses", "attacks", "suites", "datasets", "budgets", "models")
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One thing that can be asked for by name: where it was defined, and how to load it."""
+    """One thing that can be asked for by name: where it was defined, and how to load it.
+
+    `what` says in a few words what it is, as far as that is known without loading it.
+    """
 
     name: str
     origin: str
     load: Callable[[], Any]
+    what: str = ""
 
 
 def plugins(kind: str) -> dict[str, Entry]:
@@ -36,7 +41,7 @@ def plugins(kind: str) -> dict[str, Entry]:
     Loading one raises CrossfireError when its package doesn't import.
     """
     found = sorted(entry_points(group=f"crossfire.{kind}"), key=lambda point: point.name)
-    return {p.name: Entry(p.name, _origin(p), partial(_import, p)) for p in found}
+    return {p.name: Entry(p.name, _origin(p), partial(_import, p), _about(p)) for p in found}
 
 
 def choose(kind: str, name: str, entries: dict[str, Entry]) -> Any:  # noqa: ANN401
@@ -52,15 +57,30 @@ def choose(kind: str, name: str, entries: dict[str, Entry]) -> Any:  # noqa: ANN
 
 def defenses() -> dict[str, Entry]:
     """Every defense by its key: the file name, with hyphens for underscores."""
-    package = importlib.util.find_spec("defenses")
-    folders = package.submodule_search_locations if package else None
-    names = [info.name for info in pkgutil.iter_modules(folders) if info.name[0] != "_"]
     ours = [
-        Entry(_key(name), f"defenses/{name}.py", partial(import_module, f"defenses.{name}"))
-        for name in names
+        Entry(_key(name), f"defenses/{name}.py", partial(import_module, f"defenses.{name}"), what)
+        for name, what in documented("defenses").items()
     ]
     # Ours come last: no plugin can take the place of a defense that the leaderboard knows.
     return plugins("defenses") | {entry.name: entry for entry in ours}
+
+
+def documented(package: str) -> dict[str, str]:
+    """The public modules of a package and the summary of each one's docstring, unimported."""
+    spec = importlib.util.find_spec(package)
+    folders = spec.submodule_search_locations if spec else None
+    found = {}
+    for info in pkgutil.iter_modules(folders):
+        module = importlib.util.find_spec(f"{package}.{info.name}")
+        if info.name[0] != "_" and module and module.origin:
+            tree = ast.parse(Path(module.origin).read_text())
+            found[info.name] = summary(ast.get_docstring(tree))
+    return found
+
+
+def summary(docstring: str | None) -> str:
+    """The first paragraph of a docstring as one line."""
+    return " ".join((docstring or "").partition("\n\n")[0].split())
 
 
 def get_defense(name: str) -> type[Any]:
@@ -127,6 +147,10 @@ def _import(point: EntryPoint) -> Any:  # noqa: ANN401
 
 def _origin(point: EntryPoint) -> str:
     return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+
+
+def _about(point: EntryPoint) -> str:
+    return str(point.dist.metadata.json.get("summary", "")) if point.dist else ""
 
 
 def _key(name: str) -> str:

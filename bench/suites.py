@@ -6,13 +6,13 @@ suite.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from bench.attacks.base import Attack
 from bench.attacks.pgd import PGD
-from bench.registry import Entry, choose, plugins
+from bench.registry import Entry, choose, plugins, summary
 from bench.threats import Norm
 
 
@@ -42,10 +42,21 @@ _OURS: dict[str, Suite] = {"pgd-100": pgd_100}
 
 
 def suites() -> dict[str, Entry]:
-    """Every suite by name: ours, and those of installed packages (entry-point group
-    `crossfire.suites`)."""
-    ours = {name: Entry(name, "bench/suites.py", partial(_OURS.get, name)) for name in _OURS}
-    return plugins("suites") | ours
+    """Every suite by name: ours, those of installed packages (entry-point group
+    `crossfire.suites`), and each of their attacks (`crossfire.attacks`) as a suite of its own."""
+    ours = {
+        name: Entry(name, "bench/suites.py", partial(_OURS.get, name), summary(suite.__doc__))
+        for name, suite in _OURS.items()
+    }
+    alone = {n: replace(e, load=partial(_alone, e)) for n, e in plugins("attacks").items()}
+    return alone | plugins("suites") | ours
+
+
+def _alone(entry: Entry) -> Suite:
+    """A suite of a plugin's attack and nothing else."""
+    found = entry.load()
+    attack = found() if isinstance(found, type) else found
+    return lambda norm, classes: (Pass(attack),)
 
 
 def get(name: str) -> Suite:

@@ -1,10 +1,13 @@
 """What the adversary may do: a norm and a budget, and the named sets of them per data set."""
 
+import tomllib
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import Literal, get_args
 
-from bench.errors import CrossfireError
+from bench.errors import CrossfireError, reason
+from bench.registry import plugins
 
 Norm = Literal["linf", "l2", "l1"]
 NORMS: tuple[Norm, ...] = get_args(Norm)
@@ -79,9 +82,18 @@ Sources: Croce & Hein 2022 (`croce`), Maini et al. 2020 (`maini`), Madaan et al.
 def budget_set(dataset: str, name: str | None = None) -> tuple[Threat, ...]:
     """The threats of a data set's budget set; its default one when no name is given.
 
+    A name may also be a plugin's (entry-point group `crossfire.budgets`: a list of threats as
+    text), DATASET/SET, or a TOML file that holds such a list under `threats`.
+
     Raises:
         CrossfireError: the data set has no budget set, or none of that name.
     """
+    if name is not None and name.endswith(".toml"):
+        return _from_file(Path(name))
+    if name is not None and name in (offered := plugins("budgets")):
+        return _parse(name, offered[name].load())
+    if name is not None and "/" in name:
+        dataset, _, name = name.partition("/")
     sets = BUDGETS.get(dataset)
     if sets is None:
         raise CrossfireError(
@@ -92,6 +104,20 @@ def budget_set(dataset: str, name: str | None = None) -> tuple[Threat, ...]:
     if name not in sets:
         raise CrossfireError(f"no budget set '{name}' for {dataset}; choose from {', '.join(sets)}")
     return sets[name]
+
+
+def _from_file(path: Path) -> tuple[Threat, ...]:
+    try:
+        found = tomllib.loads(path.read_text()).get("threats")
+    except (OSError, ValueError) as error:
+        raise CrossfireError(f"cannot read budgets from {path} ({reason(error)})") from error
+    return _parse(str(path), found)
+
+
+def _parse(name: str, found: object) -> tuple[Threat, ...]:
+    if not isinstance(found, list | tuple) or not found:
+        raise CrossfireError(f'{name} lists no threats; write: threats = ["linf:8/255", "l2:0.5"]')
+    return tuple(Threat.parse(str(text)) for text in found)
 
 
 def resolve(text: str, dataset: str, budgets: str | None = None) -> tuple[Threat, ...]:
@@ -106,7 +132,10 @@ def resolve(text: str, dataset: str, budgets: str | None = None) -> tuple[Threat
         if entry == "union":
             threats.extend(budget_set(dataset, budgets))
         elif entry in NORMS:
-            threats.extend(t for t in budget_set(dataset, budgets) if t.norm == entry)
+            fitting = [t for t in budget_set(dataset, budgets) if t.norm == entry]
+            if not fitting:
+                raise CrossfireError(f"the budget set has no {entry}; write for example {entry}:1")
+            threats.extend(fitting)
         else:
             threats.append(Threat.parse(entry))
     if len(set(threats)) != len(threats):
@@ -119,6 +148,12 @@ _SHAPES: dict[tuple[int, ...], str] = {
     (1, 28, 28): "mnist",
     (3, 32, 32): "cifar10",
 }
+
+
+def budget_home(dataset: str | None, shape: tuple[int, ...]) -> str:
+    """Whose budget sets count for a data set of images (c, h, w): its own, or else those of the
+    public data set that it looks like."""
+    return dataset if dataset in BUDGETS else guess_dataset(shape)
 
 
 def guess_dataset(shape: tuple[int, ...]) -> str:

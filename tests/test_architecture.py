@@ -13,7 +13,7 @@ PACKAGES = ("bench", "defenses", "leaderboard")
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("bench.cli",),
-    ("bench.demo", "bench.measure"),
+    ("bench.catalogue", "bench.demo", "bench.measure"),
     ("bench", "bench.record", "bench.verify"),
     ("bench.evaluator", "bench.outcome"),
     ("bench.engine", "bench.journal", "bench.protocol", "defenses"),

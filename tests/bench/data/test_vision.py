@@ -110,7 +110,7 @@ def test_a_torchvision_that_does_not_import_is_named_and_digits_still_load(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "torchvision.datasets", None)
-    with pytest.raises(CrossfireError, match="which does not work here .*Error: import") as caught:
+    with pytest.raises(CrossfireError, match=r"which does not work here .*Error: import") as caught:
         load("cifar10")
     assert "\n" not in str(caught.value)
     assert len(load("digits").test) == 450

@@ -1,0 +1,60 @@
+"""What there is of each kind, and where it was defined; plugins are listed without being loaded."""
+
+from bench.data import SOURCES
+from bench.errors import unknown
+from bench.models import architectures
+from bench.models.sources import SCHEMES
+from bench.registry import KINDS, Entry, defenses, documented, plugins
+from bench.suites import suites
+from bench.threats import BUDGETS
+
+Row = tuple[str, str, str]
+"""Name, origin, and a few words on it."""
+
+
+def rows(kind: str) -> list[Row]:
+    """Everything of a kind out of `bench.registry.KINDS`: ours first.
+
+    Raises:
+        CrossfireError: there is no such kind.
+    """
+    if kind not in KINDS:
+        raise unknown("kind", kind, KINDS)
+    if kind == "defenses":
+        return _sorted(defenses())
+    if kind == "suites":
+        return _sorted(suites())
+    return _OURS[kind]() + _sorted(plugins(kind))
+
+
+def _attacks() -> list[Row]:
+    families = documented("bench.attacks")
+    families.pop("base")
+    return [(name, f"bench/attacks/{name}.py", what) for name, what in families.items()]
+
+
+def _datasets() -> list[Row]:
+    return [(name, "bench/data", what) for name, what in SOURCES.items()]
+
+
+def _budgets() -> list[Row]:
+    return [
+        (f"{dataset}/{name}", "bench/threats.py", ", ".join(map(str, threats)))
+        for dataset, sets in BUDGETS.items()
+        for name, threats in sets.items()
+    ]
+
+
+def _models() -> list[Row]:
+    ours = [(name, "bench/models", "architecture") for name in architectures()]
+    schemes = [(f"{name}:NAME", "bench/models/sources", "model") for name in SCHEMES]
+    return [*ours, ("FILE.py:CALLABLE", "bench/models/sources", "model"), *schemes]
+
+
+_OURS = {"attacks": _attacks, "datasets": _datasets, "budgets": _budgets, "models": _models}
+
+
+def _sorted(entries: dict[str, Entry]) -> list[Row]:
+    found = (entries[name] for name in sorted(entries))
+    ranked = sorted(found, key=lambda entry: "/" not in entry.origin)
+    return [(entry.name, entry.origin, entry.what) for entry in ranked]

@@ -1,0 +1,1 @@
+"""A package of somebody else's, with one plugin of each kind."""

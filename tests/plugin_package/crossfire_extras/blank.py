@@ -1,0 +1,22 @@
+"""A defense that trains as usual on images that are partly blank."""
+
+from dataclasses import dataclass, field
+
+from bench.losses import cross_entropy
+from bench.training import Job
+
+
+@dataclass(frozen=True)
+class Blank:
+    """Ordinary training with the upper rows blank."""
+
+    rows: int = field(default=1, metadata={"help": "Rows that are blank."})
+
+    def fit(self, job: Job) -> None:
+        """Train, and leave the checkpoints best and last."""
+        net = job.model()
+        run = job.run(self, net)
+        for batch in run:
+            x = batch.x.clone()
+            x[:, :, : self.rows] = 0
+            run.step(cross_entropy(net(x), batch.y).mean())

@@ -1,0 +1,111 @@
+"""A package of somebody else's: built, installed, listed, used; what breaks in it hides nothing."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bench.catalogue import rows
+from bench.cli import main
+from bench.cli.list import command
+from bench.registry import KINDS
+from leaderboard.store import Board
+
+ORIGIN = "crossfire-extras 1.2"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The package's wheel, installed into a folder of its own on the path."""
+    if find_spec("hatchling") is None:
+        pytest.skip("hatchling is not installed")
+    source, target = (tmp_path_factory.mktemp(name) for name in ("source", "target"))
+    shutil.copytree(Path(__file__).with_name("plugin_package"), source, dirs_exist_ok=True)
+    build = "from hatchling.build import build_wheel; print(build_wheel('.'))"
+    done = subprocess.run(
+        [sys.executable, "-c", build], cwd=source, check=True, capture_output=True, text=True
+    )
+    shutil.unpack_archive(source / done.stdout.split()[-1], target, "zip")
+    sys.path.insert(0, str(target))
+    yield target
+    sys.path.remove(str(target))
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("defenses", {"blank", "broken"}),
+        ("attacks", {"darken"}),
+        ("suites", {"darken", "darken-twice"}),
+        ("models", {"brightness"}),
+        ("datasets", {"shades"}),
+        ("budgets", {"slight"}),
+    ],
+)
+def test_plugins_are_listed_with_their_origin_behind_ours(kind: str, names: set[str]) -> None:
+    origins = [origin for _, origin, _ in rows(kind)]
+    assert {name for name, origin, _ in rows(kind) if origin == ORIGIN} == names
+    assert origins == sorted(origins, key=lambda origin: origin == ORIGIN)
+    assert all(name in run("list", kind).output for name in names)
+
+
+def test_every_kind_can_be_listed() -> None:
+    (kind,) = command.params
+    assert tuple(kind.type.choices) == KINDS
+
+
+def test_listing_imports_no_plugin() -> None:
+    ask = "from bench.catalogue import rows; import sys; rows('defenses'); "
+    ask += "sys.exit('crossfire_extras' in sys.modules)"
+    path = os.pathsep.join([*sys.path])
+    subprocess.run([sys.executable, "-c", ask], check=True, env=os.environ | {"PYTHONPATH": path})
+
+
+def test_plugins_of_every_kind_work_end_to_end(tmp_path: Path) -> None:
+    trained = run(
+        *("train", "blank", "--rows", "2", "--dataset", "shades", "--arch", "cnn-w4"),
+        *("--threat", "linf", "--budgets", "slight", "--epochs", "1", "--display", "none"),
+    )
+    assert trained.exit_code == 0, trained.output
+    (checkpoint,) = (tmp_path / "runs").iterdir()
+    common = ("--dataset", "shades", "--budgets", "slight", "--display", "none")
+    measured = run("evaluate", str(checkpoint), "brightness", *common, "--suite", "darken-twice")
+    assert measured.exit_code == 0, measured.output
+    alone = run("evaluate", "brightness", *common, "--suite", "darken")
+    assert alone.exit_code == 0, alone.output
+    blank, *brightness = Board(tmp_path / "board").records()
+    assert (blank.model.defense, blank.model.config) == ("blank", {"rows": 2})
+    assert {record.model.arch for record in brightness} == {"Brightness"}
+    assert blank.protocol.threats == ("linf:1/255", "l2:0.1")
+    # A shade is 1/8 from the next class: nothing in these budgets can change it.
+    assert all(record.measured["union"] == record.clean for record in brightness)
+
+
+def test_a_plugin_that_does_not_import_is_one_line_and_hides_nothing() -> None:
+    broken = run("train", "broken")
+    assert broken.exit_code == 2
+    assert broken.output.count("\n") == 1
+    assert f"plugin 'broken' of {ORIGIN} does not import" in broken.output
+    assert "a_library_that_nobody_has" in broken.output
+    assert run("train", "blank", "--help").exit_code == 0
+
+
+def test_an_installed_defense_can_not_take_the_place_of_ours() -> None:
+    from bench.registry import defenses
+
+    assert defenses()["at"].origin == "defenses/at.py"
