@@ -2,6 +2,8 @@
 # uv installs it, because it takes the registry's own build of torch and needs seconds.
 PYTHON ?= python3
 VENV := .venv
+# Python keeps compiled modules: without them each start of bench takes seconds longer.
+unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(CURDIR)/$(VENV)/bin:$(CURDIR)/build/uv/bin:$(PATH)
 
 .PHONY: demo test lint docs constraints clean
