@@ -60,7 +60,7 @@ class Measurement:
         outcome = evaluation.run(
             journal, lambda n, total, text: progress(n, total, f"{loaded.name}, {text}")
         )
-        record = publish(board, outcome, loaded, self.command(spec, name))
+        record = publish(board, outcome, loaded, self.command(spec, name), split.images)
         journal.close()
         return record, True
 
@@ -98,15 +98,16 @@ def trained_on(spec: str) -> str | None:
 
 
 def checkpoints(runs: Path) -> list[str]:
-    """The folders of all training runs that left a checkpoint, by name.
+    """The folders of all finished training runs, by name; one that was interrupted can go on.
 
     Raises:
         CrossfireError: there is none.
     """
     folders = sorted(path.parent for path in runs.glob("*/best.safetensors"))
-    if not folders:
-        raise CrossfireError(f"no checkpoint in {runs}; make one with: bench train at")
-    return [str(folder) for folder in folders]
+    finished = [str(folder) for folder in folders if not (folder / "state.pt").exists()]
+    if not finished:
+        raise CrossfireError(f"no finished checkpoint in {runs}; make one with: bench train at")
+    return finished
 
 
 def line(record: Record, fresh: bool) -> str:

@@ -18,10 +18,20 @@ from leaderboard import flags, schema
 from leaderboard.store import Board
 
 
+SHOWN = 12
+"""Broken examples of each column whose unperturbed images are kept too, for reports to show."""
+
+
 def publish(
-    board: Board, outcome: Outcome, loaded: LoadedModel, command: str, *, images: bool = True
+    board: Board,
+    outcome: Outcome,
+    loaded: LoadedModel,
+    command: str,
+    originals: Tensor,
+    *,
+    images: bool = True,
 ) -> schema.Record:
-    """Append an evaluation of a model, with its evidence, to a board.
+    """Append an evaluation of a model on the `originals`, uint8 (n, c, h, w), to a board.
 
     `command` is what reproduces it; without `images` the adversarial examples are left out, and the
     record says so.
@@ -33,7 +43,7 @@ def publish(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "adversarial.safetensors"
         if images:
-            save_file(adversarial(outcome), path)
+            save_file(adversarial(outcome, originals), path)
         return board.append(record, outcome.table(), path if images else None)
 
 
@@ -89,6 +99,8 @@ def to_record(outcome: Outcome, loaded: LoadedModel, command: str) -> schema.Rec
 
 def _model(outcome: Outcome, loaded: LoadedModel) -> schema.Model:
     metadata = dict(loaded.metadata)
+    if metadata:
+        metadata["tag"] = "last" if Path(loaded.source).stem == "last" else "best"
     return schema.Model(
         name=loaded.name,
         source=loaded.source,
@@ -101,13 +113,18 @@ def _model(outcome: Outcome, loaded: LoadedModel) -> schema.Model:
     )
 
 
-def adversarial(outcome: Outcome) -> dict[str, Tensor]:
+def adversarial(outcome: Outcome, originals: Tensor) -> dict[str, Tensor]:
     """The adversarial examples of each threat and suite, with the numbers of the examples that they
-    break."""
+    break; and the unperturbed images of the first `SHOWN` of each."""
     tensors: dict[str, Tensor] = {}
+    shown: set[int] = set()
     for pair, column in outcome.columns.items():
         rows = ((column.by >= 0) | (column.by == CREDIT)).nonzero()[0]
         head = "/".join(pair)
         tensors[f"{head}/images"] = torch.from_numpy(column.found[rows])
         tensors[f"{head}/indices"] = torch.from_numpy(outcome.numbers[rows].astype("int64"))
+        shown |= set(rows[:SHOWN].tolist())
+    kept = sorted(shown)
+    tensors["originals/images"] = originals[kept].contiguous()
+    tensors["originals/indices"] = torch.from_numpy(outcome.numbers[kept].astype("int64"))
     return tensors

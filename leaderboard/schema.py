@@ -176,7 +176,8 @@ class Evidence(Part):
     """Parquet, a row per example (`leaderboard.store.columns`)."""
     adversarial: File | None
     """safetensors: `<threat>/<suite>/images` float32 (m, c, h, w) in [0, 1] and
-    `<threat>/<suite>/indices` int64 (m,) of the broken examples; None when they were left out."""
+    `<threat>/<suite>/indices` int64 (m,) of the broken examples; some of their unperturbed images
+    under `originals/images` uint8 and `originals/indices`; None when they were left out."""
 
 
 @dataclass(frozen=True)
