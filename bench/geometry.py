@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from bench.threats import Norm
@@ -27,6 +27,13 @@ ball."""
 def lift(values: Tensor, like: Tensor) -> Tensor:
     """Shape (n,) -> (n, 1, …, 1), ready to broadcast against `like`."""
     return values.reshape(-1, *(1,) * (like.dim() - 1))
+
+
+def pick(rows: Bool[Tensor, " n"], new: Batch, old: Batch) -> Batch:
+    """`new` in some rows, `old` in the others; where asking is free, copies only if need be."""
+    if not rows.is_cuda and not bool(rows.any()):
+        return old
+    return torch.where(lift(rows, old), new, old)
 
 
 def _radius(eps: Radius, like: Tensor) -> Tensor:
@@ -64,14 +71,16 @@ def cross(
     inside: Float[Tensor, "n 1"],
     outside: Float[Tensor, "n 1"],
     precision: float = 1e-5,
+    rooted: int = 5,
 ) -> Float[Tensor, "n 1"]:
     """Where a monotone `value` that is at most `goal` at `inside` comes to it on the way `outside`.
 
     The result's value is at most the goal, and less by a share of `precision` at most; it is
     `outside` if that end is within the goal. Regula falsi with the Illinois rule (Dowell & Jarratt
-    1971: an end that stays twice counts half), at first on roots, which straighten the tails of
-    sums; bisection helps where it is slow. A settled row repeats itself, so rows don't depend on
-    each other; on the CPU the search stops when all have settled, on a device not asking is faster.
+    1971: an end that stays twice counts half), for `rooted` rounds on the values' roots, which
+    straightens the tails of sums; bisection helps where it is slow. A settled row repeats itself,
+    so rows don't depend on each other; on the CPU the search stops when all have settled, on a
+    device not asking is faster.
     """
     least, most = value(inside), value(outside)
     free = most <= goal
@@ -80,7 +89,7 @@ def cross(
     for turn in range(20 if goal.is_cuda else 60):
         if not goal.is_cuda and bool(settled.all()):
             break
-        power = 0.5 if turn < 5 else 1.0
+        power = 0.5 if turn < rooted else 1.0
         lack = under * (goal**power - least**power)
         share = lack / (lack + over * (most**power - goal**power)) if turn < 12 or turn % 2 else 0.5
         trial = torch.where(settled, inside, inside + (outside - inside) * share)
@@ -108,7 +117,7 @@ def linf_distance(delta: Batch) -> Float[Tensor, " n"]:
 def linf_project(x: Batch, delta: Batch, eps: Radius) -> Batch:
     """Clip each coordinate."""
     radius = _radius(eps, x)
-    return box(x, torch.clamp(delta, -radius, radius))
+    return torch.clamp(delta, (-x).clamp_min_(-radius), (1 - x).clamp_max_(radius))
 
 
 def linf_steepest(gradient: Batch, point: Batch) -> Batch:
@@ -146,7 +155,7 @@ def l2_project(x: Batch, delta: Batch, eps: Radius) -> Batch:
         return l2_distance(scratch)[:, None]
 
     least = (radius / l2_distance(size)[:, None].clamp_min(1e-12)).clamp_max(1)
-    scale = cross(length, radius, least, torch.ones_like(least))
+    scale = cross(length, radius, least, torch.ones_like(least), rooted=0)
     return box(x, delta * lift(scale, x))
 
 

@@ -1,0 +1,125 @@
+"""Auto-PGD in ℓ∞ and ℓ2 (Croce & Hein 2020, "Reliable evaluation …", algorithm 1).
+
+Projected gradient ascent with momentum,
+
+    z = P(x_k + η ∇f(x_k)),    x_{k+1} = P(x_k + α (z − x_k) + (1 − α) (x_k − x_{k−1})),
+
+whose step size η begins at 2ε. At checkpoints, which follow ever closer upon each other, it is
+halved and the ascent goes on from its best point, if too few steps since the last checkpoint raised
+the objective, or if neither the step size nor the best value has changed since. ℓ1: apgd_l1.py.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bench import streams
+from bench.attacks.base import Answer, Slots
+from bench.attacks.objectives import Objective, value
+from bench.geometry import GEOMETRY, lift, pick
+from bench.threats import Threat
+
+
+@dataclass(frozen=True)
+class APGD:
+    """One run of `steps` steps from a random start.
+
+    `rho` is the share of the steps between two checkpoints that has to succeed. The first
+    checkpoint comes after a share `first` of all steps, each next one `sooner` by another share,
+    down to `least`.
+    """
+
+    objective: Objective = "ce"
+    steps: int = 100
+    alpha: float = 0.75
+    rho: float = 0.75
+    first: float = 0.22
+    sooner: float = 0.03
+    least: float = 0.06
+    name: str = "apgd"
+    needs_gradient: bool = True
+    bounded: bool = True
+
+    def loss(self, logits: Tensor, slots: Slots) -> Tensor:
+        """The objective."""
+        return value(self.objective, logits, slots)
+
+    def start(self, slots: Slots, threat: Threat) -> Slots:
+        """A random point of the ball."""
+        geometry = GEOMETRY[threat.norm]
+        delta = geometry.start(streams.uniform(slots.key, *slots.x.shape[1:]), threat.eps)
+        point = slots.x + geometry.project(slots.x, delta, threat.eps)
+        never = torch.full_like(slots.t, torch.inf, dtype=point.dtype)
+        period = torch.full_like(slots.t, self._part(self.first))
+        return slots.next(
+            point,
+            slots.done,
+            previous=point,
+            best=point,
+            best_gradient=torch.zeros_like(point),
+            best_loss=-never,
+            checked_loss=-never,
+            last_loss=never,
+            size=torch.full_like(never, 2 * threat.eps),
+            rises=torch.zeros_like(slots.t),
+            period=period,
+            countdown=period + 1,
+            kept=torch.zeros_like(slots.done),
+        )
+
+    def step(self, slots: Slots, answer: Answer, threat: Threat) -> Slots:
+        """Judge the present point, adapt the step size, move."""
+        memory = slots.memory | remember_best(slots, answer)
+        memory["rises"] = memory["rises"] + (answer.loss > memory["last_loss"])
+        memory["last_loss"] = answer.loss
+        memory, halved = self._checkpoint(memory)
+        x = pick(halved, memory["best"], slots.point)
+        gradient = pick(halved, memory["best_gradient"], answer.ascent)
+        point = self._move(slots, threat, x, gradient, memory["size"])
+        return slots.next(point, slots.t >= self.steps, **memory | {"previous": x})
+
+    def _checkpoint(self, memory: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
+        """Where the countdown ends, halve the step size if the ascent has slackened."""
+        countdown = memory["countdown"] - 1
+        now = countdown == 0
+        slack = memory["rises"] <= self.rho * memory["period"]
+        stuck = memory["kept"] & (memory["best_loss"] <= memory["checked_loss"])
+        halved = now & (slack | stuck)
+        period = (memory["period"] - self._part(self.sooner)).clamp_min(self._part(self.least))
+        period = torch.where(now, period, memory["period"])
+        return memory | {
+            "size": torch.where(halved, memory["size"] / 2, memory["size"]),
+            "kept": torch.where(now, ~halved, memory["kept"]),
+            "checked_loss": torch.where(now, memory["best_loss"], memory["checked_loss"]),
+            "rises": memory["rises"].masked_fill(now, 0),
+            "period": period,
+            "countdown": torch.where(now, period, countdown),
+        }, halved
+
+    def _move(
+        self, slots: Slots, threat: Threat, x: Tensor, gradient: Tensor, size: Tensor
+    ) -> Tensor:
+        geometry = GEOMETRY[threat.norm]
+        delta = x - slots.x
+        direction = geometry.steepest(gradient, x)
+        z = torch.addcmul(delta, direction, lift(size, x))
+        z = geometry.project(slots.x, z, threat.eps)
+        alpha = lift(torch.where(slots.t == 1, 1.0, self.alpha), x)
+        moved = torch.lerp(delta, z, alpha)
+        moved.addcmul_(x - slots.memory["previous"], 1 - alpha)
+        return slots.x + geometry.project(slots.x, moved, threat.eps)
+
+    def _part(self, share: float) -> int:
+        return max(1, int(share * self.steps))
+
+
+def remember_best(slots: Slots, answer: Answer) -> dict[str, Tensor]:
+    """The best point so far, its gradient and its loss, now that the present point is known."""
+    memory = slots.memory
+    better = answer.loss > memory["best_loss"]
+    return {
+        "best": pick(better, slots.point, memory["best"]),
+        "best_gradient": pick(better, answer.ascent, memory["best_gradient"]),
+        "best_loss": torch.where(better, answer.loss, memory["best_loss"]),
+    }
