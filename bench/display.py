@@ -10,7 +10,7 @@ Progress = Callable[[int, int, str], None]
 """`progress(done, total, text)`: units done of the present phase, and what is being done."""
 
 MODES = ("rich", "plain", "json", "none")
-SECONDS_BETWEEN_LINES = 5.0
+SECONDS_BETWEEN_LINES = 15.0
 
 
 class Clock:
