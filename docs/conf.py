@@ -39,15 +39,30 @@ autodoc_typehints = "none"
 autodoc_preserve_defaults = True
 
 
+def readable(lines: list[str]) -> list[str]:
+    """Docstrings as reStructuredText: a paragraph that is indented after a blank line is code;
+    elsewhere, outside backticks, a bar is a norm and a star a product, and neither is markup."""
+    shown: list[str] = []
+    code = False
+    for before, line in zip(["start", *lines], lines, strict=False):
+        if line.strip():
+            begins = line.startswith("    ") and not before.strip() and not code
+            shown += ["::", ""] if begins else []
+            code = begins or (code and line.startswith("    "))
+        shown.append(line if code else re.sub(r"`[^`]*`|[|*]", _escaped, line))
+    return shown
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return match[0] if match[0].startswith("`") else f"\\{match[0]}"
+
+
 def setup(app: Sphinx) -> None:
-    """In docstrings, outside code, a bar is a norm and a star is a product: neither is markup."""
+    """Make every docstring readable before it is parsed."""
 
-    def escaped(match: re.Match[str]) -> str:
-        return match[0] if match[0].startswith("`") else f"\\{match[0]}"
-
-    def plain(
+    def rewrite(
         app: Sphinx, what: str, name: str, item: object, options: object, lines: list[str]
     ) -> None:
-        lines[:] = [re.sub(r"`[^`]*`|[|*]", escaped, line) for line in lines]
+        lines[:] = readable(lines)
 
-    app.connect("autodoc-process-docstring", plain)
+    app.connect("autodoc-process-docstring", rewrite)
