@@ -1,0 +1,54 @@
+"""Options from the fields of a dataclass: name, type, default and help are written once, there."""
+
+from collections.abc import Callable
+from dataclasses import MISSING, Field, fields
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import click
+
+
+def options(kind: type) -> list[click.Option]:
+    """An option for each field that carries a help text."""
+    hints = get_type_hints(kind)
+    return [_option(item, hints[item.name]) for item in fields(kind) if "help" in item.metadata]
+
+
+def _option(item: Field[Any], hint: Any) -> click.Option:  # noqa: ANN401
+    flag = item.name.replace("_", "-")
+    names = [item.name, f"--{flag}/--no-{flag}" if hint is bool else f"--{flag}"]
+    # Without a default the option is required.
+    default = {} if item.default is MISSING else {"default": item.default}
+    shown = item.default is not None and item.default != ()
+    return click.Option(
+        names, type=_type(hint), help=item.metadata["help"], show_default=shown, **default
+    )
+
+
+def _type(hint: Any) -> click.ParamType[Any] | Callable[[str], Any] | None:  # noqa: ANN401
+    if get_origin(hint) is Literal:
+        return click.Choice(get_args(hint))
+    if get_origin(hint) in (Union, UnionType):
+        (hint,) = (part for part in get_args(hint) if part is not NoneType)
+        return _type(hint)
+    if get_origin(hint) is tuple:
+        return Several(get_args(hint)[0])
+    return None if hint is bool else hint
+
+
+class Several(click.ParamType[Any]):
+    """Values separated by commas."""
+
+    name = "list"
+
+    def __init__(self, kind: Callable[[str], Any]) -> None:
+        self.kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401
+        """`100,150` -> (100.0, 150.0) for numbers."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return tuple(self.kind(part) for part in value.split(",") if part)
+        except ValueError:
+            self.fail(f"'{value}' is not a list such as 100,150", param, ctx)

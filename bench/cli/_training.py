@@ -1,0 +1,73 @@
+"""The command that trains one defense."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench.cli import _options
+from bench.cli._fields import options
+
+
+def training(name: str) -> click.Command:
+    """`bench train NAME`, with the fields of the defense and of the job as its options.
+
+    Raises:
+        CrossfireError: there is no such defense.
+    """
+    from bench.registry import get_defense
+    from bench.training import Job, recipes
+    from bench.training.start import default_threat
+
+    kind = get_defense(name)
+    known = recipes(kind)
+
+    def use(context: click.Context, option: click.Parameter, recipe: str | None) -> None:
+        context.default_map = {**(context.default_map or {}), **known.get(recipe or "", {})}
+
+    own: list[click.Parameter] = [
+        click.Option(
+            ["--recipe"],
+            type=click.Choice(list(known)),
+            callback=use,
+            expose_value=False,
+            is_eager=True,
+            help="Named values of the options below; what is also given by hand goes first.",
+        ),
+        click.Option(
+            ["--threat"],
+            default=default_threat(kind),
+            show_default=True,
+            help="union, linf, l2, l1, or a list such as linf:8/255,l2:0.5.",
+        ),
+        click.Option(
+            ["--budgets"], help="Budget set of the norms.  [default: the data set's first]"
+        ),
+        click.Option(
+            ["--out"], type=click.Path(path_type=Path), help="Folder.  [default: runs/NAME]"
+        ),
+    ]
+    parameters = [*own, *options(kind), *options(Job)]
+    command = click.Command(name, params=parameters, help=kind.__doc__)
+    command.callback = lambda **values: _train(name, kind, values)
+    return _options.display(command)
+
+
+def _train(name: str, kind: type, values: dict[str, Any]) -> None:
+    from bench.display import display
+    from bench.training import Job, default_folder, summary, threats_of
+
+    own = {item.name: values.pop(item.name) for item in fields(kind) if item.name in values}
+    with display(values.pop("display")) as progress:
+        threats = threats_of(values.pop("threat"), values["dataset"], values.pop("budgets"))
+        out = values.pop("out") or default_folder(Path(name).stem, kind, threats, values)
+        job = Job(
+            out,
+            threats,
+            **values,
+            progress=progress,
+            say=lambda text: click.echo(text, err=True),
+        )
+        kind(**own).fit(job)
+    click.echo(summary(out))

@@ -1,0 +1,43 @@
+"""What a defense may call. A defense is a loop over batches, written like its paper:
+
+    def fit(self, job: Job) -> None:
+        net = job.model()
+        run = job.run(self, net)
+        for batch in run:
+            x_adv = adversarial(net, batch, job.threat)
+            run.step(cross_entropy(net(x_adv), batch.y).mean())
+
+The job builds networks and optimisers; the run hands out batches, sets the learning rate, counts
+passes, averages weights, selects on the held-out split, keeps checkpoints and a log, and goes on
+after a kill where it was. All randomness follows from (seed, epoch, step).
+"""
+
+from bench.training.awp import awp_step, weights_perturbed
+from bench.training.batches import Batch
+from bench.training.inner import adversarial, ascend, input_gradient, random_start, small_start
+from bench.training.job import Job
+from bench.training.nets import Net, attacking, evaluating
+from bench.training.run import Run
+from bench.training.start import default_folder, recipes, summary, threats_of
+from bench.training.state import Stateful
+
+__all__ = [
+    "Batch",
+    "Job",
+    "Net",
+    "Run",
+    "Stateful",
+    "adversarial",
+    "ascend",
+    "attacking",
+    "awp_step",
+    "default_folder",
+    "evaluating",
+    "input_gradient",
+    "random_start",
+    "recipes",
+    "small_start",
+    "summary",
+    "threats_of",
+    "weights_perturbed",
+]

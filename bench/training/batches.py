@@ -1,0 +1,105 @@
+"""Batches: which examples, in which order, how augmented: a function of seed, epoch and step alone.
+
+So a run that goes on after a kill, or is spread over several devices, sees the same batches.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from bench import streams
+from bench.data import Split
+from bench.types import Images, Labels
+
+Augmentation = Literal["crop-flip", "crop", "none"]
+PAD = 4
+"""Pixels of black border within which an image is shifted, as all training on CIFAR does."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step trains on. `keys` name the random streams of its examples in this epoch."""
+
+    x: Images
+    y: Labels
+    keys: Int[Tensor, " n"]
+    seed: int
+    epoch: int
+    step: int
+    steps: int
+
+    @property
+    def last(self) -> bool:
+        """Whether it is the last batch of its epoch."""
+        return self.step == self.steps - 1
+
+    def uniform(self, purpose: str) -> Float[Tensor, "n c h w"]:
+        """Numbers in (0, 1) in the shape of x, other ones for each example, epoch and purpose."""
+        return streams.uniform(streams.fold(self.keys, purpose), *self.x.shape[1:])
+
+    def draw(self, *weights: float) -> int:
+        """An index drawn in proportion to `weights`, one for the whole batch on every device."""
+        key = streams.keys(self.seed, torch.tensor([self.epoch]), "draw", self.step)
+        edges = torch.tensor(weights, dtype=torch.float64).cumsum(0)
+        point = streams.uniform(key, 1).double().flatten() * edges[-1]
+        return int(torch.searchsorted(edges, point, right=True))
+
+
+class Batches:
+    """The batches of every epoch, from images that stay on the device as bytes.
+
+    A remainder smaller than `size` sits out the epoch. Of several devices, device `rank` of
+    `world` holds every `world`-th example of each batch.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        size: int,
+        *,
+        seed: int,
+        augment: Augmentation,
+        device: torch.device,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        pad = 0 if augment == "none" else PAD
+        self._images = F.pad(split.images, (pad, pad, pad, pad)).to(device)
+        self._labels = split.labels.to(device)
+        self._height, self._width = split.images.shape[2:]
+        self._size, self._seed, self._augment = min(size, len(split)), seed, augment
+        self._rank, self._world = rank, world
+        self.steps = len(split) // self._size
+
+    def __call__(self, epoch: int, step: int) -> Batch:
+        """Batch `step` of `epoch`, both from 0."""
+        order = torch.Generator().manual_seed(self._seed * 1_000_003 + epoch)
+        permutation = torch.randperm(len(self._labels), generator=order)
+        chosen = permutation[step * self._size : (step + 1) * self._size]
+        chosen = chosen[self._rank :: self._world].to(self._labels.device)
+        keys = streams.keys(self._seed, chosen, "train", epoch)
+        x = self._crops(chosen, keys) if self._augment != "none" else self._images[chosen]
+        y = self._labels[chosen]
+        return Batch(x.float().div_(255), y, keys, self._seed, epoch, step, self.steps)
+
+    def _crops(self, chosen: Int[Tensor, " n"], keys: Int[Tensor, " n"]) -> Tensor:
+        """Shifted and mirrored images, uint8 (n, c, h, w), read in one gather."""
+        device = chosen.device
+        u = streams.uniform(streams.fold(keys, "augment"), 3)
+        shift = (u[:, :2] * (2 * PAD + 1)).long()
+        rows = torch.arange(self._height, device=device) + shift[:, :1]
+        columns = torch.arange(self._width, device=device).expand(len(chosen), -1)
+        if self._augment == "crop-flip":
+            columns = torch.where(u[:, 2:] < 0.5, columns.flip(1), columns)
+        columns = columns + shift[:, 1:]
+        channels = torch.arange(self._images.shape[1], device=device)
+        return self._images[
+            chosen[:, None, None, None],
+            channels[:, None, None],
+            rows[:, None, :, None],
+            columns[:, None, None, :],
+        ]

@@ -1,0 +1,208 @@
+"""A job: everything about a training run that isn't the defense's own."""
+
+import logging
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from bench.data import Dataset, load
+from bench.errors import CrossfireError
+from bench.models import build
+from bench.precision import Precision, resolve
+from bench.threats import Threat
+from bench.training.batches import Augmentation
+from bench.training.nets import Net, Passes
+from bench.training.run import Run
+from bench.training.schedules import Schedule
+from bench.training.state import Stateful
+
+
+def _silent(done: int, total: int, text: str) -> None:
+    pass
+
+
+def _deaf(text: str) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to train on, against which threats, for how long, where; and what a defense may call.
+
+    Checkpoints `best` and `last`, `log.csv` and, until the end, `state.pt` go to the folder `out`.
+    """
+
+    out: Path
+    threats: tuple[Threat, ...]
+    dataset: str = field(default="digits", metadata={"help": "Data set to train on."})
+    arch: str = field(
+        default="auto",
+        metadata={"help": "Architecture; auto is cnn for grey images, preactresnet18 for colour."},
+    )
+    examples: int | None = field(
+        default=None, metadata={"help": "Train on the first so many examples only."}
+    )
+    epochs: int = field(default=20, metadata={"help": "Passes over the training set."})
+    batch_size: int = field(
+        default=128, metadata={"help": "Examples a step, over all devices together."}
+    )
+    lr: float = field(default=0.2, metadata={"help": "Highest learning rate."})
+    momentum: float = field(default=0.9, metadata={"help": "Momentum of SGD."})
+    weight_decay: float = field(default=5e-4, metadata={"help": "Weight decay, on all parameters."})
+    schedule: Schedule = field(default="cyclic", metadata={"help": "Course of the learning rate."})
+    drops: tuple[float, ...] = field(
+        default=(), metadata={"help": "Epochs at which `steps` divides the rate by 10."}
+    )
+    average: float = field(
+        default=0.0, metadata={"help": "Decay of the weights' moving average; 0 for none."}
+    )
+    augment: Literal["auto", "crop-flip", "crop", "none"] = field(
+        default="auto",
+        metadata={"help": "Augmentation; auto crops and flips colour images of 32x32 pixels."},
+    )
+    seed: int = field(default=0, metadata={"help": "Seed of weights, batches and random starts."})
+    device: Literal["auto", "cpu", "cuda"] = field(
+        default="auto", metadata={"help": "Where to train."}
+    )
+    devices: int = field(default=1, metadata={"help": "Number of devices to train on."})
+    precision: Precision = field(
+        default="auto", metadata={"help": "Arithmetic; auto is bf16 where that is fast."}
+    )
+    resume: bool = field(
+        default=True, metadata={"help": "Go on where an earlier run of this name was stopped."}
+    )
+    tensorboard: bool = field(
+        default=False, metadata={"help": "Write TensorBoard's event files too."}
+    )
+    root: Path | None = None
+    progress: Callable[[int, int, str], None] = _silent
+    say: Callable[[str], None] = _deaf
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            CrossfireError: one of them makes no sense.
+        """
+        for name in ("epochs", "batch_size", "devices"):
+            if getattr(self, name) < 1:
+                raise CrossfireError(f"{name.replace('_', '-')} must be 1 or more")
+        if not (self.lr > 0 and 0 <= self.average < 1):
+            raise CrossfireError("lr must be above 0, and average at least 0 and below 1")
+
+    @cached_property
+    def data(self) -> Dataset:
+        """The data set; its test split is for the evaluator alone."""
+        return load(self.dataset, root=self.root)
+
+    @cached_property
+    def fabric(self) -> Fabric:
+        """Devices and arithmetic, launched.
+
+        Raises:
+            CrossfireError: there is no CUDA device where one was asked for.
+        """
+        cuda = torch.cuda.is_available()
+        if self.device == "cuda" and not cuda:
+            raise CrossfireError("there is no CUDA device here; train with --device cpu")
+        place = "cuda" if cuda and self.device != "cpu" else "cpu"
+        half = resolve(self.precision, torch.device(place)) == "bf16"
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+        fabric = Fabric(
+            accelerator=place,
+            devices=self.devices,
+            strategy="ddp" if self.devices > 1 else "auto",
+            precision="bf16-mixed" if half else "32-true",
+        )
+        fabric.launch()
+        return fabric
+
+    @cached_property
+    def passes(self) -> Passes:
+        """What the run's networks have done so far."""
+        return Passes()
+
+    @property
+    def threat(self) -> Threat:
+        """The only threat.
+
+        Raises:
+            CrossfireError: there are several.
+        """
+        if len(self.threats) != 1:
+            raise CrossfireError(
+                f"this defense is for one threat, not {len(self.threats)}; choose with --threat"
+            )
+        return self.threats[0]
+
+    @property
+    def architecture(self) -> str:
+        """`arch`, or what `auto` stands for."""
+        if self.arch != "auto":
+            return self.arch
+        return "cnn" if self.data.channels == 1 else "preactresnet18"
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """`auto` resolved: crops and mirror images for 32x32 colour, but no mirrored digits."""
+        if self.augment != "auto":
+            return self.augment
+        if self.data.channels != 3 or self.data.size != (32, 32):
+            return "none"
+        return "crop" if self.dataset == "svhn" else "crop-flip"
+
+    def model(self, role: str = "net", arch: str | None = None) -> Net:
+        """A freshly initialised network; its weights follow from the seed and the role alone."""
+        arch, data = arch or self.architecture, self.data
+        with torch.random.fork_rng():
+            torch.manual_seed(zlib.crc32(f"{self.seed} {role}".encode()))
+            body = build(arch, classes=data.classes, channels=data.channels, size=data.size)
+        return self.place(body, role, arch)
+
+    def place(self, body: nn.Module, role: str, arch: str = "") -> Net:
+        """Any network, on the run's device, in its arithmetic, counted under `role`."""
+        body = body.to(self.fabric.device)
+        return Net(body, arch, self.fabric.autocast, self.passes, role)
+
+    def sgd(self, *nets: nn.Module) -> torch.optim.SGD:
+        """Stochastic gradient descent on the weights of `nets`, by the job's hyper-parameters."""
+        weights = [parameter for net in nets for parameter in net.parameters()]
+        return torch.optim.SGD(weights, self.lr, self.momentum, weight_decay=self.weight_decay)
+
+    def run(
+        self,
+        defense: Any,  # noqa: ANN401
+        net: Net,
+        *,
+        companions: Mapping[str, Net] | None = None,
+        optimizer: torch.optim.Optimizer | None = None,
+        state: Mapping[str, Stateful] | None = None,
+        select: str = "union",
+    ) -> Run:
+        """The run that trains `net`, to be iterated over.
+
+        `companions` become checkpoints of their own in sub-folders; `optimizer` (default: `sgd` of
+        all these networks) follows the job's schedule; `state` is whatever else must outlive a
+        kill; `select` names the held-out accuracy that decides which epoch is `best`.
+        """
+        companions = dict(companions or {})
+        optimizer = optimizer or self.sgd(net, *companions.values())
+        return Run(self, defense, net, companions, optimizer, dict(state or {}), select)
+
+    def settings(self) -> dict[str, Any]:
+        """What the weights depend on, in plain values."""
+        plain = {item.name: getattr(self, item.name) for item in fields(self)}
+        for name in _ELSEWHERE:
+            del plain[name]
+        plain["threats"] = [str(threat) for threat in self.threats]
+        return plain | {"arch": self.architecture, "augment": self.augmentation}
+
+
+_ELSEWHERE = ("out", "device", "devices", "resume", "tensorboard", "root", "progress", "say")

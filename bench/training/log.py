@@ -1,0 +1,42 @@
+"""The log of a run: a row an epoch, what it cost, and how the network did on the held-out split.
+
+Side by side, `loss` and `union` show robust overfitting: the one goes on falling while the other
+falls too (Rice et al. 2020).
+"""
+
+import csv
+import io
+from pathlib import Path
+
+from bench.errors import CrossfireError
+from bench.files import write_atomic
+from bench.training.selection import diagnose
+
+Row = dict[str, int | float]
+
+
+def write_csv(path: Path, history: list[Row], classes: int) -> None:
+    """Write all rows anew; the column `notice` says in words what went wrong."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [*history[0], "notice"])
+    writer.writeheader()
+    for count, row in enumerate(history, start=1):
+        writer.writerow({**row, "notice": diagnose(history[:count], classes)})
+    write_atomic(path, text.getvalue().encode())
+
+
+def write_tensorboard(folder: Path, row: Row) -> None:
+    """Add an epoch's row to TensorBoard's event files.
+
+    Raises:
+        CrossfireError: TensorBoard isn't installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise CrossfireError(
+            "TensorBoard is not installed; pip install tensorboard, or leave --tensorboard out"
+        ) from None
+    with SummaryWriter(str(folder)) as writer:
+        for name, value in row.items():
+            writer.add_scalar(name, value, int(row["epoch"]))

@@ -1,0 +1,220 @@
+"""A run: an iterator over batches that counts, saves, selects and logs between them.
+
+    run = job.run(self, net)
+    for batch in run:
+        run.step(loss(net, batch))
+
+When the loop asks for its next batch, all that a kill would lose is written down (after each epoch
+and at least once a minute); a run that is started again begins with the batch after that.
+"""
+
+import math
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from bench.errors import CrossfireError
+from bench.training import state
+from bench.training.averaging import Average
+from bench.training.batches import Batch, Batches
+from bench.training.ledger import Ledger
+from bench.training.log import Row
+from bench.training.nets import Net
+from bench.training.schedules import factor
+
+if TYPE_CHECKING:
+    from bench.training.job import Job
+
+SECONDS_BETWEEN_SAVES = 60.0
+
+
+class Run:
+    """What `Job.run` gives. Iterate over it once; call `step` for each update of weights."""
+
+    def __init__(
+        self,
+        job: "Job",
+        defense: Any,  # noqa: ANN401
+        net: Net,
+        companions: dict[str, Net],
+        optimizer: Optimizer,
+        extra: dict[str, state.Stateful],
+        select: str,
+    ) -> None:
+        self._job, self._net, self._companions = job, net, companions
+        self._optimizer = optimizer
+        self._rates = [group["lr"] for group in optimizer.param_groups]
+        self._average = Average(net.body, job.average) if job.average else None
+        self._name = _name_of(defense)
+        self._config = {**asdict(defense), "training": job.settings()}
+        self._ledger = Ledger(job, self._name, self._config, select)
+        self._batches = Batches(
+            job.data.train.take(job.examples),
+            job.batch_size,
+            seed=job.seed,
+            augment=job.augmentation,
+            device=job.fabric.device,
+            rank=job.fabric.global_rank,
+            world=job.fabric.world_size,
+        )
+        self._parts: dict[str, state.Stateful] = {
+            **{"net": net, "optimizer": optimizer, "passes": job.passes},
+            **companions,
+            **extra,
+            **({"average": self._average} if self._average else {}),
+        }
+        self._epoch = self._step = 0
+        self._seconds = self._loss = 0.0
+        self._path = job.out / "state.pt"
+        self._restore()
+        self._saved = time.monotonic()
+
+    def __iter__(self) -> Iterator[Batch]:
+        """All batches that are still to come, of all epochs."""
+        while self._epoch < self._job.epochs:
+            while self._step < self._batches.steps:
+                began = time.perf_counter()
+                yield self._next_batch()
+                if self._average:
+                    self._average.update(self._net.body)
+                self._seconds += time.perf_counter() - began
+                self._step += 1
+                self._show()
+                if time.monotonic() - self._saved >= SECONDS_BETWEEN_SAVES:
+                    self._save()
+            self._end_epoch()
+        if self._job.fabric.is_global_zero:
+            self._path.unlink(missing_ok=True)
+
+    def step(self, loss: Tensor, optimizer: Optimizer | None = None) -> None:
+        """One update down the gradient of `loss`, by default with the run's own optimiser.
+
+        Raises:
+            CrossfireError: the loss is NaN or infinite.
+        """
+        self.backward(loss, optimizer)
+        self.update(optimizer)
+
+    def backward(self, loss: Tensor, optimizer: Optimizer | None = None) -> None:
+        """The gradients of `loss` for the optimiser's weights, averaged over devices.
+
+        Raises:
+            CrossfireError: the loss is NaN or infinite.
+        """
+        chosen = optimizer or self._optimizer
+        value = loss.detach().clone()
+        self._share([value])
+        if not math.isfinite(value):
+            raise self._diverged(f"the loss became {value:.0f}")
+        if chosen is self._optimizer:
+            self._loss += float(value) / self._batches.steps
+        chosen.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        weights = [weight for group in chosen.param_groups for weight in group["params"]]
+        self._share([weight.grad for weight in weights if weight.grad is not None])
+
+    def update(self, optimizer: Optimizer | None = None) -> None:
+        """Move the weights by the gradients that `backward` left."""
+        (optimizer or self._optimizer).step()
+
+    def _next_batch(self) -> Batch:
+        job, steps = self._job, self._batches.steps
+        # A defense that draws from torch's own generator resumes exactly too.
+        torch.manual_seed((job.seed * 1009 + self._epoch) * 1_000_003 + self._step)
+        middle = self._epoch + (self._step + 0.5) / steps
+        share = factor(job.schedule, middle, job.epochs, job.drops)
+        for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = rate * share
+        return self._batches(self._epoch, self._step)
+
+    def _end_epoch(self) -> None:
+        nets = [self._net, *self._companions.values()]
+        self._share([b for net in nets for b in net.buffers() if b.is_floating_point()])
+        if not all(bool(p.isfinite().all()) for net in nets for p in net.parameters()):
+            raise self._diverged("a weight became infinite")
+        self._epoch, self._step = self._epoch + 1, 0
+        row: Row = {
+            "epoch": self._epoch,
+            "lr": self._optimizer.param_groups[0]["lr"],
+            "loss": self._loss,
+            **self._cost(),
+        }
+        self._loss = 0.0
+        measured = self._net.uncounted(self._average.net if self._average else self._net.body)
+        self._ledger.enter(row, measured, self._companions)
+        self._save()
+
+    def _cost(self) -> Row:
+        passes, device = self._job.passes, self._job.fabric.device
+        counts = [passes.forwards.total(), passes.backwards.total()]
+        total = torch.tensor(counts, dtype=torch.float64, device=device)
+        self._share([total])
+        forwards, backwards = map(round, (total * self._job.fabric.world_size).tolist())
+        seconds = self._seconds
+        return {"forward_passes": forwards, "backward_passes": backwards, "seconds": seconds}
+
+    def _share(self, tensors: Iterable[Tensor]) -> None:
+        """Replace each tensor by its mean over the devices, all in one message."""
+        tensors = list(tensors)
+        if self._job.fabric.world_size == 1 or not tensors:
+            return
+        flat = torch.cat([tensor.flatten() for tensor in tensors])
+        mean = self._job.fabric.all_reduce(flat, reduce_op="mean")
+        sizes = [tensor.numel() for tensor in tensors]
+        parts = torch.split(torch.as_tensor(mean), sizes)
+        for tensor, part in zip(tensors, parts, strict=True):
+            tensor.copy_(part.view_as(tensor))
+
+    def _diverged(self, what: str) -> CrossfireError:
+        kept = self._job.out / "last.safetensors"
+        good = f"the last good checkpoint is {kept}" if kept.exists() else "no epoch was finished"
+        return CrossfireError(
+            f"{self._name}, epoch {self._epoch + 1}: {what}; {good}; try a lower --lr"
+        )
+
+    def _show(self) -> None:
+        steps, history = self._batches.steps, self._ledger.history
+        text = f"{self._name}, epoch {min(self._epoch + 1, self._job.epochs)}/{self._job.epochs}"
+        if history:
+            text += (
+                f", held out: clean {history[-1]['clean']:.0%}, union {history[-1]['union']:.0%}"
+            )
+        if self._job.fabric.is_global_zero:
+            done, total = self._epoch * steps + self._step, self._job.epochs * steps
+            self._job.progress(done, total, text)
+
+    def _save(self) -> None:
+        self._saved = time.monotonic()
+        if not self._job.fabric.is_global_zero:
+            return
+        place = {
+            **{"epoch": self._epoch, "step": self._step, "loss": self._loss},
+            **{"seconds": self._seconds, "history": self._ledger.history},
+        }
+        parts = {name: part.state_dict() for name, part in self._parts.items()}
+        state.write(self._path, self._config, {"place": place, "parts": parts})
+
+    def _restore(self) -> None:
+        if not self._job.resume:
+            self._path.unlink(missing_ok=True)
+        elif self._path.exists():
+            saved = state.read(self._path, self._config)
+            for name, part in self._parts.items():
+                part.load_state_dict(saved["parts"][name])
+            place = saved["place"]
+            self._epoch, self._step, self._loss = place["epoch"], place["step"], place["loss"]
+            self._seconds, self._ledger.history = place["seconds"], place["history"]
+        elif state.is_finished(self._job.out, self._config):
+            self._epoch = self._job.epochs
+            self._job.say(f"{self._job.out} is already trained; --no-resume trains it anew")
+
+
+def _name_of(defense: Any) -> str:  # noqa: ANN401
+    """The key of a defense: the name of the file that defines it."""
+    module = type(defense).__module__.rpartition(".")[2]
+    return module.removeprefix("crossfire_user_").replace("_", "-")

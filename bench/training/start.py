@@ -1,0 +1,68 @@
+"""From named options to a training run: recipes, default folders, and what came of it."""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+from bench import checkpoint
+from bench.data import load
+from bench.threats import BUDGETS, Threat, budget_home, resolve
+from bench.training.job import Job
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "cpu": {"arch": "preactresnet18-w16", "examples": 10_000, "epochs": 15, "average": 0.995}
+}
+"""Recipes for every defense: `cpu` fits 32x32 colour images on a few cores."""
+
+
+def recipes(defense: type) -> dict[str, dict[str, Any]]:
+    """Named values for the fields of a defense and of its job."""
+    return RECIPES | getattr(defense, "recipes", {})
+
+
+def threats_of(text: str, dataset: str, budgets: str | None = None) -> tuple[Threat, ...]:
+    """The threats that `text` stands for; a user's own data take the budgets of their image shape.
+
+    Raises:
+        CrossfireError: `text` names no threats.
+    """
+    home = dataset if dataset in BUDGETS else budget_home(dataset, load(dataset).test.shape)
+    return resolve(text, home, budgets)
+
+
+def default_folder(
+    name: str, defense: type, threats: tuple[Threat, ...], settings: Mapping[str, Any]
+) -> Path:
+    """`runs/NAME`, with whatever of threat, data, architecture and seed is not the default."""
+    parts = [name]
+    dataset = settings.get("dataset", "digits")
+    if threats != threats_of(default_threat(defense), dataset):
+        parts += [f"{t.norm}" if len(threats) > 1 else str(t) for t in threats]
+    defaults = {item.name: item.default for item in fields(Job) if item.default is not MISSING}
+    for key in ("dataset", "arch", "seed"):
+        value = settings.get(key, defaults[key])
+        if value != defaults[key]:
+            parts.append(Path(str(value)).stem if key == "dataset" else f"{key[0]}{value}")
+    return Path("runs") / "-".join(parts).replace(":", "-").replace("/", "_")
+
+
+def default_threat(defense: type) -> str:
+    """What a defense is for unless told otherwise."""
+    return getattr(defense, "default_threat", "linf")
+
+
+def summary(folder: Path) -> str:
+    """One line on the best checkpoint in a folder.
+
+    Raises:
+        CrossfireError: there is none.
+    """
+    _, found = checkpoint.load(folder)
+    held = ", ".join(
+        f"{name} {value:.1%}" for name, value in found.heldout.items() if name != "fgsm"
+    )
+    return (
+        f"{folder}: held out {held}; epoch {found.epoch} of {found.epochs}, "
+        f"{found.forward_passes:,} forward passes, {found.seconds:.0f} s"
+    )

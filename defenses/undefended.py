@@ -1,0 +1,18 @@
+"""Ordinary training: no adversary. What every defense is compared with."""
+
+from dataclasses import dataclass
+
+from bench.losses import cross_entropy
+from bench.training import Job
+
+
+@dataclass(frozen=True)
+class Undefended:
+    """Empirical risk minimisation on clean images, selected by clean accuracy."""
+
+    def fit(self, job: Job) -> None:
+        """Train, and leave the checkpoints best and last."""
+        net = job.model()
+        run = job.run(self, net, select="clean")
+        for batch in run:
+            run.step(cross_entropy(net(batch.x), batch.y).mean())

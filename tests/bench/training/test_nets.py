@@ -1,0 +1,99 @@
+"""A network under a job counts its passes and is given back as it was found."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench.losses import cross_entropy
+from bench.training import Net, adversarial, attacking, evaluating, input_gradient
+from tests.small import LINF, first_batch, small_job
+
+
+def net_with_modes(tmp_path: Path) -> Net:
+    net = small_job(tmp_path, arch="preactresnet10-w4").model()
+    next(iter(net.parameters())).requires_grad_(False)
+    net.body.get_submodule("bn").eval()
+    return net
+
+
+def state(net: Net) -> list[bool]:
+    return [m.training for m in net.modules()] + [p.requires_grad for p in net.parameters()]
+
+
+def test_an_attack_sees_eval_mode_and_frozen_parameters(tmp_path: Path) -> None:
+    net = net_with_modes(tmp_path)
+    with attacking(net):
+        assert not any(state(net))
+    with evaluating(net):
+        assert not any(module.training for module in net.modules())
+        assert any(parameter.requires_grad for parameter in net.parameters())
+
+
+@pytest.mark.parametrize("context", [attacking, evaluating])
+def test_modes_come_back_even_after_an_error(context: type, tmp_path: Path) -> None:
+    net = net_with_modes(tmp_path)
+    before = state(net)
+    with pytest.raises(ZeroDivisionError), context(net):
+        raise ZeroDivisionError
+    assert state(net) == before
+
+
+def test_attacks_leave_batch_norm_statistics_alone(tmp_path: Path) -> None:
+    job = small_job(tmp_path, arch="preactresnet10-w4")
+    net = job.model()
+    before = {name: buffer.clone() for name, buffer in net.named_buffers()}
+    adversarial(net, first_batch(job), LINF, steps=2)
+    assert all(torch.equal(buffer, before[name]) for name, buffer in net.named_buffers())
+
+
+def test_every_image_counts_once_a_pass(tmp_path: Path) -> None:
+    job = small_job(tmp_path)
+    net, batch = job.model(), first_batch(job)
+    x_adv = adversarial(net, batch, LINF, steps=3)
+    cross_entropy(net(x_adv), batch.y).mean().backward()
+    assert job.passes.forwards == {"net": 4 * 32}
+    assert job.passes.backwards == {"net": 4 * 32}
+    net(batch.x)
+    assert job.passes.forwards == {"net": 5 * 32}
+    assert job.passes.backwards == {"net": 4 * 32}
+
+
+def test_a_second_derivative_is_a_further_backward_pass(tmp_path: Path) -> None:
+    job = small_job(tmp_path)
+    net, batch = job.model(), first_batch(job)
+    x = batch.x.requires_grad_()
+    loss = cross_entropy(net(x), batch.y).sum()
+    (gradient,) = torch.autograd.grad(loss, x, create_graph=True)
+    assert job.passes.backwards.total() == 32
+    gradient.square().sum().backward()
+    assert job.passes.backwards.total() == 64
+
+
+def test_selection_is_not_counted(tmp_path: Path) -> None:
+    job = small_job(tmp_path)
+    net, batch = job.model(), first_batch(job)
+    input_gradient(lambda x: net.uncounted()(x).sum(1), batch.x)
+    assert job.passes.forwards.total() == job.passes.backwards.total() == 0
+
+
+def test_weights_follow_from_seed_and_role(tmp_path: Path) -> None:
+    def first(seed: int, role: str) -> torch.Tensor:
+        return next(iter(small_job(tmp_path, seed=seed).model(role).parameters()))
+
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    assert torch.equal(first(0, "net"), first(0, "net"))
+    assert torch.equal(torch.rand(1), expected), "building a network disturbs torch's generator"
+    assert not torch.equal(first(0, "net"), first(1, "net"))
+    assert not torch.equal(first(0, "net"), first(0, "peer"))
+
+
+def test_bf16_gives_float32_logits_near_the_exact_ones(tmp_path: Path) -> None:
+    job = small_job(tmp_path, precision="bf16")
+    net, batch = job.model(), first_batch(job)
+    logits = net(batch.x)
+    assert logits.dtype is torch.float32
+    assert torch.allclose(logits, net.body(batch.x), atol=0.02)
+    assert not torch.equal(logits, net.body(batch.x))

@@ -1,0 +1,31 @@
+from itertools import pairwise
+
+import pytest
+
+from bench.training.schedules import factor
+
+
+def test_cyclic_rises_to_one_at_two_fifths_and_falls_to_nothing() -> None:
+    assert factor("cyclic", 0, 20, ()) == 0
+    assert factor("cyclic", 4, 20, ()) == pytest.approx(0.5)
+    assert factor("cyclic", 8, 20, ()) == pytest.approx(1)
+    assert factor("cyclic", 20, 20, ()) == 0
+
+
+def test_cosine_only_falls() -> None:
+    values = [factor("cosine", epoch, 10, ()) for epoch in range(11)]
+    assert values[0] == 1
+    assert values[5] == pytest.approx(0.5)
+    assert values[-1] == pytest.approx(0)
+    assert all(later < earlier for earlier, later in pairwise(values))
+
+
+@pytest.mark.parametrize(
+    ("epoch", "expected"), [(0, 1), (99.9, 1), (100, 0.1), (149, 0.1), (150, 0.01)]
+)
+def test_steps_divide_by_ten_at_each_drop(epoch: float, expected: float) -> None:
+    assert factor("steps", epoch, 200, (100, 150)) == pytest.approx(expected)
+
+
+def test_constant_stays() -> None:
+    assert factor("constant", 7, 10, ()) == 1

@@ -1,0 +1,61 @@
+"""The held-out split decides, PGD under each threat; trouble is named."""
+
+from pathlib import Path
+
+import pytest
+
+from bench.threats import Threat
+from bench.training.selection import Heldout, diagnose
+from tests.small import L2, LINF, small_job
+from tests.toy import linear_model
+
+
+def accuracies(threats: tuple[Threat, ...], tmp_path: Path) -> dict[str, float]:
+    job = small_job(tmp_path, threats=threats)
+    net = job.place(linear_model(0, (1, 8, 8), classes=10), "net")
+    return Heldout(job.data.heldout, threats, job.fabric.device).accuracies(net)
+
+
+def test_union_is_at_most_each_member_and_each_at_most_clean(tmp_path: Path) -> None:
+    found = accuracies((LINF, L2), tmp_path)
+    assert list(found) == ["clean", "linf:0.1", "l2:0.4", "union", "fgsm"]
+    assert found["union"] <= min(found["linf:0.1"], found["l2:0.4"])
+    assert max(found["linf:0.1"], found["l2:0.4"]) <= found["clean"]
+
+
+def test_a_tiny_threat_changes_nothing_and_a_huge_one_everything(tmp_path: Path) -> None:
+    tiny = accuracies((Threat.parse("linf:1e-6"),), tmp_path)
+    assert tiny["linf:1e-6"] == tiny["clean"] > 0
+    assert accuracies((Threat.parse("linf:1"),), tmp_path)["linf:1"] == 0
+
+
+def test_more_examples_than_a_chunk_are_all_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = accuracies((LINF,), tmp_path)
+    monkeypatch.setattr("bench.training.selection.CHUNK", 50)
+    assert accuracies((LINF,), tmp_path) == pytest.approx(whole)
+
+
+def row(clean: float, union: float, fgsm: float) -> dict[str, float]:
+    return {"clean": clean, "union": union, "fgsm": fgsm}
+
+
+def test_catastrophic_overfitting_is_named() -> None:
+    history = [row(0.6, 0.3, 0.35), row(0.7, 0.4, 0.45), row(0.8, 0.0, 0.9)]
+    assert "catastrophic overfitting: PGD accuracy fell from 40% to 0%" in str(
+        diagnose(history, 10)
+    )
+
+
+def test_collapse_is_named_once_training_had_time() -> None:
+    guess = row(0.1, 0.1, 0.1)
+    assert diagnose([guess], 10) is None
+    assert "collapse" in str(diagnose([guess] * 3, 10))
+    assert diagnose([guess] * 3, 2) is not None
+
+
+def test_robust_overfitting_alone_is_no_alarm() -> None:
+    assert (
+        diagnose([row(0.8, 0.50, 0.55), row(0.83, 0.48, 0.55), row(0.85, 0.44, 0.55)], 10) is None
+    )
