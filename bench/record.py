@@ -17,7 +17,6 @@ from bench.outcome import Outcome
 from leaderboard import flags, schema
 from leaderboard.store import Board
 
-
 SHOWN = 12
 """Broken examples of each column whose unperturbed images are kept too, for reports to show."""
 

@@ -26,7 +26,7 @@ def cells(table: Table) -> list[Cells]:
     Columns: `rank` (None while a flag is open), `defense`, `arch`; then `clean`, one for each
     threat and suite such as `linf:8/255/pgd-100`, and `union`, each followed by the ends of its
     95 % interval, `..._low` and `..._high`; then `runs` and the standard deviation of their union,
-    what was measured on what, hashes, flags, and what the training cost (summed over the runs).
+    what was measured on what, hashes, flags, and what the training of a run cost.
     """
     labels = Counter((row.name, row.head.model.arch) for row in table.rows)
     return [
@@ -85,12 +85,12 @@ def _facts(row: Row) -> Cells:
         "records": " ".join(run.id for run in row.runs),
         "flags": " ".join(sorted({finding.id for finding in row.flagged})),
         "reason": "; ".join(sorted({finding.message for finding in row.flagged})),
-        "extra_data": bool(training.get("extra_data", False)),
-        **{f"training_{name}": _total(row, name) for name in _COST},
+        "extra_data": bool(training.get("extra_data")) if training else None,
+        **{f"training_{name}": _cost(row, name) for name in _COST},
     }
 
 
-def _total(row: Row, name: str) -> float | None:
+def _cost(row: Row, name: str) -> float | None:
     costs = [(run.model.training or {}).get(name) for run in row.runs]
     known = [cost for cost in costs if isinstance(cost, int | float)]
-    return sum(known) if len(known) == len(row.runs) else None
+    return round(sum(known) / len(known)) if len(known) == len(row.runs) else None

@@ -2,13 +2,16 @@
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from safetensors.numpy import save_file
 
 from leaderboard import flags
+from leaderboard.budget import parse_threat
 from leaderboard.schema import Data, Environment, Finding, Model, Protocol, Record, Verdict
 from leaderboard.store import columns
 
@@ -86,6 +89,22 @@ def make_record(
     )
 
 
+def make_images(record: Record, path: Path) -> Path:
+    """Adversarial examples of a record in grey 4x4 pixels, with all their originals."""
+    rng = np.random.default_rng(0)
+    originals = rng.integers(0, 256, (record.data.examples, 1, 4, 4), dtype=np.uint8)
+    clean = flags.unpack(record.clean, record.data.examples)
+    tensors: dict[str, NDArray[Any]] = {"originals/images": originals}
+    tensors["originals/indices"] = np.arange(len(originals))
+    for verdict in record.verdicts:
+        rows = np.flatnonzero(clean & ~flags.unpack(verdict.flags, record.data.examples))
+        moved = (originals[rows] / 255 + 0.02).clip(0, 1).astype(np.float32)
+        tensors[f"{verdict.threat}/{verdict.suite}/images"] = moved
+        tensors[f"{verdict.threat}/{verdict.suite}/indices"] = rows
+    save_file(tensors, path)
+    return path
+
+
 def make_table(record: Record) -> pd.DataFrame:
     """The evidence table of a record: broken examples at nine tenths of the budget."""
     examples = record.data.examples
@@ -104,7 +123,7 @@ def make_table(record: Record) -> pd.DataFrame:
             "robust": robust,
             "attack": pd.Series("pgd-ce", index=range(examples)).where(broken),
             "step": pd.Series(np.where(broken, 7, -1)).astype("Int64").where(broken),
-            "norm": np.where(broken, 0.9, np.nan),
+            "norm": np.where(broken, 0.9 * float(parse_threat(verdict.threat).epsilon), np.nan),
             "passes": np.where(broken, 8, 100),
         }
         prefix = f"{verdict.threat}/{verdict.suite}"

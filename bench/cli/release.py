@@ -15,13 +15,12 @@ def command(board: Path) -> None:
     from datetime import UTC, datetime
 
     from bench.report import render
-    from leaderboard.frame import cells
     from leaderboard.ranking import tables
     from leaderboard.releases import release
     from leaderboard.store import Board
 
     records = _board.read(board)
-    table = render([cells(table) for table in tables(records)], "markdown")
+    table = render(tables(records), "markdown")
     frozen = release(Board(board), records, table, datetime.now(UTC).isoformat(timespec="seconds"))
     number = frozen.number
     click.echo(f"release {number}: {len(records)} records; see bench report --release {number}")

@@ -13,12 +13,12 @@ from bench.cli import _options as options
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["terminal", "markdown", "csv", "json"]),
+    type=click.Choice(["terminal", "markdown", "html", "svg", "csv", "json"]),
     default="terminal",
     show_default=True,
     help="What to write.",
 )
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
+@click.option("--out", type=click.Path(path_type=Path), help="File to write; for svg, folder.")
 @click.option("--check", is_flag=True, help="Write nothing; exit with 1 if --out is out of date.")
 @click.option("--release", type=int, help="Show that release instead of the board as it is now.")
 @click.option("--with-published", "published", is_flag=True, help="Add RobustBench's figures.")
@@ -39,21 +39,20 @@ def command(
     A FILE that holds the marks `<!-- begin bench report -->` and `<!-- end bench report -->` is
     renewed between them only.
     """
-    from bench.report import render
+    from bench.report import files, render
     from bench.report.stale import is_stale, renew
-    from leaderboard.frame import cells
     from leaderboard.ranking import tables
 
-    if check and out is None:
-        raise click.UsageError("--check needs --out FILE.")
-    records = _board.read(board, release)
-    text = render([cells(table) for table in tables(records)], form, top, published)
+    if out is None and (check or form == "svg"):
+        raise click.UsageError(f"{'--check' if check else '--format svg'} needs --out PATH.")
+    found = tables(_board.read(board, release))
     if out is None:
-        click.echo(text)
-    elif not check:
-        renew(out, text)
-    elif is_stale(out, text):
-        click.echo(
-            f"{out} is out of date; renew it with the same command without --check", err=True
-        )
-        context.exit(1)
+        click.echo(render(found, form, top=top, published=published, board=board))
+        return
+    written = files(found, form, out, published=published, board=board)
+    for path, text in written.items():
+        if not check:
+            renew(path, text)
+        elif is_stale(path, text):
+            click.echo(f"{path} is out of date; run the same command without --check", err=True)
+            context.exit(1)

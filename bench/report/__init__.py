@@ -1,35 +1,67 @@
-"""Tables for the eye and for programs: pure functions from the rows of tables to text.
+"""Tables for the eye and for programs: pure functions from tables to text.
 
-from leaderboard.frame import cells
 from leaderboard.ranking import tables
 from leaderboard.store import Board
 
-text = render([cells(table) for table in tables(Board(path).records())], "markdown")
+text = render(tables(Board(path).records()), "markdown")
 """
 
-from bench.report import listing, listings, machine, markdown, terminal
-from leaderboard.frame import Cells
+from pathlib import Path
 
-FORMATS = ("terminal", "markdown", "csv", "json")
+from leaderboard.frame import cells
+from leaderboard.ranking import Table
+
+FORMATS = ("terminal", "markdown", "html", "csv", "json")
 """What `render` can write."""
 
 
 def render(
-    tables: list[list[Cells]], form: str, top: int | None = None, published: bool = False
+    tables: list[Table],
+    form: str,
+    *,
+    top: int | None = None,
+    published: bool = False,
+    board: Path | None = None,
 ) -> str:
-    """All tables, each the rows of `leaderboard.frame.cells`, in one of `FORMATS`.
+    """All tables in one of `FORMATS`.
 
     `top` shortens the tables of the terminal only. With `published`, RobustBench's figures for the
-    same data set, norm and epsilon follow.
+    same data set, norm and epsilon stand beside. The page (`html`) takes what its cards show from
+    the evidence in the folder `board`.
+
+    Raises:
+        ValueError: there is no such format.
     """
-    match form:
-        case "terminal" | "markdown":
-            write = terminal.to_text(tables, top) if form == "terminal" else markdown.render(tables)
-            beside = [one for rows in tables for one in listings.beside(rows)] if published else []
-            return "\n\n".join([write, listing.render(beside, form)]) if beside else write
-        case "csv":
-            return machine.to_csv(tables, published)
-        case "json":
-            return machine.to_json(tables, published)
-        case _:
-            raise ValueError(f"no format '{form}'")
+    if form == "html":
+        from bench.report import html
+
+        return html.render(tables, board, published)
+    rows = [cells(table) for table in tables]
+    if form in ("csv", "json"):
+        from bench.report import machine
+
+        return (machine.to_csv if form == "csv" else machine.to_json)(rows, published)
+    if form not in FORMATS:
+        raise ValueError(f"no format '{form}'; choose from {', '.join(FORMATS)}")
+    from bench.report import listing, listings, markdown, terminal
+
+    text = terminal.to_text(rows, top) if form == "terminal" else markdown.render(rows)
+    beside = [one for table in rows for one in listings.beside(table)] if published else []
+    return "\n\n".join([text, listing.render(beside, form)]) if beside else text
+
+
+def files(
+    tables: list[Table],
+    form: str,
+    out: Path,
+    *,
+    published: bool = False,
+    board: Path | None = None,
+) -> dict[Path, str]:
+    """What to write where: one file `out`; for `svg` the charts, in a folder of that name."""
+    if form != "svg":
+        return {out: render(tables, form, published=published, board=board)}
+    from bench.report import charts
+
+    drawn = [charts.drawn(cells(table)) for table in tables]
+    return {out / name: text for one in drawn for name, text in one.items()}

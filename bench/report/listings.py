@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from bench.report.cells import attacked, percent, short
 from bench.report.listing import Listing
+from bench.report.wording import attacked, percent, short
 from leaderboard.changes import Change
 from leaderboard.comparison import compare
 from leaderboard.frame import Cells

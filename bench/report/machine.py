@@ -4,7 +4,7 @@ import csv
 import io
 import json
 
-from bench.report.cells import attacked
+from bench.report.wording import attacked
 from leaderboard.frame import Cells
 from leaderboard.published import SOURCE, Published, matching
 

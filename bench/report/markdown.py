@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from bench.report.cells import attacked, bounds, percent, runs, scope, short, title
+from bench.report.wording import attacked, bounds, percent, runs, scope, short, title
 from leaderboard.frame import Cells, measured
 
 

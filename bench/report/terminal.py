@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from bench.report.cells import attacked, bounds, percent, runs, scope, short, title
+from bench.report.wording import attacked, bounds, percent, runs, scope, short, title
 from leaderboard.frame import Cells
 
 

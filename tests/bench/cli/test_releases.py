@@ -66,7 +66,7 @@ def test_a_rendered_file_is_checked_and_renewed(board: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("arguments", "mend"),
     [
-        (("report", "--check"), "--check needs --out FILE"),
+        (("report", "--check"), "--check needs --out PATH"),
         (("report", "--release", "3"), "make one with: bench release"),
         (("compare", "at", "mta"), "no record is named 'mta'"),
         (("diff", "1"), "make one with: bench release"),

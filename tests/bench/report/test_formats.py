@@ -7,25 +7,21 @@ from rich.console import Console
 
 from bench.report import FORMATS, render, terminal
 from leaderboard.frame import Cells, cells
-from leaderboard.ranking import tables
-from leaderboard.schema import Finding, Record
+from leaderboard.ranking import Table, tables
+from leaderboard.schema import Finding
 from tests.records import make_record
 
 FLAG = Finding("A8", "flag", "Square breaks 3 examples that APGD left", 3.0)
 
 
-def rows_of(*records: Record) -> list[list[Cells]]:
-    return [cells(table) for table in tables(records)]
-
-
-def board(suites: tuple[str, ...] = ("pgd-100",)) -> list[list[Cells]]:
+def board(suites: tuple[str, ...] = ("pgd-100",)) -> list[Table]:
     names = {"standard": (0.95, 0, 0, 0), "at": (0.8, 0.5, 0.55, 0.1), "mat": (0.8, 0.5, 0.6, 0.5)}
     records = [
         make_record(name, accuracies=a, examples=500, suites=suites, arch="preactresnet18-w16")
         for name, a in names.items()
     ]
     open_flag = make_record("masked", examples=500, suites=suites, findings=(FLAG,))
-    return rows_of(*records, open_flag)
+    return tables([*records, open_flag])
 
 
 def in_terminal(rows: list[Cells], width: int = 80, top: int | None = None) -> str:
@@ -37,7 +33,7 @@ def in_terminal(rows: list[Cells], width: int = 80, top: int | None = None) -> s
 
 @pytest.mark.parametrize("suites", [("pgd-100",), ("pgd-100", "autoattack")])
 def test_the_terminal_table_fits_eighty_columns_and_cuts_no_number(suites: tuple[str, ...]) -> None:
-    (rows,) = board(suites)
+    (rows,) = map(cells, board(suites))
     text = in_terminal(rows)
     assert max(map(len, text.splitlines())) <= 80
     assert "…" not in text
@@ -48,30 +44,30 @@ def test_the_terminal_table_fits_eighty_columns_and_cuts_no_number(suites: tuple
 
 
 def test_the_terminal_says_what_was_measured_how_and_on_what() -> None:
-    (rows,) = board()
+    (rows,) = map(cells, board())
     text = in_terminal(rows)
     assert f"cifar10 test · 500 examples · protocol v1 {rows[0]['protocol'][:8]}" in text
     assert "pgd-100; union of linf 8/255, l2 0.5, l1 12" in text
 
 
 def test_a_flagged_row_is_shown_apart_with_its_reason() -> None:
-    for text in (in_terminal(board()[0]), render(board(), "markdown")):
+    for text in (in_terminal(cells(board()[0])), render(board(), "markdown")):
         ranked, _, apart = text.partition("Not ranked")
         assert "masked" not in ranked
         assert "masked, A8: Square breaks 3 examples that APGD left" in apart
 
 
 def test_the_terminal_shows_the_top_and_says_how_many_more() -> None:
-    (rows,) = rows_of(*(make_record(f"m{i}") for i in range(5)))
+    (rows,) = map(cells, tables([make_record(f"m{i}") for i in range(5)]))
     text = in_terminal(rows, top=2)
     assert "… 3 more rows" in text
     assert sum(f"m{i} " in text for i in range(5)) == 2
 
 
 def test_names_are_never_read_as_markup() -> None:
-    (rows,) = rows_of(make_record("[red]at|x", arch="[bold]"))
-    assert "[red]at|x" in in_terminal(rows)
-    assert "| [red]at\\|x |" in render([rows], "markdown")
+    (table,) = tables([make_record("[red]at|x", arch="[bold]")])
+    assert "[red]at|x" in in_terminal(cells(table))
+    assert "| [red]at\\|x |" in render([table], "markdown")
 
 
 def test_markdown_holds_every_promised_column() -> None:
@@ -87,23 +83,23 @@ def test_markdown_holds_every_promised_column() -> None:
 
 def test_intervals_are_rounded_outwards() -> None:
     row = make_record(examples=8, accuracies=(1, 1, 1, 1))
-    assert "100.0 (67.5–100.0)" in render(rows_of(row), "markdown")
+    assert "100.0 (67.5–100.0)" in render(tables([row]), "markdown")
 
 
 def test_csv_and_json_hold_the_same_exact_rows() -> None:
-    tables_ = board() + rows_of(make_record("other", threats=("l2:0.5",), dataset="svhn"))
-    parsed = list(csv.DictReader(io.StringIO(render(tables_, "csv"))))
-    rows = [row for table in tables_ for row in table]
+    both = board() + tables([make_record("other", threats=("l2:0.5",), dataset="svhn")])
+    parsed = list(csv.DictReader(io.StringIO(render(both, "csv"))))
+    rows = [row for table in both for row in cells(table)]
     assert [row["weights"] for row in parsed] == [row["weights"] for row in rows]
     assert [float(row["union"]) for row in parsed] == [row["union"] for row in rows]
     assert parsed[-1]["l1:12/pgd-100"] == ""
-    assert json.loads(render(tables_, "json")) == tables_
+    assert json.loads(render(both, "json")) == list(map(cells, both))
 
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_reports_do_not_depend_on_the_order_of_records(form: str) -> None:
     records = [make_record(f"m{i}", seed=i) for i in range(6)]
-    assert render(rows_of(*records), form) == render(rows_of(*records[::-1]), form)
+    assert render(tables(records), form) == render(tables(records[::-1]), form)
 
 
 def test_an_unknown_format_is_refused() -> None:

@@ -61,8 +61,9 @@ def test_ours_counts_under_its_strongest_suite() -> None:
 
 @pytest.mark.parametrize("form", ["terminal", "markdown", "csv", "json"])
 def test_every_format_can_hold_published_figures(form: str) -> None:
-    assert "Wang2023Better_WRN-70-16" in render([rows()], form, published=True)
-    assert "Wang2023Better_WRN-70-16" not in render([rows()], form)
+    board = tables([make_record("ours")])
+    assert "Wang2023Better_WRN-70-16" in render(board, form, published=True)
+    assert "Wang2023Better_WRN-70-16" not in render(board, form)
 
 
 def test_lists_align_numbers_to_the_right_and_may_be_empty() -> None:

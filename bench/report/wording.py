@@ -5,6 +5,9 @@ from typing import NamedTuple
 
 from leaderboard.frame import Cells, measured
 
+NORMS = {"linf": "ℓ∞", "l2": "ℓ2", "l1": "ℓ1"}
+"""How norms are written for people."""
+
 
 class Column(NamedTuple):
     """A measured column under one threat, in its three words."""
@@ -41,6 +44,20 @@ def bounds(row: Cells, column: str, digits: int = 1) -> str:
     low = math.floor(100 * scale * row[f"{column}_low"] + 1e-3) / scale
     high = math.ceil(100 * scale * row[f"{column}_high"] - 1e-3) / scale
     return f"{low:.{digits}f}–{high:.{digits}f}"
+
+
+def symbol(threat: str) -> str:
+    """`linf:8/255` as `ℓ∞ 8/255`, and a norm alone as its symbol."""
+    norm, _, epsilon = threat.partition(":")
+    return f"{NORMS.get(norm, norm)} {epsilon}".strip()
+
+
+def compact(number: int | float) -> str:
+    """A count in three characters and a unit: `4.1 M`."""
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= limit:
+            return f"{number / limit:.3g} {unit}"
+    return f"{number:.3g}"
 
 
 def short(sha256: str) -> str:

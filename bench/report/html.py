@@ -1,0 +1,161 @@
+"""The leaderboard as one file for a browser: no network, sortable, with a card for every row.
+
+What the page shows at first is written by this module; the script in it only computes again what
+follows from the flags when a reader unticks a threat, by the same rules as `leaderboard.ranking`.
+"""
+
+import base64
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.report import charts
+from bench.report.evidence import Fall, Picture, curves, falls, pictures, read_table, under
+from bench.report.provenance import facts
+from bench.report.wording import bounds, compact, percent, short, symbol
+from leaderboard.budget import parse_threat
+from leaderboard.flags import count
+from leaderboard.frame import Cells, cells
+from leaderboard.published import SOURCE, Published, matching
+from leaderboard.ranking import Row, Table
+from leaderboard.statistics import wilson
+
+CARDS = 100
+"""Rows of a table whose evidence is shown; further rows have their provenance only."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a row shows of its evidence, which is that of its newest run."""
+
+    curves: list[str] = field(default_factory=list)
+    falls: list[Fall] = field(default_factory=list)
+    pictures: dict[str, list[Picture]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of a table, as the page needs it."""
+
+    row: Row
+    cells: Cells
+    threats: dict[str, Cells]
+    """Accuracy under each threat against all suites, with the ends of its interval."""
+    trained: str
+    """The norm that it was trained against: `linf`, `l2`, `l1`, `several`, `none` or `unknown`."""
+    extra: str
+    """Whether training used other data: `yes`, `no` or `unknown`."""
+    passes: int | None
+    """Images sent forward and backward while training."""
+    card: Card
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """Where the row comes from."""
+        return facts(self.row)
+
+    @property
+    def id(self) -> str:
+        """What names the row in addresses and in the script."""
+        return self.row.head.id[:16]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One table of the page."""
+
+    table: Table
+    lines: list[Line]
+    cost: str | None
+    published: list[tuple[str, Published]]
+
+    @property
+    def ranked(self) -> list[Line]:
+        """The rows with a rank."""
+        return [line for line in self.lines if line.row.rank is not None]
+
+    @property
+    def flagged(self) -> list[Line]:
+        """The rows with an open flag."""
+        return [line for line in self.lines if line.row.rank is None]
+
+
+def render(tables: list[Table], board: Path | None, published: bool = False) -> str:
+    """The page for these tables, with evidence from the board's folder where it is there."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("bench.report", "page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(percent=percent, short=short, symbol=symbol, compact=compact)
+    environment.globals.update(bounds=bounds, parse_threat=parse_threat)
+    sections = [_section(table, board, published) for table in tables]
+    return environment.get_template("page.html").render(
+        sections=sections, data=[_data(section) for section in sections], source=SOURCE
+    )
+
+
+def _section(table: Table, board: Path | None, published: bool) -> Section:
+    rows = cells(table)
+    pairs = zip(table.rows, rows, strict=True)
+    lines = [_line(row, cell, board if k < CARDS else None) for k, (row, cell) in enumerate(pairs)]
+    threats = table.protocol.threats if published else ()
+    figures = [(t, model) for t in threats for model in matching(table.data.name, t)]
+    return Section(table, lines, charts.cost(rows), figures)
+
+
+def _line(row: Row, row_cells: Cells, board: Path | None) -> Line:
+    n, training = row.head.data.examples, row.head.model.training or {}
+    threats = {}
+    for threat in row.head.protocol.threats:
+        mean = sum(count(under(run, threat)) for run in row.runs) / len(row.runs)
+        low, high = wilson(mean, n)
+        threats[threat] = {threat: mean / n, f"{threat}_low": low, f"{threat}_high": high}
+    norms = {parse_threat(threat).norm for threat in training.get("threats") or ()}
+    trained = "several" if len(norms) > 1 else next(iter(norms), "none" if training else "unknown")
+    extra = {True: "yes", False: "no", None: "unknown"}[row_cells["extra_data"]]
+    card = _card(row, board) if board else Card()
+    return Line(row, row_cells, threats, trained, extra, charts.passes(row_cells), card)
+
+
+def _card(row: Row, board: Path) -> Card:
+    table = read_table(board, row.head)
+    if table is None:
+        return Card()
+    by_threat: dict[str, list[Picture]] = {}
+    for picture in pictures(board, row.head, table):
+        by_threat.setdefault(picture.threat, []).append(picture)
+    drawn = [charts.epsilon_curve(curve) for curve in curves(row.head, table)]
+    return Card(drawn, falls(row.head, table), by_threat)
+
+
+def _data(section: Section) -> dict[str, Any]:
+    """What the script needs to rank again: the packed flags of every run."""
+    table = section.table
+    return {
+        "examples": table.data.examples,
+        "threats": table.protocol.threats,
+        "suites": table.protocol.suites,
+        "rows": [_flags(line.row) for line in section.lines],
+    }
+
+
+def _flags(row: Row) -> dict[str, Any]:
+    measured = [run.measured for run in row.runs]
+    return {
+        "id": row.head.id,
+        "name": row.name,
+        "flagged": bool(row.flagged),
+        "runs": [
+            {name: _base64(flags) for name, flags in run.items() if name != "union"}
+            for run in measured
+        ],
+    }
+
+
+def _base64(flags: str) -> str:
+    return base64.b64encode(bytes.fromhex(flags)).decode()

@@ -1,0 +1,82 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from bench.report import render
+from leaderboard.ranking import tables
+from leaderboard.schema import Finding
+from leaderboard.store import Board
+from tests.records import make_images, make_record, make_table
+
+FLAG = Finding("A8", "flag", "Square breaks <3> examples", 3.0)
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> str:
+    board = Board(tmp_path / "board")
+    for record in (make_record("<b>at</b>"), make_record("masked", findings=(FLAG,))):
+        images = make_images(record, tmp_path / f"{record.id}.safetensors")
+        board.append(record, make_table(record), images)
+    return render(tables(board.records()), "html", board=board.folder)
+
+
+def test_the_page_needs_no_network(page: str) -> None:
+    assert "default-src 'none'" in page
+    addresses = re.findall(r"""(?:src|href)=["']([^"']*)""", page)
+    assert addresses
+    assert all(address.startswith("data:image/png") for address in addresses)
+    assert "@import" not in page
+    assert "url(" not in page
+
+
+def test_names_are_escaped(page: str) -> None:
+    assert "<b>at</b>" not in page
+    assert "&lt;b&gt;at&lt;/b&gt;" in page
+    assert "Square breaks &lt;3&gt; examples" in page
+
+
+def test_the_page_is_complete_without_its_script(page: str) -> None:
+    body = page.partition("<template")[0]
+    assert "Not ranked: an audit flag is open" in body
+    assert body.count('class="value"') >= 10
+
+
+def test_the_script_gets_the_flags_of_every_run(page: str) -> None:
+    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)
+    (table,) = json.loads(text)
+    assert table["examples"] == 40
+    assert [row["flagged"] for row in table["rows"]] == [False, True]
+    assert set(table["rows"][0]["runs"][0]) == {
+        "clean",
+        "linf:8/255/pgd-100",
+        "l2:0.5/pgd-100",
+        "l1:12/pgd-100",
+    }
+
+
+def test_a_card_shows_provenance_command_and_evidence(page: str) -> None:
+    card = page.partition("<template")[2].partition("</template>")[0]
+    for words in ("Accuracy against ε", "Survivors", "Adversarial examples", "Provenance"):
+        assert words in card
+    assert "bench evaluate runs/" in card
+    assert card.count("<figure>") > 3
+
+
+def test_a_board_without_evidence_still_has_its_page() -> None:
+    page = render(tables([make_record("at")]), "html")
+    assert "Provenance" in page
+    assert "<figure>" not in page
+
+
+def test_the_page_is_deterministic(tmp_path: Path) -> None:
+    records = [make_record(f"m{i}", seed=i) for i in range(4)]
+    assert render(tables(records), "html") == render(tables(records[::-1]), "html")
+
+
+def test_published_rows_wait_for_their_threat_alone() -> None:
+    page = render(tables([make_record("at")]), "html", published=True)
+    rows = re.findall(r'<tr class="published" hidden data-threat="([^"]*)"', page)
+    assert set(rows) == {"linf:8/255", "l2:0.5"}
+    assert "published" not in re.findall(r"<tr[^>]*>", render(tables([make_record("at")]), "html"))
