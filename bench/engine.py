@@ -157,6 +157,7 @@ class Job:
     work: Pass
     threat: Threat
     prune: bool = False
+    alarms: tuple[int, ...] | None = None
 
 
 @dataclass
@@ -185,14 +186,29 @@ class Engine:
         for column, saved in zip(columns, _columns(resumed, len(columns)), strict=True):
             column.restore(saved)
         for number, job in enumerate(jobs[first:], first):
-            column = columns[job.column]
-            if job.prune:
-                column.prune(np.logical_and.reduce([other.robust for other in columns]))
-            proposer = self.propose(job.work)
-            for state in self._pass(job, proposer, examples, column, under("pass", resumed)):
+            begun = under("pass", resumed)
+            chosen = begun["chosen"].numpy() if begun else self.choose(job, examples, columns)
+            for state in self._pass(job, examples, columns[job.column], chosen, begun):
                 self._save(number, columns, state)
             resumed = {}
             self._save(number + 1, columns, {})
+
+    def choose(self, job: Job, examples: Examples, columns: Sequence[Column]) -> Array:
+        """Flags (n,) of the examples that a job is to attack: all that stand, as many as it
+        samples, or none while nothing gave the alarm."""
+        column = columns[job.column]
+        if job.alarms is not None and not np.isin(column.by, job.alarms).any():
+            return np.zeros_like(column.robust)
+        if job.prune:
+            column.prune(np.logical_and.reduce([other.robust for other in columns]))
+        standing = column.robust.copy()
+        if job.work.sample is None:
+            return standing
+        lots = streams.keys(self.seed, examples.numbers, job.work.attack.name).numpy()
+        order = np.argsort(np.where(standing, lots, np.iinfo(np.int64).max), kind="stable")
+        drawn = np.zeros_like(standing)
+        drawn[order[: job.work.sample]] = True
+        return standing & drawn
 
     def _save(self, job: int, columns: Sequence[Column], state: State) -> None:
         everything = {f"pass.{name}": value for name, value in state.items()}
@@ -203,11 +219,12 @@ class Engine:
         self.save(everything | {"job": torch.tensor(job)})
 
     def _pass(
-        self, job: Job, proposer: Proposer, examples: Examples, column: Column, resumed: State
+        self, job: Job, examples: Examples, column: Column, chosen: Array, resumed: State
     ) -> Iterator[State]:
-        """Run one job; now and then yield what is needed to go on from there."""
-        standing = resumed["standing"].numpy() if resumed else column.robust.copy()
-        queue = Queue.of(job.work, examples, standing)
+        """Run one job on the chosen examples; now and then yield what is needed to go on from
+        there."""
+        proposer = self.propose(job.work)
+        queue = Queue.of(job.work, examples, chosen)
         pieces, slots = np.empty(0, np.int64), None
         if resumed:
             queue.position, pieces = int(resumed["position"]), resumed["pieces"].numpy()
@@ -229,10 +246,7 @@ class Engine:
             self.progress(queue.position - len(pieces), len(queue.rows), job)
             if now - saved > SAVE_EVERY:
                 state = {f"slots.{name}": value.cpu() for name, value in slots.tensors().items()}
-                state["standing"], state["pieces"] = (
-                    torch.from_numpy(standing),
-                    torch.from_numpy(pieces),
-                )
+                state["chosen"], state["pieces"] = map(torch.from_numpy, (chosen, pieces))
                 yield state | {"position": torch.tensor(queue.position)}
                 saved = time.monotonic()
 

@@ -9,8 +9,8 @@ found under one threat counts under every other whose budget it meets.
 """
 
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from bench import audit, losses, suites
 from bench.checkpoint import weights_sha256
-from bench.engine import CREDIT, Array, Column, Engine, Examples, Job
+from bench.data.splits import sha256
+from bench.engine import CREDIT, Array, Column, Engine, Examples, Job, State
 from bench.errors import CrossfireError, reason
 from bench.files import sha256_bytes
 from bench.journal import Journal
@@ -40,6 +41,8 @@ SAMPLE = 32
 """Images on which the preflight checks look at the model."""
 RIVALS = 9
 """Wrong classes that targeted attacks may aim at, those with the largest clean logits first."""
+SUSPICIOUS = ("P4", "P6", "P7")
+"""Findings after which a suite runs its escalation without waiting for an alarm."""
 VOTES = 9
 """Passes whose majority decides for a random model."""
 
@@ -127,9 +130,7 @@ class Evaluation:
         self.findings = audit.preflight(model, self.sample, labels[:SAMPLE].to(self.device))
         model.eval()
         self.weights = weights_sha256(model)
-        self.capacity = settings.capacity or (1024 if self.device.type == "cuda" else 128)
-        random = any(finding.id == "P4" for finding in self.findings)
-        self.judge = Judge(model, limit=max(self.capacity, 256), votes=VOTES if random else 1)
+        self.settle(self.device)
         self.logits = self._clean_logits(images)
         audit.refuse(list(audit.class_count(self.logits.shape[1], labels)))
         ranked = self.logits.scatter(1, labels[:, None], -torch.inf).argsort(1, descending=True)
@@ -137,6 +138,22 @@ class Evaluation:
         self.examples = Examples(images, labels, numbers, rivals)
         self.suites = self._suites()
         self.protocol = self._protocol(dataset)
+
+    def settle(self, device: torch.device) -> None:
+        """Move the model to a device, and make ready what asks it there."""
+        self.device = device
+        self.model, self.sample = self.model.to(device), self.sample.to(device)
+        self.capacity = self.settings.capacity or (1024 if device.type == "cuda" else 128)
+        random = any(finding.id == "P4" for finding in self.findings)
+        votes = VOTES if random else 1
+        self.judge = Judge(self.model, limit=max(self.capacity, 256), votes=votes)
+        self.fast = proposer(
+            self.model,
+            self.sample,
+            precision=self.settings.precision,
+            compiled=self.settings.compiled,
+            capacity=self.capacity,
+        )
 
     @property
     def key(self) -> str:
@@ -155,30 +172,59 @@ class Evaluation:
         Raises:
             audit.Refusal: the model changed its own weights meanwhile.
         """
-        clean = self._clean()
+        columns = self.columns(journal)
+        engine = self.engine(journal.save, progress)
+        engine.run(self.jobs(), self.examples, columns, journal.load())
+        return self.outcome(columns)
+
+    @property
+    def clean(self) -> Array:
+        """Flags (n,): the image itself is classified correctly."""
+        right = self.logits.argmax(1) == self.examples.labels
+        return (right & self.logits.isfinite().all(1)).numpy()
+
+    def columns(self, journal: Journal) -> list[Column]:
+        """One column for each threat and suite, with everything still to be attacked."""
         shape = tuple(self.examples.images.shape)
-        columns = [Column.of(clean, journal.found(str(i), shape)) for i in range(len(self.suites))]
-        jobs = [
-            Job(column, number, work, Threat.parse(threat), self.settings.union_only)
-            for column, ((threat, _), passes) in enumerate(self.suites.items())
-            for number, work in enumerate(passes)
+        return [
+            Column.of(self.clean, journal.found(str(i), shape)) for i in range(len(self.suites))
         ]
+
+    def jobs(self) -> list[Job]:
+        """Every pass of every suite under every threat, in order."""
+        return [
+            Job(column, number, work, Threat.parse(threat), self.settings.union_only, alarms)
+            for column, ((threat, _), passes) in enumerate(self.suites.items())
+            for number, work, alarms in self._alarmed(passes)
+        ]
+
+    def engine(self, save: Callable[[State], None], progress: Progress | None = None) -> Engine:
+        """What runs jobs on this evaluation's model."""
 
         def show(done: int, total: int, job: Job) -> None:
             if progress is not None:
                 progress(done, total, f"{job.threat} {job.work.attack.name}")
 
-        engine = Engine(
+        return Engine(
             propose=self._proposer,
             judge=self.judge,
             device=self.device,
             seed=self.settings.seed,
             capacity=self.capacity,
-            save=journal.save,
+            save=save,
             progress=show,
         )
-        engine.run(jobs, self.examples, columns, journal.load())
-        return self._outcome(clean, dict(zip(self.suites, columns, strict=True)))
+
+    def _alarmed(
+        self, passes: tuple[Pass, ...]
+    ) -> Iterator[tuple[int, Pass, tuple[int, ...] | None]]:
+        """Each pass with its number and, if it waits for an alarm, the passes that may raise
+        one."""
+        raisers = tuple(number for number, work in enumerate(passes) if work.alarm)
+        suspicious = any(finding.id in SUSPICIOUS for finding in self.findings)
+        for number, work in enumerate(passes):
+            waits = work.escalation and not suspicious
+            yield number, work, raisers if waits else None
 
     def _suites(self) -> dict[Pair, tuple[Pass, ...]]:
         classes = self.logits.shape[1]
@@ -190,11 +236,10 @@ class Evaluation:
 
     def _protocol(self, dataset: str) -> Protocol:
         images, labels = self.examples.images, self.examples.labels
-        pixels = images.contiguous().numpy().tobytes() + labels.contiguous().numpy().tobytes()
         return Protocol(
             dataset=dataset,
             split=self.settings.split,
-            data_sha256=sha256_bytes(pixels),
+            data_sha256=sha256(images, labels),
             examples=len(labels),
             threats=tuple(map(str, self.threats)),
             suites=self.settings.suites,
@@ -207,37 +252,33 @@ class Evaluation:
         parts = torch.split(images, self.judge.limit)
         return torch.cat([self.judge.logits(floats(x).to(self.device)).cpu() for x in parts])
 
-    def _clean(self) -> Array:
-        right = self.logits.argmax(1) == self.examples.labels
-        return (right & self.logits.isfinite().all(1)).numpy()
-
     def _proposer(self, work: Pass) -> Proposer:
-        return proposer(
-            self.model,
-            self.sample,
-            precision=self.settings.precision,
-            compiled=self.settings.compiled,
-            capacity=self.capacity,
-            repeats=work.repeats,
-        )
+        return replace(self.fast, repeats=work.repeats)
 
-    def _outcome(self, clean: Array, columns: dict[Pair, Column]) -> Outcome:
+    def outcome(self, columns: list[Column]) -> Outcome:
+        """What the attacked columns say.
+
+        Raises:
+            audit.Refusal: the model changed its own weights meanwhile.
+        """
         if weights_sha256(self.model) != self.weights:
             message = "the model changed its own weights during the evaluation; freeze them"
             audit.refuse([Finding("P3", "refuse", message, None)])
-        credited = credit(columns, self.examples)
+        named = dict(zip(self.suites, columns, strict=True))
+        credited = credit(named, self.examples)
         findings = list(self.findings)
         if credited:
             message = f"{credited} flags fell to an adversarial example of another threat"
             findings.append(Finding("A15", "info", message, float(credited)))
+        findings += self._alarms(named)
         return Outcome(
             protocol=self.protocol,
             labels=self.examples.labels.numpy(),
             numbers=self.examples.numbers.numpy(),
             predictions=self.logits.argmax(1).numpy(),
             margins=-losses.margin(self.logits, self.examples.labels).numpy(),
-            clean=clean,
-            columns=columns,
+            clean=self.clean,
+            columns=named,
             attacks={
                 pair: tuple(p.attack.name for p in work) for pair, work in self.suites.items()
             },
@@ -247,6 +288,18 @@ class Evaluation:
             precision=resolve_precision(self.settings.precision, self.device),
             weights_sha256=self.weights,
         )
+
+    def _alarms(self, columns: dict[Pair, Column]) -> Iterator[Finding]:
+        """A8: what the alarms of the suites found."""
+        for (threat, suite), column in columns.items():
+            passes = self.suites[threat, suite]
+            broken = [int((column.by == i).sum()) for i, work in enumerate(passes) if work.alarm]
+            if sum(broken):
+                message = (
+                    f"{threat}: a black-box attack broke {sum(broken)} of a few examples that "
+                    "gradients had left: they are masked, and the whole escalation was run"
+                )
+                yield Finding("A8", "flag", message, float(sum(broken)))
 
 
 def _name(device: torch.device) -> str:

@@ -202,10 +202,10 @@ def l1_project(x: Batch, delta: Batch, eps: Radius) -> Batch:
     return shrink(threshold).reshape(x.shape).copysign_(delta)
 
 
-def l1_steepest(
+def l1_largest(
     gradient: Batch, point: Batch, sparsity: float | Float[Tensor, " n"] = 0.05
 ) -> Batch:
-    """The sign of the largest gradient entries that the box does not block, at unit ℓ1 norm.
+    """The largest gradient entries that the box does not block, and zeros elsewhere.
 
     `sparsity` is the share of the entries that is taken, or up to 5 % more of them.
     """
@@ -225,8 +225,20 @@ def l1_steepest(
         torch.full_like(highest, 1e-30),
         precision=0.05,
     )
-    step = gradient.sign().mul_(chosen(least).reshape(gradient.shape))
-    return step.div_(lift(_sum(scratch), gradient).clamp_min(1))
+    return gradient * chosen(least).reshape(gradient.shape)
+
+
+def l1_steepest(gradient: Batch, point: Batch) -> Batch:
+    """The largest gradient entries at unit ℓ1 norm: in proportion, since equal steps could not move
+    budget from one of them to another."""
+    step = l1_largest(gradient, point)
+    return step.div_(lift(l1_distance(step), step).clamp_min(1e-30))
+
+
+def l1_signs(gradient: Batch, point: Batch, sparsity: float | Float[Tensor, " n"]) -> Batch:
+    """The signs of the largest gradient entries at unit ℓ1 norm (Croce & Hein 2021)."""
+    step = l1_largest(gradient, point, sparsity).sign_()
+    return step.div_(lift(l1_distance(step), step).clamp_min(1))
 
 
 def l1_gap(x: Batch, delta: Batch, gradient: Batch, eps: Radius) -> Float[Tensor, " n"]:

@@ -114,21 +114,20 @@ def proposer(
     precision: Precision = "auto",
     compiled: bool = False,
     capacity: int = 128,
-    repeats: int = 1,
 ) -> Proposer:
     """The fastest form of a model in eval mode that still says the same on a sample of images (n,
     c, h, w).
 
     Falls back to the model itself, in float32, where the fast form fails or says something else.
     """
-    exact = Proposer(model, limit=capacity, repeats=repeats)
+    exact = Proposer(model, limit=capacity)
     dtype = torch.bfloat16 if resolve(precision, sample.device) == "bf16" else torch.float32
     try:
         network = fold_batch_norm(model).to(dtype)
         if sample.dim() == 4:
             network = network.to(memory_format=torch.channels_last)
         network.requires_grad_(False)
-        fast = Proposer(network, dtype, capacity, repeats=repeats)
+        fast = Proposer(network, dtype, capacity)
         if not _agree(exact, fast, sample):
             return exact
     except (RuntimeError, TypeError, ValueError):

@@ -19,7 +19,7 @@ from bench import streams
 from bench.attacks.apgd import remember_best
 from bench.attacks.base import Answer, Slots
 from bench.attacks.objectives import Objective, value
-from bench.geometry import Batch, l1_project, l1_steepest, lift, pick
+from bench.geometry import Batch, l1_project, l1_signs, lift, pick
 from bench.threats import Threat
 
 
@@ -83,7 +83,7 @@ class SparseAPGD:
         x = pick(sparser, memory["best"], slots.point)
         gradient = pick(sparser, memory["best_gradient"], answer.ascent)
         radius = threat.eps * self._at(slots.t, self.radii)
-        direction = l1_steepest(gradient, x, checked / self.denser / x[0].numel())
+        direction = l1_signs(gradient, x, checked / self.denser / x[0].numel())
         delta = torch.addcmul(x - slots.x, direction, lift(size * radius, x))
         enters = self._at(slots.t, self._ends()) == slots.t
         delta = pick(enters, memory["best"] - slots.x, delta)

@@ -1,13 +1,15 @@
 """Targeted margin ascent that knows when it can't win.
 
-Raise z_t − z_y (Gowal et al. 2019) by steepest steps with momentum 0.75 and a step size that falls from `first` · ε to
-0 along a cosine. A slot gives up as soon as even the linearised margin stays negative everywhere in the threat:
+Raise z_t − z_y (Gowal et al. 2019) by steepest steps with momentum 0.75 and a step size that falls
+from `first` · ε to 0 along a cosine. A slot gives up as soon as even the linearised margin stays
+negative everywhere in the threat:
 
     margin(x + δ) + slack · max over δ' of ⟨∇, δ' − δ⟩ < 0,
 
-whose maximum, the Frank-Wolfe gap (Jaggi 2013), has a closed form in ball ∩ box. The rule has no unit: scaling the
-logits changes nothing. Where the gap is small the ascent has converged; where the gap is large and the margin far
-below it, the target is out of reach. Pruning by reach is our own; see docs/explanation/engine.md for what it costs.
+whose maximum, the Frank-Wolfe gap (Jaggi 2013), has a closed form in ball ∩ box. The rule has no
+unit: scaling the logits changes nothing. Where the gap is small the ascent has converged; where the
+gap is large and the margin far below it, the target is out of reach. Pruning by reach is our own;
+see docs/explanation/engine.md for what it costs.
 """
 
 import math
@@ -18,7 +20,7 @@ from torch import Tensor
 
 from bench import losses, streams
 from bench.attacks.base import Answer, Slots
-from bench.geometry import GEOMETRY, Batch, lift
+from bench.geometry import GEOMETRY, lift
 from bench.threats import Threat
 
 MOMENTUM = 0.75
@@ -26,7 +28,8 @@ MOMENTUM = 0.75
 
 @dataclass(frozen=True)
 class MarginPGD:
-    """At most `steps` steps; `slack` is how much faster than linearly a margin may rise; 0 never gives up."""
+    """At most `steps` steps; `slack` is how much faster than linearly a margin may rise; 0 never
+    gives up."""
 
     steps: int = 20
     first: float = 1.0

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Shaped, UInt8
 from torch import Tensor
 
 from bench.errors import CrossfireError
@@ -54,10 +54,7 @@ class Split:
 
     def sha256(self) -> str:
         """The hash of shape, pixels and labels, in hexadecimal."""
-        digest = hashlib.sha256(str(tuple(self.images.shape)).encode())
-        digest.update(self.images.contiguous().numpy().data)
-        digest.update(self.labels.contiguous().numpy().data)
-        return digest.hexdigest()
+        return sha256(self.images, self.labels)
 
 
 @dataclass(frozen=True)
@@ -94,6 +91,14 @@ class Dataset:
     def size(self) -> tuple[int, int]:
         """Height and width in pixels."""
         return self.test.shape[1:]
+
+
+def sha256(images: Shaped[Tensor, "n c h w"], labels: Int[Tensor, " n"]) -> str:
+    """The hash of shape, pixels and labels, in hexadecimal: the identity of what is measured."""
+    digest = hashlib.sha256(str(tuple(images.shape)).encode())
+    digest.update(images.contiguous().numpy().data)
+    digest.update(labels.contiguous().numpy().data)
+    return digest.hexdigest()
 
 
 def shuffled(n: int) -> Int[Tensor, " n"]:

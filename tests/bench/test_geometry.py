@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bench.geometry import GEOMETRY, l1_steepest, lift
+from bench.geometry import GEOMETRY, l1_signs, lift
 from bench.streams import keys, uniform
 from bench.threats import NORMS, Norm
 
@@ -91,7 +91,7 @@ def test_a_row_is_the_same_alone_and_in_any_batch(norm: Norm, seed: int, eps: fl
 def test_the_l1_step_takes_the_share_of_entries_that_each_example_asks_for() -> None:
     gradient = torch.randn(4, 1000, generator=torch.Generator().manual_seed(0))
     sparsity = torch.tensor([0.002, 0.02, 0.2, 1.0])
-    step = l1_steepest(gradient, torch.full_like(gradient, 0.5), sparsity)
+    step = l1_signs(gradient, torch.full_like(gradient, 0.5), sparsity)
     for row, share in zip(range(4), sparsity, strict=True):
         taken = gradient[row].abs()[step[row] != 0]
         assert 1000 * share <= len(taken) <= 1050 * share
