@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 # Python keeps compiled modules: without them each start of bench takes seconds longer.
 unexport PYTHONDONTWRITEBYTECODE
+export OMP_WAIT_POLICY ?= PASSIVE
 export PATH := $(CURDIR)/$(VENV)/bin:$(CURDIR)/build/uv/bin:$(PATH)
 
 .PHONY: demo test lint docs constraints clean

@@ -13,7 +13,6 @@ from leaderboard.schema import Record
 
 DEFENSES = ("undefended", "at")
 """Who plays, in the order of training."""
-EPOCHS = 30
 
 
 def play(folder: Path, progress: Progress) -> Iterator[Record]:
@@ -27,6 +26,6 @@ def play(folder: Path, progress: Progress) -> Iterator[Record]:
     for name in DEFENSES:
         kind, out = get_defense(name), folder / "runs" / name
         threats = threats_of(default_threat(kind), "digits")
-        kind().fit(Job(out, threats, epochs=EPOCHS, progress=progress))
+        kind().fit(Job(out, threats, progress=progress))
         record, _ = measurement.measure(str(out), progress)
         yield record

@@ -1,0 +1,65 @@
+"""The documents: their commands parse, their links lead somewhere, their defense trains."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from bench.cli import main
+from bench.registry import get_defense
+from bench.threats import Threat
+from bench.training import Job
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("[!_]*/*.md"))]
+NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+WRITTEN = "\n".join(page.read_text() for page in PAGES)
+COMMANDS = sorted(set(re.findall(r"^\$ (bench .*?) *(?:#.*)?$", WRITTEN, re.MULTILINE)))
+
+
+def defense_of_the_guide() -> str:
+    guide = (ROOT / "docs" / "how-to" / "write-a-defense.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    return str(code)
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_command_in_the_documents_exists(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "noisy.py").write_text(defense_of_the_guide())
+    monkeypatch.chdir(tmp_path)
+    _, *arguments = shlex.split(line)
+    command: click.Command = main
+    context = click.Context(main)
+    while isinstance(command, click.Group):
+        name, found, arguments = command.resolve_command(context, arguments)
+        assert name is not None
+        assert found is not None
+        context, command = click.Context(found, parent=context), found
+    command.make_context(name, arguments, parent=context.parent)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_a_link_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_readme_names_targets_of_the_makefile() -> None:
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    named = re.findall(r"[$`] ?make ([a-z]+)", (ROOT / "README.md").read_text())
+    assert {"demo", "test"} <= set(named) <= set(targets)
+
+
+def test_the_defense_of_the_guide_trains(tmp_path: Path) -> None:
+    (tmp_path / "noisy.py").write_text(defense_of_the_guide())
+    job = Job(tmp_path, (Threat.parse("linf:0.1"),), examples=64, epochs=1, device="cpu")
+    get_defense(str(tmp_path / "noisy.py"))().fit(job)
+    assert (tmp_path / "best.safetensors").exists()
+
+
+def test_every_page_is_short_enough_to_read() -> None:
+    assert [page.name for page in PAGES if len(page.read_text().splitlines()) > 150] == []
