@@ -1,0 +1,227 @@
+"""The rules that a record must keep, each a function that yields what breaks it.
+
+    V03  the evidence table has the record's columns and flags, and does not contradict itself
+    V04  pixels and labels are those of the data set
+    V05  the weights are those of the model
+    V06  the protocol's hash is that of its settings
+    V07  there is an adversarial example for every flag that fell
+    V08  each lies in the ball, in float64, at the distance that the table says, and in the box
+    V09  the images without perturbation are predicted as the table says
+    V10  each adversarial example is misclassified
+    V11  the table's passes add up to the record's
+
+V01 (the record is well-formed, its union is the AND of its verdicts, its id is the hash of its
+content) and V02 (the files of evidence have the hashes that it names) come first; nothing else is
+looked at when they are broken.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench import losses, suites
+from bench.evaluator import floats
+from bench.judge import allowed, distances
+from bench.protocol import VERSION, Protocol
+from bench.threats import Threat
+from bench.verify.case import Case
+from leaderboard.flags import unpack
+from leaderboard.schema import Verdict
+from leaderboard.store import column, columns
+
+CLOSE = 1e-3
+"""Share of the largest logit by which rounding in another batch size may move a margin."""
+CHANCE = 0.1
+"""Share of a random model's answers that may differ from those recorded."""
+
+Rule = Callable[[Case], Iterator[str]]
+
+
+def table_agrees(case: Case) -> Iterator[str]:
+    """V03."""
+    table, n = case.table, case.record.data.examples
+    if sorted(table.columns) != sorted(columns(case.record)) or len(table) != n:
+        yield "the evidence table has other rows or columns"
+        return
+    if (table["index"] != np.arange(n)).any():
+        yield "the evidence table is not in the data set's order"
+    clean = unpack(case.record.clean, n)
+    right = (table["prediction"] == table["label"]).to_numpy()
+    if (right != clean).any() and not case.random:
+        yield f"{(right != clean).sum()} predictions in the table contradict the flags of clean"
+    for verdict in case.record.verdicts:
+        robust, broken = _flags(case, verdict)
+        if (robust != unpack(verdict.flags, n)).any():
+            yield f"the table contradicts the flags of {verdict.threat} {verdict.suite}"
+        for what in ("attack", "norm"):
+            cells = table[column(verdict.threat, verdict.suite, what)]
+            needed = broken & ~_pruned(case, verdict) if what == "norm" else broken
+            if (cells.notna().to_numpy() != needed).any():
+                yield f"{verdict.threat} {verdict.suite}: '{what}' does not fit the flags"
+
+
+def data_is_the_data_sets(case: Case) -> Iterator[str]:
+    """V04."""
+    if case.split.sha256() != case.record.data.sha256:
+        yield f"the data set has hash {case.split.sha256()[:16]}, not the record's"
+    elif (case.table["label"].to_numpy() != case.split.labels.numpy()).any():
+        yield "labels in the table are not the data set's"
+
+
+def weights_are_the_models(case: Case) -> Iterator[str]:
+    """V05."""
+    if case.loaded.weights_sha256 != case.record.model.weights_sha256:
+        yield f"the model has weights {case.loaded.weights_sha256[:16]}, not the record's"
+
+
+def protocol_is_what_it_says(case: Case) -> Iterator[str]:
+    """V06. Of an older version of the rules only the version is known, not every setting."""
+    record = case.record
+    if record.protocol.version < VERSION:
+        return
+    settings = {
+        f"{threat}/{name}": suites.describe(
+            suites.get(name)(Threat.parse(threat).norm, record.data.classes)
+        )
+        for threat in record.protocol.threats
+        for name in record.protocol.suites
+    }
+    known = {
+        Protocol(
+            dataset=record.data.name,
+            split=record.data.split,
+            data_sha256=record.data.sha256,
+            examples=record.data.examples,
+            threats=record.protocol.threats,
+            suites=record.protocol.suites,
+            settings=settings,
+            seed=record.protocol.seed,
+            union_only=union_only,
+            version=record.protocol.version,
+        ).sha256
+        for union_only in (False, True)
+    }
+    if record.protocol.sha256 not in known:
+        yield "the protocol's hash is not that of these threats, suites, data and seed"
+
+
+def every_fallen_flag_has_its_example(case: Case) -> Iterator[str]:
+    """V07."""
+    for verdict in case.record.verdicts:
+        _, broken = _flags(case, verdict)
+        _, indices = case.adversarial(verdict)
+        wanted = np.flatnonzero(broken & ~_pruned(case, verdict))
+        if sorted(indices.tolist()) != wanted.tolist():
+            yield (
+                f"{verdict.threat} {verdict.suite}: {len(indices)} adversarial examples are not "
+                f"those of the {len(wanted)} flags that fell"
+            )
+    fallen = [(_flags(case, v)[1], _pruned(case, v)) for v in case.record.verdicts]
+    proven = np.logical_or.reduce([broken & ~pruned for broken, pruned in fallen])
+    for _, pruned in fallen:
+        if (pruned & ~proven).any():
+            yield f"{(pruned & ~proven).sum()} examples were skipped that nothing had broken"
+
+
+def perturbations_are_allowed(case: Case) -> Iterator[str]:
+    """V08."""
+    for verdict in case.record.verdicts:
+        images, indices = case.adversarial(verdict)
+        some = case.some(len(indices))
+        images, indices = images[some], indices[some]
+        threat, name = Threat.parse(verdict.threat), f"{verdict.threat} {verdict.suite}"
+        far = distances(case.images(indices), images, threat)
+        outside = far > allowed(threat)
+        if outside.any():
+            yield (
+                f"{name}: {int(outside.sum())} of {len(far)} adversarial examples lie outside the "
+                f"ball or the box, the farthest at {float(far.max()):.9g}"
+            )
+        said = case.table[column(verdict.threat, verdict.suite, "norm")].to_numpy()[indices]
+        if not np.allclose(said, far.numpy(), rtol=1e-9, atol=1e-12):
+            yield f"{name}: norms in the table are not those of the adversarial examples"
+    kept = case.tensor("originals/indices")
+    if not torch.equal(case.tensor("originals/images"), case.split.images[kept]):
+        yield "the unperturbed images beside the adversarial examples are not the data set's"
+
+
+def clean_predictions_hold(case: Case) -> Iterator[str]:
+    """V09."""
+    rows = case.some(case.record.data.examples)
+    logits = case.judge.logits(case.images(rows))
+    labels = case.split.labels[rows]
+    margins, close = -losses.margin(logits, labels), _close(logits)
+    said = torch.from_numpy(case.table["margin"].to_numpy(dtype=np.float64)[rows])
+    predicted = torch.from_numpy(case.table["prediction"].to_numpy(copy=True))[rows]
+    undecided = logits.gather(1, predicted[:, None])[:, 0] >= logits.max(1).values - close
+    moved = ((margins - said).abs() > close) | ~undecided
+    # NaN differs from everything: an answer that is no number can't be the one in the table.
+    if int(moved.sum()) > _slack(case, len(rows)):
+        yield f"{int(moved.sum())} of {len(rows)} predictions or margins differ from the table's"
+
+
+def adversarial_examples_fool(case: Case) -> Iterator[str]:
+    """V10."""
+    for verdict in case.record.verdicts:
+        images, indices = case.adversarial(verdict)
+        some = case.some(len(indices))
+        images, labels = floats(images[some]), case.split.labels[indices[some]]
+        if not len(some):
+            continue
+        logits = case.judge.logits(images)
+        right = -losses.margin(logits, labels) > _close(logits)
+        if int(right.sum()) > _slack(case, len(some)):
+            yield (
+                f"{verdict.threat} {verdict.suite}: {int(right.sum())} of {len(some)} adversarial "
+                "examples are classified correctly"
+            )
+
+
+def passes_add_up(case: Case) -> Iterator[str]:
+    """V11."""
+    for verdict in case.record.verdicts:
+        spent = int(case.table[column(verdict.threat, verdict.suite, "passes")].sum())
+        if spent != verdict.forward_passes + verdict.backward_passes:
+            yield f"{verdict.threat} {verdict.suite}: the table's passes add up to {spent:,}"
+
+
+RULES: dict[str, Rule] = {
+    "V03": table_agrees,
+    "V04": data_is_the_data_sets,
+    "V05": weights_are_the_models,
+    "V06": protocol_is_what_it_says,
+    "V07": every_fallen_flag_has_its_example,
+    "V08": perturbations_are_allowed,
+    "V09": clean_predictions_hold,
+    "V10": adversarial_examples_fool,
+    "V11": passes_add_up,
+}
+"""In the order in which they are applied."""
+
+DECISIVE = ("V03", "V04", "V05", "V07")
+"""Where one of these is broken, the rules after it have nothing to compare with."""
+
+NEEDS_IMAGES = ("V07", "V08", "V10")
+"""Rules about adversarial examples, which a record may leave out."""
+
+
+def _flags(case: Case, verdict: Verdict) -> tuple[np.ndarray, np.ndarray]:
+    """Which examples stand, and which were right and have fallen, by the table."""
+    robust = case.table[column(verdict.threat, verdict.suite, "robust")].to_numpy(dtype=bool)
+    return robust, unpack(case.record.clean, len(robust)) & ~robust
+
+
+def _pruned(case: Case, verdict: Verdict) -> np.ndarray:
+    """Examples that weren't attacked because another threat had broken them."""
+    attack = case.table[column(verdict.threat, verdict.suite, "attack")]
+    return (attack == "pruned").fillna(False).to_numpy(dtype=bool)
+
+
+def _close(logits: Tensor) -> Tensor:
+    return CLOSE * logits.abs().amax(1).clamp(min=1)
+
+
+def _slack(case: Case, n: int) -> float:
+    return CHANCE * n if case.random else 0.0
