@@ -25,7 +25,7 @@ def _option(item: Field[Any], hint: Any) -> click.Option:  # noqa: ANN401
     )
 
 
-def _type(hint: Any) -> "click.ParamType[Any] | Callable[[str], Any] | None":  # noqa: ANN401
+def _type(hint: Any) -> Any:  # noqa: ANN401
     if get_origin(hint) is Literal:
         return click.Choice(get_args(hint))
     if get_origin(hint) in (Union, UnionType):
