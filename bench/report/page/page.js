@@ -77,12 +77,19 @@ function order(board) {
   }
 }
 
+// Whether a board was measured under anything that is ticked; when nothing is, all boards are shown.
+function has(board, kind) {
+  const chosen = ticked(kind);
+  return !chosen.length || chosen.some(name => board[`${kind}s`].includes(name));
+}
+
 function filter() {
   const wanted = Object.fromEntries(new FormData(controls));
   const search = wanted.search.trim().toLowerCase();
   let shown = 0, total = 0;
   for (const board of boards) {
-    board.section.hidden = Boolean(wanted.dataset) && board.section.dataset.dataset !== wanted.dataset;
+    const foreign = Boolean(wanted.dataset) && board.section.dataset.dataset !== wanted.dataset;
+    board.section.hidden = foreign || !has(board, "threat") || !has(board, "suite");
     for (const row of [...board.rows, ...board.published]) {
       const own = row.element.dataset;
       row.element.hidden = row.away

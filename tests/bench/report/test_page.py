@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.report import render
-from leaderboard.flags import conjunction
+from leaderboard.flags import conjunction, count
 from leaderboard.ranking import Row, tables
 from leaderboard.schema import Finding, Record
 from leaderboard.store import Board
@@ -43,7 +43,8 @@ def make_records() -> list[Record]:
     records = [record(name, accuracies=accuracies) for name, accuracies in MODELS.items()]
     records += [record("mat", seed=seed, accuracies=MODELS["mat"]) for seed in (1, 2)]
     records.append(record("masked", accuracies=(0.9, 0.8, 0.8, 0.8), findings=(FLAG,)))
-    return [*records, record("other", dataset="svhn", arch="cnn")]
+    suites = ("pgd-100", "autoattack")
+    return [*records, record("other", dataset="svhn", arch="cnn", suites=suites)]
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +182,17 @@ def test_unticking_leaves_what_the_page_showed_at_first(browser: Browser) -> Non
     browser.one("[type=reset]").click()
     browser.driver.execute_async_script("setTimeout(arguments[0])")
     assert browser.one("main").text == before
+
+
+def test_attacks_can_be_left_out_and_tables_without_any_are_hidden(browser: Browser) -> None:
+    cell = browser.one("[data-dataset=svhn] td[data-threat='l1:12'] .value")
+    browser.one("[name=suite][value=pgd-100]").click()
+    assert browser.names() == {"other"}
+    other = make_records()[-1]
+    standing = count(conjunction([other.clean, other.measured["l1:12/autoattack"]]))
+    assert cell.text == f"{100 * standing / 300:.1f}"
+    browser.one("[name=suite][value=pgd-100]").click()
+    assert cell.text != f"{100 * standing / 300:.1f}"
 
 
 def test_published_rows_stand_beside_when_their_threat_is_alone(browser: Browser) -> None:
