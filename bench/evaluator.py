@@ -255,15 +255,32 @@ class Evaluation:
     def _proposer(self, work: Pass) -> Proposer:
         return replace(self.fast, repeats=work.repeats)
 
+    def check_unchanged(self) -> None:
+        """P3: the weights are those that were hashed.
+
+        Raises:
+            audit.Refusal: the model changed them during the evaluation.
+        """
+        if weights_sha256(self.model) != self.weights:
+            message = "the model changed its own weights during the evaluation; freeze them"
+            audit.refuse([Finding("P3", "refuse", message, None)])
+
+    @property
+    def arithmetic(self) -> tuple[str, str]:
+        """The device's name, and the arithmetic of the attacks on it."""
+        precision = resolve_precision(self.settings.precision, self.device)
+        name = str(self.device)
+        if self.device.type == "cuda":
+            name = torch.cuda.get_device_name(self.device)
+        return name, precision
+
     def outcome(self, columns: list[Column]) -> Outcome:
         """What the attacked columns say.
 
         Raises:
             audit.Refusal: the model changed its own weights meanwhile.
         """
-        if weights_sha256(self.model) != self.weights:
-            message = "the model changed its own weights during the evaluation; freeze them"
-            audit.refuse([Finding("P3", "refuse", message, None)])
+        self.check_unchanged()
         named = dict(zip(self.suites, columns, strict=True))
         credited = credit(named, self.examples)
         findings = list(self.findings)
@@ -271,6 +288,7 @@ class Evaluation:
             message = f"{credited} flags fell to an adversarial example of another threat"
             findings.append(Finding("A15", "info", message, float(credited)))
         findings += self._alarms(named)
+        device, precision = self.arithmetic
         return Outcome(
             protocol=self.protocol,
             labels=self.examples.labels.numpy(),
@@ -284,8 +302,8 @@ class Evaluation:
             },
             findings=findings,
             classes=self.logits.shape[1],
-            device=_name(self.device),
-            precision=resolve_precision(self.settings.precision, self.device),
+            device=device,
+            precision=precision,
             weights_sha256=self.weights,
         )
 
@@ -300,10 +318,6 @@ class Evaluation:
                     "gradients had left: they are masked, and the whole escalation was run"
                 )
                 yield Finding("A8", "flag", message, float(sum(broken)))
-
-
-def _name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
 
 def place(device: str | None) -> torch.device:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from bench import cluster
 from bench.checkpoint import Metadata, read
 from bench.data import load
 from bench.display import Progress
@@ -25,7 +26,8 @@ class Measurement:
     """What to measure on how many examples, and where records go.
 
     Without a data set a checkpoint is measured on the one that it was trained on, and any other
-    model on digits. `arch`, `weights` and `normalize` are for models that aren't checkpoints.
+    model on digits. `arch`, `weights` and `normalize` are for models that aren't checkpoints. With
+    `ray` (`auto` or HOST:PORT) the workers of that Ray cluster share the work.
     """
 
     settings: Settings = field(default_factory=Settings)
@@ -34,6 +36,7 @@ class Measurement:
     arch: str | None = None
     weights: Path | None = None
     normalize: str | None = None
+    ray: str | None = None
 
     def measure(self, spec: str, progress: Progress) -> tuple[Record, bool]:
         """The record of the model that `spec` names, and whether it was measured just now.
@@ -56,10 +59,16 @@ class Measurement:
             known = record.model.weights_sha256, record.protocol.sha256
             if known == (evaluation.weights, evaluation.protocol.sha256):
                 return record, False
-        journal = Journal(self.board / ".unfinished", evaluation.key)
-        outcome = evaluation.run(
-            journal, lambda n, total, text: progress(n, total, f"{loaded.name}, {text}")
-        )
+        unfinished = self.board / ".unfinished"
+        journal = Journal(unfinished / "ray" if self.ray else unfinished, evaluation.key)
+
+        def show(done: int, total: int, text: str) -> None:
+            progress(done, total, f"{loaded.name}, {text}")
+
+        if self.ray:
+            outcome = cluster.run(evaluation, self.ray, journal, show)
+        else:
+            outcome = evaluation.run(journal, show)
         record = publish(board, outcome, loaded, self.command(spec, name), split.images)
         journal.close()
         return record, True

@@ -105,6 +105,9 @@ def load_file(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"crossfire_user_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
+    if str(path.parent.absolute()) not in sys.path:
+        # As in `python FILE.py`, but behind everything else: nothing can be hidden by it.
+        sys.path.append(str(path.parent.absolute()))
     # Dataclasses and pickle look a class's module up by name.
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     try:

@@ -14,7 +14,7 @@ PACKAGES = ("bench", "defenses", "leaderboard")
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("bench.cli",),
     ("bench.catalogue", "bench.demo", "bench.measure"),
-    ("bench", "bench.record", "bench.verify"),
+    ("bench", "bench.cluster", "bench.record", "bench.verify"),
     ("bench.evaluator", "bench.outcome"),
     ("bench.engine", "bench.journal", "bench.protocol", "defenses"),
     ("bench.training", "bench.suites", "bench.audit"),

@@ -58,6 +58,11 @@ from bench.cli import _options as options
     "--normalize", help="cifar10, imagenet or MEAN,STD, for a model trained on normalised images."
 )
 @click.option(
+    "--ray",
+    metavar="auto|HOST:PORT",
+    help="Share the work among the workers of a Ray cluster; auto finds one or starts its own.",
+)
+@click.option(
     "--runs",
     type=click.Path(path_type=Path),
     default=Path("runs"),
@@ -83,7 +88,7 @@ def command(
     from bench.evaluator import Settings
     from bench.measure import Measurement, checkpoints, line
 
-    own = {name: rest.pop(name) for name in ("examples", "arch", "weights", "normalize")}
+    own = {name: rest.pop(name) for name in ("examples", "arch", "weights", "normalize", "ray")}
     settings = Settings(suites=tuple(suite.split(",")), **rest)
     measurement = Measurement(settings, board=board, **own)
     for spec in models or checkpoints(runs):

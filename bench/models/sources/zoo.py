@@ -46,12 +46,17 @@ def from_robustbench(request: Request) -> Found:
         return Found(_load(zoo, request.spec, path, folder), path, path.rpartition("/")[2])
 
 
-def _import(spec: str) -> ModuleType:
+def make_importable() -> None:
+    """Put what RobustBench's wheel imports, and doesn't find, in its place."""
     import pyautoattack
 
     sys.modules.setdefault("autoattack", pyautoattack)
     if "pkg_resources" not in sys.modules and importlib.util.find_spec("pkg_resources") is None:
         sys.modules["pkg_resources"] = ModuleType("pkg_resources")
+
+
+def _import(spec: str) -> ModuleType:
+    make_importable()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

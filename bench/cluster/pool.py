@@ -1,0 +1,162 @@
+"""Ray's side: a connection, the workers behind it, and the chunks that they hold."""
+
+import hashlib
+import socket
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bench.cluster.plan import Chunk
+from bench.cluster.worker import Result, attack, portable
+from bench.errors import CrossfireError, reason
+from bench.evaluator import Evaluation
+
+RETRIES = 5
+"""How often a chunk is begun anew when its worker is lost."""
+AHEAD = 2
+"""Chunks given out for each worker, so that none waits for the next."""
+
+
+@contextmanager
+def connected(address: str) -> Iterator[Any]:
+    """Ray, connected to the cluster at `address`: HOST:PORT, or `auto` for the one that runs here,
+    else one on this machine alone, which ends with the evaluation.
+
+    Raises:
+        CrossfireError: Ray is not installed, or nothing answers at the address.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise CrossfireError(
+            "--ray needs Ray; run: pip install 'crossfire-bench[cluster]'"
+        ) from error
+    if ray.is_initialized():
+        yield ray
+        return
+    if address != "auto":
+        _check_answers(address)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _connect(ray, address)
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+def _connect(ray: Any, address: str) -> None:  # noqa: ANN401
+    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    try:
+        ray.init(address=address, **quiet)
+    except ConnectionError as error:
+        if address != "auto":
+            raise _unreachable(address, error) from error
+        ray.init(address="local", include_dashboard=False, **quiet)
+    except (RuntimeError, ValueError) as error:
+        raise _unreachable(address, error) from error
+
+
+def _check_answers(address: str) -> None:
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, ValueError) as error:
+        raise _unreachable(address, error) from error
+
+
+def _unreachable(address: str, error: Exception) -> CrossfireError:
+    return CrossfireError(
+        f"no Ray cluster answers at '{address}' ({reason(error)}); "
+        "start one with ray start --head, or use --ray auto"
+    )
+
+
+class Pool:
+    """Chunks at work. Workers are a CPU each, or a GPU each where the cluster has any."""
+
+    def __init__(self, ray: Any, evaluation: Evaluation) -> None:  # noqa: ANN401
+        self._ray = ray
+        _send_along(ray)
+        blob = ray.cloudpickle.dumps(portable(evaluation))
+        self._evaluation = ray.put(blob)
+        self._key = hashlib.sha256(blob).hexdigest()
+        wanted = evaluation.settings.device
+        self._gpu = wanted != "cpu" and ray.cluster_resources().get("GPU", 0) >= 1
+        resources = {"num_gpus": 1, "num_cpus": 0} if self._gpu else {"num_cpus": 1}
+        self._task = ray.remote(_task).options(name="attack", max_retries=RETRIES, **resources)
+        self._capacity = evaluation.settings.capacity or (1024 if self._gpu else 128)
+        self._examples = len(evaluation.examples)
+        self._open: dict[Any, Chunk] = {}
+
+    @property
+    def workers(self) -> int:
+        """How many chunks the cluster can attack at a time, now."""
+        return max(1, int(self._ray.cluster_resources().get("GPU" if self._gpu else "CPU", 0)))
+
+    @property
+    def chunk(self) -> int:
+        """Examples a chunk: full batches where there are enough examples, else a share for all."""
+        share = -(-self._examples // (4 * self.workers))
+        return max(16, min(2 * self._capacity, share))
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another chunk should be given out."""
+        return len(self._open) < AHEAD * self.workers
+
+    def submit(self, chunk: Chunk) -> None:
+        """Put a chunk on the queue."""
+        # The evaluation's reference is wrapped, so that a worker fetches it only when it must.
+        task = self._task.remote(
+            self._key, [self._evaluation], chunk.job, chunk.examples, self._gpu
+        )
+        self._open[task] = chunk
+
+    def results(self) -> Iterator[tuple[Chunk, Result]]:
+        """The chunks that have come back within a second.
+
+        Raises:
+            CrossfireError: a chunk has lost its worker too often, or its attack failed.
+        """
+        ready, _ = self._ray.wait(list(self._open), timeout=1.0)
+        for task in ready:
+            chunk = self._open.pop(task)
+            try:
+                yield chunk, self._ray.get(task)
+            except self._ray.exceptions.RayTaskError as error:
+                raise error.cause from error
+            except self._ray.exceptions.RayError as error:
+                raise CrossfireError(
+                    f"workers were lost {RETRIES + 1} times on the same examples "
+                    f"({reason(error)}); give them more memory, or set a smaller --batch-size"
+                ) from error
+
+
+def _task(key: str, blob: list[Any], job: Any, examples: Any, gpu: bool) -> Result:  # noqa: ANN401
+    import ray
+
+    from bench.models.sources.zoo import make_importable
+
+    def fetch() -> Evaluation:
+        make_importable()
+        evaluation: Evaluation = ray.cloudpickle.loads(ray.get(blob[0]))
+        return evaluation
+
+    return attack(key, fetch, job, examples, "cuda" if gpu else "cpu")
+
+
+def _send_along(ray: Any) -> None:  # noqa: ANN401
+    """Let a user's Python file, and what lies beside it, travel with the model."""
+    files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
+    homes = {Path(file).parent for name, file in files.items() if file and _is_users(name)}
+    for name, file in files.items():
+        if file and Path(file).parent in homes:
+            ray.cloudpickle.register_pickle_by_value(sys.modules[name])
+
+
+def _is_users(name: str) -> bool:
+    return name.startswith("crossfire_user_")
