@@ -91,4 +91,7 @@ class Judge:
                 f"the attack left its threat {threat}: distance {float(far.max()):.9g} is more "
                 f"than {threat.eps:.9g}, or a pixel is not in [0, 1]; mend the attack"
             )
-        return self.wrong(points, y) & ~outside, far
+        broken = ~outside
+        if bool(broken.any()):  # points outside cost no prediction
+            broken[~outside] = self.wrong(points[~outside], y[~outside])
+        return broken, far
