@@ -13,9 +13,11 @@ from typing import Any
 from bench.attacks.apgd import APGD
 from bench.attacks.apgd_l1 import SparseAPGD
 from bench.attacks.base import Attack
+from bench.attacks.fab import FAB
 from bench.attacks.margin import MarginPGD
 from bench.attacks.objectives import objective_for
 from bench.attacks.pgd import PGD
+from bench.attacks.square import Square
 from bench.registry import Entry, choose, plugins, summary
 from bench.threats import Norm
 
@@ -56,6 +58,8 @@ def autoattack(norm: Norm, classes: int) -> tuple[Pass, ...]:
     return (
         Pass(run("ce", name="apgd-ce"), restarts=untargeted),
         Pass(run(objective_for(classes, targeted=True), name="apgd-t"), targets=targets),
+        Pass(FAB(), targets=9),
+        Pass(Square()),
     )
 
 
@@ -79,6 +83,7 @@ def crossfire(norm: Norm, classes: int) -> tuple[Pass, ...]:
     return (
         Pass(MarginPGD(slack=slack), targets=9),
         Pass(MarginPGD(slack=slack, noise=1.0, name="margin-restart"), targets=9),
+        Pass(Square(queries=100, name="square-alarm"), sample=16, alarm=True),
         *(replace(work, escalation=True) for work in autoattack(norm, classes)),
     )
 

@@ -123,8 +123,10 @@ class Attack(Protocol):
 
 
 def ask(model: Model, attack: Attack, slots: Slots) -> Answer:
-    """Query the model at the slots' points; the gradient is taken with respect to the points
-    alone."""
+    """Query the model at the slots' points; the gradient is taken with respect to the points alone.
+
+    It comes in the points' memory layout, whatever the model's, and is 0 where the model's is NaN.
+    """
     if not attack.needs_gradient:
         with torch.no_grad():
             logits = model(slots.point)
@@ -134,7 +136,7 @@ def ask(model: Model, attack: Attack, slots: Slots) -> Answer:
         logits = model(point)
         loss = attack.loss(logits, slots)
         (gradient,) = torch.autograd.grad(loss.sum(), point)
-    return Answer(logits.detach(), loss.detach(), gradient)
+    return Answer(logits.detach(), loss.detach(), gradient.contiguous().nan_to_num_())
 
 
 def drive(model: Model, attack: Attack, slots: Slots, threat: Threat) -> Batch:

@@ -1,0 +1,53 @@
+"""`bench speed`: this engine against the peers that are installed here."""
+
+from typing import Literal
+
+import click
+
+
+@click.command("speed")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.option("--dataset", help="Data set.  [default: the first checkpoint's own, else digits]")
+@click.option("--threat", default="union", show_default=True, help="Threats to compare under.")
+@click.option("--suite", default="crossfire,autoattack", show_default=True, help="Our suites.")
+@click.option(
+    "--examples",
+    type=click.IntRange(min=1),
+    default=256,
+    show_default=True,
+    help="Measure the first so many only.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16"]),
+    default="auto",
+    show_default=True,
+    help="Arithmetic of our attacks; verdicts are float32.",
+)
+@click.option("--reference/--no-reference", default=True, help="Run pyautoattack too (slow).")
+def command(
+    models: tuple[str, ...],
+    dataset: str | None,
+    threat: str,
+    suite: str,
+    examples: int,
+    precision: Literal["auto", "fp32", "bf16"],
+    reference: bool,
+) -> None:
+    """Time this engine against pyautoattack and, for PGD-100, against installed toolboxes.
+
+    Everything runs on the same models and images, one after the other, on this machine.
+    """
+    from bench.data import load
+    from bench.measure import trained_on
+    from bench.models.sources import find
+    from bench.speed import Bench, report
+    from bench.threats import resolve
+
+    name = dataset or trained_on(models[0]) or "digits"
+    data = load(name)
+    split = data.test.take(examples)
+    found = {spec: find(spec, data).model for spec in models}
+    bench = Bench(split.floats(), split.labels, suite.split(","), precision, reference)
+    for text in report(found, bench, resolve(threat, data.name)):
+        click.echo(text)

@@ -1,0 +1,211 @@
+"""This engine against the peers, on this machine, in one run: the same model, the same images.
+
+A row is one tool's suite on one model under one threat. What it broke is counted by the judge, not
+by the tool; differences are examples on which its verdict and the reference's part.
+"""
+
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bench import peers
+from bench.attacks.base import Slots, ask
+from bench.attacks.pgd import PGD
+from bench.attacks.reference import autoattack_reference
+from bench.engine import Array
+from bench.evaluator import evaluate
+from bench.judge import Judge
+from bench.precision import Precision, proposer
+from bench.threats import Threat
+
+BATCH = 128
+
+
+@dataclass(frozen=True)
+class Row:
+    """`passes` are forwards and backwards an image; `missed` and `extra` are examples that the
+    reference of the row broke and this one left, and the reverse; `ratio` is of seconds."""
+
+    model: str
+    threat: str
+    tool: str
+    seconds: float
+    passes: float
+    accuracy: float
+    missed: int | None = None
+    extra: int | None = None
+    ratio: float | None = None
+
+
+class Counted(nn.Module):
+    """A model that counts the images that pass through it, forwards and backwards."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model, self.passes = model, 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The model's logits."""
+        self.passes += len(x)
+        logits: Tensor = self.model(x)
+        if logits.requires_grad:
+            logits.register_hook(self._count)  # type: ignore[no-untyped-call]
+        return logits
+
+    def _count(self, gradient: Tensor) -> None:
+        self.passes += len(gradient)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What is compared: images (n, c, h, w) in [0, 1] with labels, and the engine's arithmetic."""
+
+    images: Tensor
+    labels: Tensor
+    suites: Sequence[str]
+    precision: Precision = "auto"
+    reference: bool = True
+
+    def rows(self, models: Mapping[str, nn.Module], threats: Sequence[Threat]) -> Iterator[Row]:
+        """Every tool on every model and threat, one after the other; the reference comes first."""
+        for name, model in models.items():
+            for threat in threats:
+                yield from self._against_reference(name, model, threat)
+                yield from self._against_peers(name, model, threat)
+
+    def _against_reference(self, name: str, model: nn.Module, threat: Threat) -> Iterator[Row]:
+        base = None
+        if self.reference:
+            base = self._foreign(name, model, threat, "pyautoattack", autoattack_reference)
+            yield base[0]
+        for suite in self.suites:
+            yield self._ours(name, model, threat, suite, base)
+
+    def _against_peers(self, name: str, model: nn.Module, threat: Threat) -> Iterator[Row]:
+        if "pgd-100" not in self.suites:
+            return
+        for tool, peer in peers.installed(threat).items():
+            base = self._foreign(name, model, threat, f"{tool} PGD-100", peer)
+            yield base[0]
+            yield self._ours(name, model, threat, "pgd-100", base)
+
+    def _ours(
+        self,
+        name: str,
+        model: nn.Module,
+        threat: Threat,
+        suite: str,
+        base: tuple[Row, Array] | None,
+    ) -> Row:
+        began = time.perf_counter()
+        outcome = evaluate(
+            model,
+            self.images,
+            self.labels,
+            threat=str(threat),
+            suites=(suite,),
+            precision=self.precision,
+        )
+        seconds = time.perf_counter() - began
+        (column,) = outcome.columns.values()
+        passes = int(column.forward.sum() + column.backward.sum()) / len(self.labels)
+        row = Row(name, str(threat), f"ours: {suite}", seconds, passes, outcome.accuracy())
+        return row if base is None else _against(row, column.robust, *base)
+
+    def _foreign(
+        self, name: str, model: nn.Module, threat: Threat, tool: str, attack: peers.Peer
+    ) -> tuple[Row, Array]:
+        counted = Counted(model).eval()
+        began = time.perf_counter()
+        points = attack(counted, self.images, self.labels, threat)
+        seconds = time.perf_counter() - began
+        judge = Judge(model, BATCH)
+        wrong = judge.wrong(self.images, self.labels)
+        broken, _ = judge.adversarial(self.images, points, self.labels, threat, bounded=False)
+        robust = (~(broken | wrong)).numpy()
+        passes = counted.passes / len(self.labels)
+        return Row(name, str(threat), tool, seconds, passes, float(robust.mean())), robust
+
+
+def _against(row: Row, robust: Array, base: Row, base_robust: Array) -> Row:
+    return Row(
+        **vars(row)
+        | {
+            "missed": int((robust & ~base_robust).sum()),
+            "extra": int((~robust & base_robust).sum()),
+            "ratio": base.seconds / row.seconds,
+        }
+    )
+
+
+def overhead(
+    model: nn.Module, images: Tensor, labels: Tensor, threat: Threat, precision: Precision = "auto"
+) -> float:
+    """What the engine adds to a bare loop of forwards and backwards at the same settings, as a
+    share: the median of five pairs of twenty PGD steps, measured in turn."""
+    x, y = images[:BATCH], labels[:BATCH]
+    fast = proposer(model, x[:32], precision=precision, capacity=BATCH)
+    attack = PGD(steps=20)
+    slots = attack.start(Slots.fresh(x, y, y, torch.zeros_like(y)), threat)
+
+    def bare() -> None:
+        for _ in range(20):
+            ask(fast, attack, slots)
+
+    def stepped() -> None:
+        moving = slots
+        for _ in range(20):
+            moving = attack.step(moving, fast.ask(attack, moving), threat)
+
+    pairs = [(_seconds(bare), _seconds(stepped)) for _ in range(6)][1:]
+    return float(np.median([ours / least for least, ours in pairs])) - 1
+
+
+def _seconds(work: Callable[[], None]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def report(
+    models: Mapping[str, nn.Module], bench: Bench, threats: Sequence[Threat]
+) -> Iterator[str]:
+    """The whole comparison as markdown, piece by piece: machine, table, overhead."""
+    yield f"{machine()}, {len(bench.labels)} images\n"
+    yield HEAD
+    for row in bench.rows(models, threats):
+        yield markdown(row)
+    yield "\nOverhead over a bare forward and backward loop:\n"
+    for name, model in models.items():
+        shares = (
+            f"{threat} {overhead(model, bench.images, bench.labels, threat, bench.precision):.1%}"
+            for threat in threats
+        )
+        yield f"- {name}: {', '.join(shares)}"
+
+
+def machine() -> str:
+    """The machine and the threads that a table was made with."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor()
+    threads = f"{torch.get_num_threads()} threads, torch {torch.__version__}"
+    return f"{device or platform.machine()}, {threads}"
+
+
+HEAD = """| model | threat | tool | seconds | passes/image | robust | missed | extra | ratio |
+|---|---|---|--:|--:|--:|--:|--:|--:|"""
+
+
+def markdown(row: Row) -> str:
+    """A row of the table."""
+    cells = [row.model, row.threat, row.tool, f"{row.seconds:.1f}", f"{row.passes:.0f}"]
+    cells += [f"{row.accuracy:.2%}", _cell(row.missed, "d"), _cell(row.extra, "d")]
+    return f"| {' | '.join(cells)} | {_cell(row.ratio, '.1f')} |"
+
+
+def _cell(value: float | None, form: str) -> str:
+    return "" if value is None else f"{value:{form}}"

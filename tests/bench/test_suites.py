@@ -1,0 +1,79 @@
+"""Suites find the exact worst case, escalate when gradients mislead, and say what they are."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bench import evaluate, suites
+from bench.outcome import Outcome
+from bench.threats import Threat
+from tests.toy import exact_worst_case, images, linear_model
+
+THREATS = "linf:0.05,l2:0.3,l1:1"
+SHAPE = (1, 6, 6)
+X = images(5, 40, SHAPE)
+
+
+def run(model: nn.Module, suite: str, threat: str = THREATS, n: int = 40) -> Outcome:
+    y = model(X[:n]).argmax(1)
+    return evaluate(model.eval(), X[:n], y, threat=threat, suites=(suite,), precision="fp32")
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_crossfire_equals_the_exact_worst_case(classes: int) -> None:
+    model = linear_model(3, SHAPE, classes)
+    outcome = run(model, "crossfire")
+    for (threat, _), column in outcome.columns.items():
+        exact = exact_worst_case(model, X, model(X).argmax(1), Threat.parse(threat))
+        sure = exact.abs() > 2e-3
+        assert column.robust[sure].tolist() == (exact > 0)[sure].tolist(), threat
+
+
+@pytest.mark.parametrize("scale", [1e-4, 10.0])
+def test_the_scale_of_the_logits_changes_no_verdict(scale: float) -> None:
+    plain, scaled = linear_model(3, SHAPE, 4), linear_model(3, SHAPE, 4)
+    scaled.weight.mul_(scale)
+    scaled.bias.mul_(scale)
+    flags = [
+        [c.robust.tolist() for c in run(m, "crossfire").columns.values()] for m in (plain, scaled)
+    ]
+    assert flags[0] == flags[1]
+
+
+class Masked(nn.Module):
+    """A linear model behind a quantiser: gradients reach the pixels and point nowhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = linear_model(3, SHAPE, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        steps = torch.floor(x * 12 + 0.5) / 12
+        flat: Tensor = 1e-4 * torch.sin(40 * x).flatten(1)[:, :4]
+        logits: Tensor = self.inner(steps.detach())
+        return logits + flat
+
+
+def test_masked_gradients_raise_the_alarm_and_the_escalation_is_run() -> None:
+    masked = run(Masked().eval(), "crossfire", "linf:0.1", 12)
+    (column,) = masked.columns.values()
+    names = suites.get("crossfire")("linf", 4)
+    alarms = [i for i, work in enumerate(names) if work.alarm]
+    assert (column.by == alarms[0]).any()
+    assert "A8" in [finding.id for finding in masked.findings]
+    assert masked.accuracy() < 0.5
+
+
+def test_an_ordinary_model_raises_no_alarm_and_is_not_escalated() -> None:
+    outcome = run(linear_model(3, SHAPE, 4), "crossfire")
+    assert [finding.id for finding in outcome.findings] == []
+    assert all(int(column.by.max()) < 2 for column in outcome.columns.values())
+
+
+def test_a_suite_describes_every_setting_that_its_hash_must_cover() -> None:
+    passes = suites.get("autoattack")("l1", 10)
+    plain = suites.describe(passes)
+    assert [part["attack"]["name"] for part in plain] == [p.attack.name for p in passes]
+    assert plain[0]["restarts"] == 5
+    assert plain[1]["targets"] == 5
+    assert plain[0]["attack"]["steps"] == 100
