@@ -42,12 +42,13 @@ def command(
     from bench.measure import trained_on
     from bench.models.sources import find
     from bench.speed import Bench, report
-    from bench.threats import resolve
+    from bench.threats import budget_home, resolve
 
     name = dataset or trained_on(models[0]) or "digits"
     data = load(name)
     split = data.test.take(examples)
     found = {spec: find(spec, data).model for spec in models}
     bench = Bench(split.floats(), split.labels, suite.split(","), precision, reference)
-    for text in report(found, bench, resolve(threat, data.name)):
+    home = budget_home(name, tuple(split.images.shape[1:]))
+    for text in report(found, bench, resolve(threat, home)):
         click.echo(text)
