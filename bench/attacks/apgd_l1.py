@@ -112,7 +112,7 @@ class SparseAPGD:
         """How many answers there are to the end of each stage: one for its start, one a step."""
         return list(accumulate(length + 1 for length in self._lengths()))
 
-    def _at(self, t: Int[Tensor, " n"], values: Sequence[float]) -> Float[Tensor, " n"]:
+    def _at(self, t: Int[Tensor, " n"], values: Sequence[float | int]) -> Float[Tensor, " n"]:
         """Each slot's value, one being given for each stage."""
         chosen = torch.full_like(t, values[-1], dtype=torch.float32)
         for end, earlier in reversed(list(zip(self._ends()[:-1], values[:-1], strict=True))):

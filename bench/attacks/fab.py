@@ -50,8 +50,9 @@ class FAB:
         away = slots.point - slots.x
         near = pick(adversarial, self.beta * away, away)
         rises = (gradient * away).flatten(1).sum(1)
-        at_image = answer.loss - rises
-        at_point = torch.where(adversarial, at_image + self.beta * rises, answer.loss)
+        loss = answer.loss.nan_to_num(0, 0, 0)
+        at_image = loss - rises
+        at_point = torch.where(adversarial, at_image + self.beta * rises, loss)
 
         reach, distance = toward(threat.norm, gradient), GEOMETRY[threat.norm].distance
         own = reach(slots.x + near, at_point)
