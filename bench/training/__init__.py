@@ -14,7 +14,16 @@ after a kill where it was. All randomness follows from (seed, epoch, step).
 
 from bench.training.awp import awp_step, weights_perturbed
 from bench.training.batches import Batch
-from bench.training.inner import adversarial, ascend, input_gradient, random_start, small_start
+from bench.training.inner import (
+    adversarial,
+    ascend,
+    cross_entropy_of,
+    diverging,
+    hardest,
+    input_gradient,
+    random_start,
+    small_start,
+)
 from bench.training.job import Job
 from bench.training.nets import Net, attacking, evaluating
 from bench.training.run import Run
@@ -31,8 +40,11 @@ __all__ = [
     "ascend",
     "attacking",
     "awp_step",
+    "cross_entropy_of",
     "default_folder",
+    "diverging",
     "evaluating",
+    "hardest",
     "input_gradient",
     "random_start",
     "recipes",

@@ -1,17 +1,17 @@
 """The inner maximisation: from a start, raise an objective inside ball ∩ box."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from bench.geometry import GEOMETRY
-from bench.losses import cross_entropy
+from bench.losses import cross_entropy, kl
 from bench.threats import Threat
 from bench.training.batches import Batch
 from bench.training.nets import attacking
-from bench.types import Images, Values
+from bench.types import Images, Labels, Logits, Values
 
 Objective = Callable[[Images], Values]
 STEP = 0.25
@@ -32,20 +32,59 @@ def small_start(batch: Batch, threat: Threat) -> Float[Tensor, "n c h w"]:
     return GEOMETRY[threat.norm].project(batch.x, noise, threat.eps)
 
 
-def adversarial(
-    net: nn.Module, batch: Batch, threat: Threat, *, steps: int = 10, step_size: float = STEP
-) -> Images:
-    """The batch's images after PGD on the cross-entropy of `net`, from a random start.
+def cross_entropy_of(net: nn.Module, y: Labels) -> Objective:
+    """The usual objective: the cross-entropy of `net` as a function of the image."""
+    return lambda x: cross_entropy(net(x), y)
 
-    `step_size` is in epsilons. The network is in eval mode and frozen meanwhile.
+
+def adversarial(
+    net: nn.Module,
+    batch: Batch,
+    threat: Threat,
+    *,
+    steps: int = 10,
+    step_size: float = STEP,
+    start: Float[Tensor, "n c h w"] | None = None,
+) -> Images:
+    """The batch's images after PGD on the cross-entropy of `net`.
+
+    `step_size` is in epsilons; the default `start` is random. The network is in eval mode and
+    frozen meanwhile.
+    """
+    start = random_start(batch, threat) if start is None else start
+    objective = cross_entropy_of(net, batch.y)
+    with attacking(net):
+        return ascend(objective, batch.x, threat, steps=steps, step_size=step_size, start=start)
+
+
+def diverging(
+    net: nn.Module,
+    batch: Batch,
+    threat: Threat,
+    reference: Logits,
+    *,
+    steps: int = 10,
+    step_size: float = STEP,
+) -> Images:
+    """The batch's images after PGD on KL(reference ‖ `net`), from a small start.
+
+    `reference` are logits that stay as they are, those of a teacher or of the network at x.
     """
 
     def objective(x: Images) -> Values:
-        return cross_entropy(net(x), batch.y)
+        return kl(reference, net(x))
 
     with attacking(net):
-        start = random_start(batch, threat)
+        start = small_start(batch, threat)
         return ascend(objective, batch.x, threat, steps=steps, step_size=step_size, start=start)
+
+
+def hardest(net: nn.Module, batch: Batch, candidates: Sequence[Images]) -> Images:
+    """Of each image's candidates, the one with the largest cross-entropy of `net` in eval mode."""
+    with attacking(net), torch.no_grad():
+        losses = torch.stack([cross_entropy(net(x), batch.y) for x in candidates])
+    chosen = losses.argmax(0)
+    return torch.stack(list(candidates))[chosen, torch.arange(len(chosen), device=chosen.device)]
 
 
 def ascend(

@@ -108,7 +108,7 @@ class Run:
         """
         chosen = optimizer or self._optimizer
         value = loss.detach().clone()
-        self._share([value])
+        self.share([value])
         if not math.isfinite(value):
             raise self._diverged(f"the loss became {value:.0f}")
         if chosen is self._optimizer:
@@ -116,7 +116,7 @@ class Run:
         chosen.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         weights = [weight for group in chosen.param_groups for weight in group["params"]]
-        self._share([weight.grad for weight in weights if weight.grad is not None])
+        self.share([weight.grad for weight in weights if weight.grad is not None])
 
     def update(self, optimizer: Optimizer | None = None) -> None:
         """Move the weights by the gradients that `backward` left."""
@@ -134,7 +134,7 @@ class Run:
 
     def _end_epoch(self) -> None:
         nets = [self._net, *self._companions.values()]
-        self._share([b for net in nets for b in net.buffers() if b.is_floating_point()])
+        self.share([b for net in nets for b in net.buffers() if b.is_floating_point()])
         if not all(bool(p.isfinite().all()) for net in nets for p in net.parameters()):
             raise self._diverged("a weight became infinite")
         self._epoch, self._step = self._epoch + 1, 0
@@ -153,12 +153,12 @@ class Run:
         passes, device = self._job.passes, self._job.fabric.device
         counts = [passes.forwards.total(), passes.backwards.total()]
         total = torch.tensor(counts, dtype=torch.float64, device=device)
-        self._share([total])
+        self.share([total])
         forwards, backwards = map(round, (total * self._job.fabric.world_size).tolist())
         seconds = self._seconds
         return {"forward_passes": forwards, "backward_passes": backwards, "seconds": seconds}
 
-    def _share(self, tensors: Iterable[Tensor]) -> None:
+    def share(self, tensors: Iterable[Tensor]) -> None:
         """Replace each tensor by its mean over the devices, all in one message."""
         tensors = list(tensors)
         if self._job.fabric.world_size == 1 or not tensors:

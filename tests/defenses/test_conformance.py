@@ -2,7 +2,9 @@
 
 import csv
 import dataclasses
+import functools
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from bench.cli._fields import options
 from bench.errors import CrossfireError
 from bench.registry import defenses, get_defense
 from bench.threats import Threat
-from bench.training import Job, run
+from bench.training import Job, run, selection
 from bench.training.start import default_threat, recipes
 from tests.small import L1, L2, LINF, sha256, small_job
 
@@ -22,19 +24,42 @@ KEYS = sorted(defenses())
 each = pytest.mark.parametrize("key", KEYS)
 
 
+class Watched(Job):
+    """A job that remembers the network of its run."""
+
+    def run(self, defense: Any, net: Any, **rest: Any) -> Any:  # noqa: ANN401
+        self.__dict__["net"] = net
+        return super().run(defense, net, **rest)
+
+
 def threats(key: str) -> tuple[Threat, ...]:
-    """Those that a defense is for by default, small ones."""
+    """Small ones of those that a defense is for by default."""
     return (LINF, L2, L1) if default_threat(get_defense(key)) == "union" else (LINF,)
 
 
-def trained(key: str, job: Job) -> Job:
-    get_defense(key)().fit(job)
+def trained(key: str, out: Path, **settings: Any) -> Watched:  # noqa: ANN401
+    """The job of a short run that has come to its end."""
+    small = {"threats": threats(key), "epochs": 5, "schedule": "constant", "lr": 0.1}
+    job = small_job(out, **(small | settings))
+    job = Watched(**{item.name: getattr(job, item.name) for item in dataclasses.fields(job)})
+    defense = get_defense(key)()
+    quick = {"steps": 2} if hasattr(defense, "steps") else {}
+    dataclasses.replace(defense, **quick).fit(job)
     return job
 
 
-def column(job: Job, name: str) -> list[float]:
-    with (job.out / "log.csv").open() as file:
-        return [float(row[name]) for row in csv.DictReader(file)]
+@pytest.fixture(scope="module", autouse=True)
+def quick_selection() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(selection, "EXAMPLES", 16)
+        patch.setattr(selection, "STEPS", 2)
+        yield
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Watched]:
+    """One run of each defense, which several tests look at."""
+    return functools.cache(lambda key: trained(key, tmp_path_factory.mktemp(key) / "run"))
 
 
 @each
@@ -54,7 +79,11 @@ def test_it_is_a_frozen_record_of_documented_options(key: str) -> None:
 def test_its_config_survives_json(key: str) -> None:
     kind = get_defense(key)
     written = json.dumps(dataclasses.asdict(kind()))
-    again = json.dumps(dataclasses.asdict(kind(**json.loads(written))))
+    read = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in json.loads(written).items()
+    }
+    again = json.dumps(dataclasses.asdict(kind(**read)))
     assert again == written, (
         f"{key}: fields must be plain values, so that a checkpoint can say them"
     )
@@ -74,33 +103,32 @@ def test_its_options_are_its_own_and_its_recipes_name_options(key: str) -> None:
 @each
 @pytest.mark.parametrize("threat", [LINF, L2, L1], ids=lambda threat: threat.norm)
 def test_it_runs_for_each_norm(key: str, threat: Threat, tmp_path: Path) -> None:
-    chosen = (threat,) if len(threats(key)) == 1 else (threat, LINF if threat is L1 else L1)
-    job = trained(key, small_job(tmp_path / "run", threats=chosen, epochs=1))
+    several = len(threats(key)) > 1
+    chosen = (threat, LINF if threat is L1 else L1) if several else (threat,)
+    job = trained(key, tmp_path, threats=chosen, epochs=1)
     for tag in ("best", "last"):
         path = job.out / f"{tag}.safetensors"
         assert path.exists(), f"{key}: iterate over job.run(self, net) to its end; no {tag} is kept"
-        _, metadata = checkpoint.load(path)
-        assert metadata.forward_passes >= 64, f"{key}: train networks of job.model or job.place"
-        assert metadata.backward_passes >= 64, f"{key}: train networks of job.model or job.place"
 
 
 @each
-def test_a_short_run_lowers_its_own_loss(key: str, tmp_path: Path) -> None:
-    job = small_job(tmp_path / "run", threats=threats(key), epochs=12, schedule="constant", lr=0.1)
-    loss = column(trained(key, job), "loss")
-    assert min(loss[-3:]) < loss[0], f"{key}: its loss didn't fall in 12 epochs: {loss}"
+def test_its_passes_are_counted(key: str, whole: Callable[[str], Watched]) -> None:
+    _, found = checkpoint.load(whole(key).out)
+    assert found.forward_passes >= 64, f"{key}: train networks of job.model or job.place"
+    assert found.backward_passes >= 64, f"{key}: train networks of job.model or job.place"
 
 
 @each
-def test_a_seed_decides_the_weights(key: str, tmp_path: Path) -> None:
-    def weights(name: str, seed: int) -> str:
-        job = small_job(tmp_path / name, threats=threats(key), seed=seed, epochs=1)
-        return sha256(trained(key, job).out)
+def test_a_short_run_lowers_its_own_loss(key: str, whole: Callable[[str], Watched]) -> None:
+    with (whole(key).out / "log.csv").open() as file:
+        loss = [float(row["loss"]) for row in csv.DictReader(file)]
+    assert min(loss[-2:]) < loss[0], f"{key}: its loss didn't fall in {len(loss)} epochs: {loss}"
 
-    first = weights("a", 0)
-    torch.manual_seed(123)
-    assert weights("b", 0) == first, f"{key}: draw random numbers from the batch, not elsewhere"
-    assert weights("c", 1) != first, f"{key}: build networks with job.model, which knows the seed"
+
+@each
+def test_another_seed_gives_other_weights(key: str, tmp_path: Path) -> None:
+    one, other = (trained(key, tmp_path / str(seed), seed=seed, epochs=1) for seed in (0, 1))
+    assert sha256(one.out) != sha256(other.out), f"{key}: build networks with job.model"
 
 
 class Stop(Exception):
@@ -109,7 +137,7 @@ class Stop(Exception):
 
 @each
 def test_a_stopped_run_ends_in_the_same_weights(
-    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: Callable[[str], Watched]
 ) -> None:
     monkeypatch.setattr(run, "SECONDS_BETWEEN_SAVES", 0.0)
 
@@ -117,30 +145,19 @@ def test_a_stopped_run_ends_in_the_same_weights(
         if done == 4:
             raise Stop
 
-    def job(name: str, **settings: Any) -> Job:  # noqa: ANN401
-        return small_job(tmp_path / name, threats=threats(key), epochs=3, **settings)
-
     with pytest.raises(Stop):
-        trained(key, job("stopped", progress=stop))
-    resumed, whole = trained(key, job("stopped")), trained(key, job("whole"))
-    assert sha256(resumed.out) == sha256(whole.out), (
-        f"{key}: it resumed to other weights; give job.run all that changes in `state=`"
+        trained(key, tmp_path, progress=stop)
+    torch.manual_seed(123)
+    resumed = trained(key, tmp_path)
+    assert sha256(resumed.out) == sha256(whole(key).out), (
+        f"{key}: the same seed gave other weights after a stop; "
+        "draw random numbers from the batch, and give job.run all that changes in `state=`"
     )
 
 
-class Watched(Job):
-    """A job that remembers the network of its run."""
-
-    def run(self, defense: Any, net: Any, **rest: Any) -> Any:  # noqa: ANN401
-        self.__dict__["net"] = net
-        return super().run(defense, net, **rest)
-
-
 @each
-def test_its_checkpoint_gives_the_same_logits(key: str, tmp_path: Path) -> None:
-    plain = small_job(tmp_path / "run", threats=threats(key), epochs=1)
-    values = {item.name: getattr(plain, item.name) for item in dataclasses.fields(plain)}
-    job = trained(key, Watched(**values))
+def test_its_checkpoint_gives_the_same_logits(key: str, whole: Callable[[str], Watched]) -> None:
+    job = whole(key)
     model, metadata = checkpoint.load(job.out / "last.safetensors")
     x = job.data.heldout.floats()
     net = job.__dict__["net"].body.eval().to(memory_format=torch.contiguous_format)
@@ -150,17 +167,14 @@ def test_its_checkpoint_gives_the_same_logits(key: str, tmp_path: Path) -> None:
 
 @each
 def test_weights_may_be_averaged(key: str, tmp_path: Path) -> None:
-    def weights(average: float) -> str:
-        job = small_job(tmp_path / str(average), threats=threats(key), epochs=1, average=average)
-        return sha256(trained(key, job).out)
-
-    assert weights(0.9) != weights(0.0), f"{key}: update weights through the run's `step`"
+    job = trained(key, tmp_path, epochs=1, average=0.9)
+    present = checkpoint.weights_sha256(job.__dict__["net"].body)
+    assert sha256(job.out) != present, f"{key}: update weights through the run's `step`"
 
 
 @each
 def test_threats_it_is_not_for_are_refused_in_words(key: str, tmp_path: Path) -> None:
     if len(threats(key)) > 1 or key == "undefended":
         pytest.skip("it takes several threats")
-    job = small_job(tmp_path / "run", threats=(LINF, L2))
     with pytest.raises(CrossfireError, match="is for one threat, not 2; choose with --threat"):
-        trained(key, job)
+        trained(key, tmp_path, threats=(LINF, L2))

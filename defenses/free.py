@@ -1,0 +1,64 @@
+"""Free adversarial training (Shafahi et al. 2019, arXiv:1904.12843).
+
+Each batch is replayed m times. One backward pass gives the gradient that updates the weights and
+the one that moves the perturbation by a full step of ε, and the perturbation is carried over to
+the next replay and the next batch. Compare runs by passes: an epoch costs m forward and backward
+passes, so the paper divides the number of epochs by m.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from bench.geometry import GEOMETRY
+from bench.losses import cross_entropy
+from bench.training import Batch, Job
+
+
+@dataclass(frozen=True)
+class Free:
+    """Adversarial training whose perturbations come with the weights' gradients."""
+
+    replays: int = field(default=8, metadata={"help": "Replays of each batch."})
+    step_size: float = field(default=1.0, metadata={"help": "Size of a step, in epsilons."})
+
+    recipes: ClassVar[dict[str, dict[str, Any]]] = {
+        "paper": {"arch": "preactresnet18", "epochs": 10, "lr": 0.04, "schedule": "cyclic"}
+    }
+
+    def fit(self, job: Job) -> None:
+        """Train, and leave the checkpoints best and last."""
+        net, threat = job.model(), job.threat
+        geometry, carried = GEOMETRY[threat.norm], _Carried(job)
+        run = job.run(self, net, state={"carried": carried})
+        for batch in run:
+            delta = carried.on(batch)
+            for _ in range(self.replays):
+                x = (batch.x + geometry.project(batch.x, delta, threat.eps)).requires_grad_()
+                run.step(cross_entropy(net(x), batch.y).mean())
+                gradient = x.grad
+                assert gradient is not None
+                step = self.step_size * threat.eps * geometry.steepest(gradient, x.detach())
+                delta = geometry.project(batch.x, x.detach() - batch.x + step, threat.eps)
+            carried.delta.copy_(delta)
+
+
+class _Carried(nn.Module):
+    """The perturbation that goes from batch to batch."""
+
+    delta: Tensor
+
+    def __init__(self, job: Job) -> None:
+        super().__init__()
+        data = job.data
+        count = min(job.batch_size, len(data.train.take(job.examples)))
+        share = len(range(job.fabric.global_rank, count, job.fabric.world_size))
+        shape = (share, data.channels, *data.size)
+        self.register_buffer("delta", torch.zeros(shape, device=job.fabric.device))
+
+    def on(self, batch: Batch) -> Tensor:
+        """The perturbation for a batch, which has the shape of every other."""
+        assert self.delta.shape == batch.x.shape
+        return self.delta.clone()

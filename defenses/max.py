@@ -1,0 +1,29 @@
+"""MAX (Tramèr & Boneh 2019, arXiv:1904.13000): each example's worst threat."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from bench.losses import cross_entropy
+from bench.training import Job, adversarial, hardest
+
+
+@dataclass(frozen=True)
+class MAX:
+    """Adversarial training on the strongest of several threats, example by example."""
+
+    steps: int = field(default=10, metadata={"help": "PGD steps."})
+    step_size: float = field(default=0.25, metadata={"help": "PGD step size, in epsilons."})
+
+    default_threat: ClassVar[str] = "union"
+
+    def fit(self, job: Job) -> None:
+        """Train, and leave the checkpoints best and last."""
+        net = job.model()
+        run = job.run(self, net)
+        for batch in run:
+            candidates = [
+                adversarial(net, batch, threat, steps=self.steps, step_size=self.step_size)
+                for threat in job.threats
+            ]
+            x_adv = hardest(net, batch, candidates)
+            run.step(cross_entropy(net(x_adv), batch.y).mean())

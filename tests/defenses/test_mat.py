@@ -1,0 +1,152 @@
+"""Mutual training: AT when nobody teaches, the stated formula otherwise."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench.checkpoint import load
+from bench.threats import Threat
+from bench.training import Job
+from defenses.at import AT
+from defenses.mat import MAT, Plan, predictions
+from tests.small import L1, L2, LINF, first_batch, sha256, small_job
+
+
+def plan_of(mat: MAT, job: Job) -> Plan:
+    return mat.peers_of(job)[0] if len(job.threats) == 1 else mat.classroom_of(job)[0]
+
+
+@pytest.mark.parametrize(
+    "settings", [{"networks": 1}, {"alpha": 0.0, "labels_on": "own"}], ids=["alone", "unweighted"]
+)
+@pytest.mark.parametrize("threat", [LINF, L1], ids=str)
+def test_without_peers_it_is_at_bit_for_bit(
+    settings: dict[str, Any], threat: Threat, tmp_path: Path
+) -> None:
+    AT(steps=3).fit(small_job(tmp_path / "at", threats=(threat,)))
+    MAT(steps=3, **settings).fit(small_job(tmp_path / "mat", threats=(threat,)))
+    assert sha256(tmp_path / "at") == sha256(tmp_path / "mat")
+
+
+def test_a_specialist_that_asks_nobody_is_at_under_its_threat(tmp_path: Path) -> None:
+    job = small_job(tmp_path / "mat", threats=(LINF, L2))
+    MAT(steps=2).fit(job)
+    specialist, _ = load(tmp_path / "mat" / "l2-0.4" / "last.safetensors")
+
+    class Named(Job):
+        def model(self, role: str = "l2-0.4", arch: str | None = None) -> Any:  # noqa: ANN401
+            return super().model(role, arch)
+
+    alone = small_job(tmp_path / "at", threats=(L2,))
+    AT(steps=2).fit(Named(**{key: getattr(alone, key) for key in alone.__dataclass_fields__}))
+    other, _ = load(tmp_path / "at" / "last.safetensors")
+    assert all(map(torch.equal, specialist.parameters(), other.parameters()))
+
+
+def divergence(p: Tensor, q: Tensor, t: float) -> Tensor:
+    return F.kl_div((q / t).log_softmax(1), (p / t).softmax(1), reduction="batchmean")
+
+
+def test_two_peers_follow_the_formula(tmp_path: Path) -> None:
+    job, y = small_job(tmp_path), torch.arange(6) % 3
+    mat = MAT(alpha=0.3, temperature=2.0)
+    z = {(i, k): torch.randn(6, 3, requires_grad=True) for i in (0, 1) for k in (0, 1)}
+    expected = torch.zeros(())
+    for i, j in ((0, 1), (1, 0)):
+        supervised = (F.cross_entropy(z[i, 0], y) + F.cross_entropy(z[i, 1], y)) / 2
+        taught = sum(divergence(z[j, k], z[i, k], 2.0) for k in (0, 1)) / 2
+        expected = expected + 0.7 * supervised + 0.3 * 4 * taught
+    assert torch.allclose(mat.loss(plan_of(mat, job), z, y), expected)
+
+
+def test_no_network_has_a_gradient_through_its_teacher(tmp_path: Path) -> None:
+    job, y = small_job(tmp_path), torch.arange(4)
+    mat = MAT(alpha=1.0, lessons_on="own", labels_on="own")
+    z = {(i, k): torch.randn(4, 4, requires_grad=True) for i in (0, 1) for k in (0, 1)}
+    mat.loss(plan_of(mat, job), z, y).backward()
+    assert z[0, 0].grad is not None
+    assert z[1, 0].grad is None
+    assert z[0, 1].grad is None
+
+
+def test_the_generalist_follows_the_formula(tmp_path: Path) -> None:
+    job, y = small_job(tmp_path, threats=(LINF, L2, L1)), torch.arange(6) % 3
+    mat = MAT(alpha=0.4)
+    z = {(i, k): torch.randn(6, 3) for i in range(4) for k in range(6)}
+    general = sum(F.cross_entropy(z[0, 2 + p], y) for p in (1, 2, 3)) / 3
+    taught = sum(divergence(z[p, 2 + p], z[0, 2 + p], 1.0) for p in (1, 2, 3)) / 3
+    specialists = sum(F.cross_entropy(z[p, p - 1], y) for p in (1, 2, 3))
+    expected = 0.6 * general + 0.4 * taught + specialists
+    assert torch.allclose(mat.loss(plan_of(mat, job), z, y), torch.as_tensor(expected))
+
+
+@pytest.mark.parametrize(
+    ("settings", "makers", "lessons"),
+    [
+        ({"examples_by": "specialists"}, [1, 2], [[(1, 0), (2, 1)], [], []]),
+        ({"examples_by": "generalist"}, [1, 2, 0, 0], [[(1, 2), (2, 3)], [], []]),
+        (
+            {"examples_by": "both"},
+            [1, 2, 0, 0],
+            [[(1, 0), (2, 1), (1, 2), (2, 3)], [], []],
+        ),
+        (
+            {"examples_by": "specialists", "specialists_ask": "all"},
+            [1, 2],
+            [[(1, 0), (2, 1)], [(0, 0), (2, 0)], [(0, 1), (1, 1)]],
+        ),
+        (
+            {"examples_by": "specialists", "specialists_ask": "generalist"},
+            [1, 2],
+            [[(1, 0), (2, 1)], [(0, 0)], [(0, 1)]],
+        ),
+    ],
+)
+def test_switches_say_who_teaches_whom(
+    settings: dict[str, Any], makers: list[int], lessons: list[Any], tmp_path: Path
+) -> None:
+    plan = plan_of(MAT(**settings), small_job(tmp_path, threats=(LINF, L2)))
+    assert [i for i, _ in plan.images] == makers
+    assert plan.lessons == lessons
+    assert plan.labels[1:] == [[0], [1]]
+    assert plan.labels[0] == [k for _, k in lessons[0]]
+
+
+@pytest.mark.parametrize(
+    ("settings", "passes"),
+    [
+        # 2 attacks of 3 steps, then each network once on both sets.
+        ({}, 2 * 3 + 4),
+        # Each network once on its own set, and once as the other's teacher.
+        ({"labels_on": "own", "lessons_on": "own"}, 2 * 3 + 4),
+        ({"labels_on": "own", "alpha": 0.0}, 2 * 3 + 2),
+    ],
+)
+def test_nothing_passes_through_a_network_twice(
+    settings: dict[str, Any], passes: int, tmp_path: Path
+) -> None:
+    job = small_job(tmp_path, epochs=1, examples=32)
+    MAT(steps=3, **settings).fit(job)
+    assert job.passes.forwards.total() == 32 * passes
+
+
+def test_a_network_that_only_teaches_is_asked_without_gradients(tmp_path: Path) -> None:
+    job = small_job(tmp_path, threats=(LINF, L2), arch="preactresnet10-w4")
+    mat, batch = MAT(), first_batch(job)
+    plan, companions = mat.classroom_of(job)
+    nets = [job.model(), *companions.values()]
+    found = predictions(nets, [batch.x] * 4, plan)
+    assert found.keys() == {(0, 2), (0, 3), (1, 0), (1, 2), (2, 1), (2, 3)}
+    assert found[0, 2].requires_grad
+    assert not found[1, 2].requires_grad
+    assert nets[1].training
+
+
+def test_peers_may_be_of_other_architectures(tmp_path: Path) -> None:
+    MAT(steps=1, peers=("cnn-w2", "wrn-10-1")).fit(small_job(tmp_path, epochs=1))
+    assert load(tmp_path / "peer-2")[1].arch == "cnn-w2"
+    assert load(tmp_path / "peer-3")[1].arch == "wrn-10-1"

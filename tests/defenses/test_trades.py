@@ -1,0 +1,44 @@
+"""TRADES: the loss of equation 5, with gradients through both predictions."""
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from bench.training import diverging
+from defenses.trades import TRADES
+from tests.small import LINF, first_batch, sha256, small_job
+
+
+def test_its_loss_is_cross_entropy_and_six_divergences(tmp_path: Path) -> None:
+    job = small_job(tmp_path)
+    net, batch = job.model(), first_batch(job)
+    x_adv = (batch.x + 0.1).clamp(0, 1)
+    p, q = net(batch.x), net(x_adv)
+    divergence = F.kl_div(q.log_softmax(1), p.softmax(1), reduction="batchmean")
+    expected = F.cross_entropy(p, batch.y) + 6 * divergence
+    found = TRADES().loss(net, batch, x_adv)
+    assert torch.allclose(found, expected)
+    ours = torch.autograd.grad(found, list(net.parameters()))
+    theirs = torch.autograd.grad(expected, list(net.parameters()))
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_its_examples_raise_the_divergence(tmp_path: Path) -> None:
+    job = small_job(tmp_path)
+    net, batch = job.model(), first_batch(job)
+    clean = net(batch.x).detach()
+
+    def divergence(x: torch.Tensor) -> float:
+        return F.kl_div(net(x).log_softmax(1), clean.softmax(1), reduction="batchmean").item()
+
+    x_adv = diverging(net, batch, LINF, clean)
+    assert (x_adv - batch.x).abs().max() <= LINF.eps + 1e-6
+    signs = (batch.x + LINF.eps * (batch.uniform("a") - 0.5).sign()).clamp(0, 1)
+    assert divergence(x_adv) > 2 * divergence(signs) > 0
+
+
+def test_awp_waits_for_its_warm_up(tmp_path: Path) -> None:
+    for name, awp, warmup in (("plain", 0.0, 0), ("late", 0.01, 2), ("early", 0.01, 1)):
+        TRADES(steps=1, awp=awp, awp_warmup=warmup).fit(small_job(tmp_path / name))
+    assert sha256(tmp_path / "late") == sha256(tmp_path / "plain") != sha256(tmp_path / "early")

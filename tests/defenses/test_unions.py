@@ -1,0 +1,134 @@
+"""Defenses for several threats: which examples they choose, and which threats."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from bench.checkpoint import load
+from bench.geometry import GEOMETRY
+from bench.losses import cross_entropy
+from bench.threats import Threat
+from bench.training import adversarial, evaluating, hardest
+from defenses.avg import AVG
+from defenses.e_at import EAT, Tally, extremes
+from defenses.max import MAX
+from defenses.msd import MSD
+from defenses.sat import SAT
+from tests.small import L1, L2, LINF, first_batch, sha256, small_job
+
+UNION = (LINF, L2, L1)
+
+
+def test_avg_is_the_mean_of_the_threats_losses(tmp_path: Path) -> None:
+    settings = {"epochs": 1, "examples": 32, "schedule": "constant", "lr": 0.05}
+    job = small_job(tmp_path, threats=UNION, **settings)
+    net, batch = job.model(), first_batch(job)
+    optimizer = job.sgd(net)
+    examples = [adversarial(net, batch, threat, steps=2) for threat in UNION]
+    losses = [F.cross_entropy(net(x), batch.y) for x in examples]
+    torch.stack(losses).mean().backward()
+    optimizer.step()
+    AVG(steps=2).fit(job)
+    trained, _ = load(tmp_path)
+    for ours, written_out in zip(trained.parameters(), net.parameters(), strict=True):
+        assert torch.allclose(ours, written_out, atol=1e-6)
+
+
+def test_the_hardest_candidate_is_chosen_for_each_example(tmp_path: Path) -> None:
+    job = small_job(tmp_path)
+    net, batch = job.model(), first_batch(job)
+    candidates = [adversarial(net, batch, threat, steps=2) for threat in UNION]
+    with evaluating(net):
+        losses = torch.stack([cross_entropy(net(x), batch.y) for x in candidates])
+        found = cross_entropy(net(hardest(net, batch, candidates)), batch.y)
+    assert torch.allclose(found, losses.amax(0))
+    assert len(losses.argmax(0).unique()) > 1
+
+
+@pytest.mark.parametrize("kind", [AVG, MAX, SAT, EAT])
+def test_with_one_threat_they_train_alike(kind: type, tmp_path: Path) -> None:
+    job = small_job(tmp_path, threats=(LINF,), epochs=1)
+    kind(steps=2).fit(job)
+    assert job.passes.backwards["net"] == 64 * 3
+
+
+def test_max_compares_all_threats_once(tmp_path: Path) -> None:
+    job = small_job(tmp_path, threats=UNION, epochs=1)
+    MAX(steps=1).fit(job)
+    assert job.passes.forwards["net"] == 64 * (3 + 3 + 1)
+
+
+def test_sat_meets_every_threat_and_one_at_a_time(tmp_path: Path) -> None:
+    job = small_job(tmp_path, threats=UNION, epochs=1)
+    SAT(steps=2).fit(job)
+    assert job.passes.forwards["net"] == 64 * 3
+    drawn = {first_batch(small_job(tmp_path, seed=seed)).draw(1.0, 1.0, 1.0) for seed in range(20)}
+    assert drawn == {0, 1, 2}
+
+
+def test_msd_stays_in_the_union_of_balls_and_beats_its_start(tmp_path: Path) -> None:
+    job = small_job(tmp_path)
+    net, batch = job.model(), first_batch(job)
+    x_adv = MSD(steps=4).perturb(net, batch, UNION)
+    inside = torch.stack(
+        [
+            GEOMETRY[threat.norm].distance(x_adv - batch.x) <= threat.eps * (1 + 1e-5)
+            for threat in UNION
+        ]
+    )
+    assert inside.any(0).all()
+    assert 0 <= x_adv.min() <= x_adv.max() <= 1
+    with evaluating(net):
+        before, after = (cross_entropy(net(x), batch.y) for x in (batch.x, x_adv))
+    assert (after > before).all()
+
+
+def test_msd_for_one_threat_is_pgd_from_the_image_with_the_worst_point_kept(
+    tmp_path: Path,
+) -> None:
+    job = small_job(tmp_path)
+    net, batch = job.model(), first_batch(job)
+    plain = adversarial(net, batch, LINF, steps=3, start=torch.zeros_like(batch.x))
+    found = MSD(steps=3).perturb(net, batch, (LINF,))
+    with evaluating(net):
+        ours, theirs = (cross_entropy(net(x), batch.y) for x in (found, plain))
+    assert (ours >= theirs - 1e-6).all()
+    assert torch.allclose(found, plain, atol=1e-6) or (ours > theirs).any()
+
+
+def test_e_at_takes_the_extreme_norms() -> None:
+    assert extremes(UNION) == (LINF, L1)
+    assert extremes((L1, L2, LINF)) == (L1, LINF)
+    assert extremes((L2, L1)) == (L2, L1)
+    assert extremes((L2,)) == (L2,)
+
+
+def test_e_at_prefers_the_threat_that_fools_more(tmp_path: Path) -> None:
+    batch = first_batch(small_job(tmp_path))
+    right = F.one_hot(batch.y, 10).float()
+    wrong = right.roll(1, 1)
+    tally = Tally(2)
+    tally.add(0, torch.cat([right[:24], wrong[24:]]), batch)
+    assert tally.errors() == (1.0, 1.0), "equal until both have been seen"
+    tally.add(1, wrong, batch)
+    assert tally.errors() == pytest.approx((0.25, 1.0))
+
+
+def test_e_at_spends_one_attack_a_batch(tmp_path: Path) -> None:
+    job = small_job(tmp_path, threats=UNION, epochs=1)
+    EAT(steps=2).fit(job)
+    assert job.passes.forwards["net"] == 64 * 3
+
+
+def test_order_of_threats_does_not_change_max(tmp_path: Path) -> None:
+    hashes = set()
+    for number, threats in enumerate([(LINF, L1), (L1, LINF)]):
+        MAX(steps=1).fit(small_job(tmp_path / str(number), threats=threats, epochs=1))
+        hashes.add(sha256(tmp_path / str(number)))
+    assert len(hashes) == 1
+
+
+def test_threats_of_one_norm_may_differ_in_size() -> None:
+    assert extremes((LINF, Threat.parse("linf:0.2"))) == (LINF, Threat.parse("linf:0.2"))
