@@ -1,0 +1,123 @@
+"""L2L: what the attacker sees, whose step is when, and what a batch costs."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from bench.checkpoint import load, read
+from bench.geometry import GEOMETRY
+from bench.models.attackers import perturbation
+from bench.threats import Threat
+from bench.training import Net
+from defenses.l2l import L2L, STRIDE, Variant, sight
+from tests.small import L1, L2, LINF, first_batch, small_job
+
+SMALL = {"attacker": "two-layer", "width": 4}
+
+
+def test_the_attacker_sees_the_image_and_gradients_of_at_most_one(tmp_path: Path) -> None:
+    job = small_job(tmp_path)
+    net, batch = job.model(), first_batch(job)
+    x = batch.x.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(F.cross_entropy(net(x), batch.y), x)
+    seen = sight(net, batch.x, batch.y)
+    assert torch.equal(seen[:, :1], batch.x)
+    assert torch.allclose(seen[:, 1:], gradient / gradient.abs().max(), atol=1e-6)
+    assert not seen.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("variant", "passes"),
+    [("naive", 2), ("grad", 4), ("two-step", 6), ("multi-step", 2 + 2 * 3)],
+)
+def test_a_batch_costs_as_many_classifier_passes_as_published(
+    variant: Variant, passes: int, tmp_path: Path
+) -> None:
+    job = small_job(tmp_path, epochs=1, examples=32)
+    L2L(variant=variant, steps=3, **SMALL).fit(job)
+    assert job.passes.forwards["net"] == job.passes.backwards["net"] == 32 * passes
+
+
+@pytest.mark.parametrize("variant", ["naive", "grad", "two-step", "multi-step"])
+@pytest.mark.parametrize("threat", [LINF, L2, L1], ids=str)
+def test_its_examples_are_within_ball_and_box_and_reach_the_attacker(
+    variant: Variant, threat: Threat, tmp_path: Path
+) -> None:
+    job = small_job(tmp_path)
+    defense = L2L(variant=variant, steps=2, **SMALL)
+    net, attacker, batch = job.model(), defense.build(job), first_batch(job)
+    x_adv = defense.perturb(attacker, net, batch, threat)
+    size = GEOMETRY[threat.norm].distance(x_adv - batch.x)
+    assert (size <= threat.eps * (1 + 1e-4)).all()
+    assert 0 <= x_adv.min() <= x_adv.max() <= 1
+    gradients = torch.autograd.grad(x_adv.sum(), list(attacker.parameters()), allow_unused=True)
+    assert any(gradient is not None and gradient.any() for gradient in gradients)
+
+
+def built(tmp_path: Path, variant: Variant) -> tuple[L2L, Net, Net]:
+    job = small_job(tmp_path)
+    defense = L2L(variant=variant, steps=2, **SMALL)
+    return defense, defense.build(job).eval(), job.model()
+
+
+def test_two_steps_add_up_and_are_clipped(tmp_path: Path) -> None:
+    defense, attacker, net = built(tmp_path, "two-step")
+    batch = first_batch(small_job(tmp_path))
+    x, y = batch.x, batch.y
+    first = perturbation(attacker(sight(net, x, y)), LINF)
+    between = (x + first).clamp(0, 1)
+    second = perturbation(attacker(sight(net, between, y)), LINF)
+    expected = (x + (first + second).clamp(-LINF.eps, LINF.eps)).clamp(0, 1)
+    assert torch.allclose(defense.perturb(attacker, net, batch, LINF), expected, atol=1e-6)
+
+
+def test_many_steps_take_a_share_each(tmp_path: Path) -> None:
+    defense, attacker, net = built(tmp_path, "multi-step")
+    batch = first_batch(small_job(tmp_path))
+    point = batch.x
+    for _ in range(2):
+        step = perturbation(attacker(sight(net, point, batch.y)), LINF)
+        point = (point + STRIDE * step).clamp(0, 1)
+    assert torch.allclose(defense.perturb(attacker, net, batch, LINF), point, atol=1e-6)
+
+
+def test_classifier_and_attacker_alternate_as_written_out(tmp_path: Path) -> None:
+    job = small_job(tmp_path, epochs=1, examples=32, schedule="constant", lr=0.05)
+    defense = L2L(**SMALL)
+    net, attacker, batch = job.model(), defense.build(job), first_batch(job)
+    sgd = job.sgd(net)
+    adam = torch.optim.Adam(attacker.parameters(), 1e-3, weight_decay=2e-4)
+    x_adv = defense.perturb(attacker.eval(), net.train(), batch, LINF).detach()
+    sgd.zero_grad()
+    F.cross_entropy(net(x_adv), batch.y).backward()
+    sgd.step()
+    x_adv = defense.perturb(attacker.train(), net.eval(), batch, LINF)
+    adam.zero_grad()
+    (-F.cross_entropy(net(x_adv), batch.y)).backward()
+    adam.step()
+    defense.fit(job)
+    trained, _ = load(tmp_path)
+    for ours, written_out in zip(trained.parameters(), net.parameters(), strict=True):
+        assert torch.allclose(ours, written_out, atol=1e-6)
+    kept, _ = read(tmp_path / "attacker" / "last.safetensors")
+    for name, written_out in attacker.body.state_dict().items():
+        assert torch.allclose(kept[name].float(), written_out.float(), atol=1e-5)
+
+
+def test_the_attacker_learns_to_raise_the_loss(tmp_path: Path) -> None:
+    job = small_job(tmp_path)
+    defense = L2L(**SMALL)
+    net, attacker, batch = job.model(), defense.build(job), first_batch(job)
+    adam = torch.optim.Adam(attacker.parameters(), 1e-2)
+
+    def loss() -> torch.Tensor:
+        return F.cross_entropy(net(defense.perturb(attacker, net, batch, LINF)), batch.y)
+
+    before = loss().item()
+    for _ in range(10):
+        adam.zero_grad()
+        (-loss()).backward()
+        adam.step()
+    assert loss().item() > before
