@@ -11,153 +11,19 @@ a stop and restart changes what an example is attacked with.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
-from numpy.typing import NDArray
-from torch import Tensor
 
 from bench import streams
-from bench.attacks.base import Slots
+from bench.attacks.base import Attack, Slots
+from bench.attacks.whole import Counted, Whole
 from bench.judge import Judge
 from bench.precision import Proposer
 from bench.suites import Pass
-from bench.threats import Threat
-
-Array = NDArray[Any]
-State = dict[str, Tensor]
+from bench.work import Array, Column, Examples, Job, Queue, State
 
 SAVE_EVERY = 20.0
-
-PRUNED, CREDIT = -2, -3
-"""In `Column.by`: not attacked, because another threat broke it; broken by another threat's
-adversarial example."""
-
-
-@dataclass(frozen=True)
-class Examples:
-    """What is attacked: images (n, c, h, w) as uint8 or float32, labels (n,), their numbers in the
-    data set, and for each the wrong classes in the order of the clean logits (n, r)."""
-
-    images: Tensor
-    labels: Int[Tensor, " n"]
-    numbers: Int[Tensor, " n"]
-    rivals: Int[Tensor, "n r"]
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def floats(self, rows: Int[Tensor, " m"], device: torch.device) -> Float[Tensor, "m c h w"]:
-        """Images of some rows, float32 in [0, 1]."""
-        images = self.images[rows].to(device)
-        return images.float() / 255 if images.dtype == torch.uint8 else images.contiguous()
-
-
-@dataclass
-class Column:
-    """What is known of each example under one threat and suite: arrays (n,), and the adversarial
-    examples found.
-
-    `robust` is true while nothing has broken the example; `by` is the number of the pass that did,
-    `step` its step and `distance` the perturbation's norm (float64), all meaningless while robust;
-    `forward` and `backward` count images sent through the model. `found` (n, c, h, w) may lie on
-    disk.
-    """
-
-    robust: Array
-    by: Array
-    step: Array
-    distance: Array
-    forward: Array
-    backward: Array
-    seconds: Array
-    found: Array
-
-    @classmethod
-    def of(cls, robust: Array, found: Array) -> "Column":
-        """A column in which the examples of `robust` are still to be attacked."""
-        n = len(robust)
-        count = np.zeros(n, np.int64)
-        return cls(
-            robust=robust.copy(),
-            by=np.full(n, -1, np.int16),
-            step=count.astype(np.int32),
-            distance=np.full(n, np.nan),
-            forward=count,
-            backward=count.copy(),
-            seconds=np.zeros(1),
-            found=found,
-        )
-
-    def broken(self, row: int, by: int, step: int, distance: float, point: Array) -> None:
-        """Write down the adversarial example of a row."""
-        self.robust[row] = False
-        self.by[row], self.step[row], self.distance[row] = by, step, distance
-        self.found[row] = point
-
-    def prune(self, standing: Array) -> None:
-        """Leave out the examples that don't stand elsewhere."""
-        self.by[self.robust & ~standing] = PRUNED
-        self.robust &= standing
-
-    def arrays(self) -> dict[str, Array]:
-        """Everything but the adversarial examples, by name."""
-        return {name: value for name, value in vars(self).items() if name != "found"}
-
-    def restore(self, saved: dict[str, Array]) -> None:
-        """Put back what `arrays` gave."""
-        for name, value in saved.items():
-            setattr(self, name, value)
-
-
-@dataclass
-class Queue:
-    """The pieces of one pass in their order: every example's first target before any example's
-    second."""
-
-    rows: Array
-    targets: Array
-    turns: Array
-    position: int = 0
-
-    @classmethod
-    def of(cls, work: Pass, examples: Examples, robust: Array) -> "Queue":
-        """All pieces of a pass over the examples of `robust`."""
-        rows = np.flatnonzero(robust)
-        rounds = max(1, min(work.targets, examples.rivals.shape[1])) * work.restarts
-        turn = np.repeat(np.arange(rounds), len(rows))
-        rows = np.tile(rows, rounds)
-        targets = turn // work.restarts
-        aim = (
-            examples.rivals.numpy()[rows, targets]
-            if work.targets
-            else examples.labels.numpy()[rows]
-        )
-        return cls(rows, aim, turn)
-
-    def take(self, count: int, robust: Array) -> Array:
-        """The next pieces, at most `count`, of examples that still stand."""
-        taken: list[int] = []
-        while len(taken) < count and self.position < len(self.rows):
-            if robust[self.rows[self.position]]:
-                taken.append(self.position)
-            self.position += 1
-        return np.array(taken, np.int64)
-
-
-@dataclass(frozen=True)
-class Job:
-    """One pass of one column's suite. With `prune`, examples that any other column has lost are
-    left out."""
-
-    column: int
-    number: int
-    work: Pass
-    threat: Threat
-    prune: bool = False
-    alarms: tuple[int, ...] | None = None
 
 
 @dataclass
@@ -223,7 +89,10 @@ class Engine:
     ) -> Iterator[State]:
         """Run one job on the chosen examples; now and then yield what is needed to go on from
         there."""
-        proposer = self.propose(job.work)
+        if isinstance(job.work.attack, Whole):
+            self._whole(job, job.work.attack, examples, column, np.flatnonzero(chosen))
+            return
+        attack, proposer = job.work.attack, self.propose(job.work)
         queue = Queue.of(job.work, examples, chosen)
         pieces, slots = np.empty(0, np.int64), None
         if resumed:
@@ -233,12 +102,12 @@ class Engine:
         while True:
             fresh = queue.take(self.capacity - len(pieces), column.robust)
             if len(fresh):
-                new = job.work.attack.start(self._fresh(fresh, queue, examples, job), job.threat)
+                new = attack.start(self._fresh(fresh, queue, examples, job), job.threat)
                 slots = new if slots is None or not len(slots) else slots.join(new)
                 pieces = np.concatenate([pieces, fresh])
             if slots is None or not len(pieces):
                 return
-            slots, keep = self._step(job, proposer, slots, queue.rows[pieces], column)
+            slots, keep = self._step(job, attack, proposer, slots, queue.rows[pieces], column)
             pieces = pieces[keep]
             now = time.monotonic()
             column.seconds += now - clock
@@ -249,6 +118,24 @@ class Engine:
                 state["chosen"], state["pieces"] = map(torch.from_numpy, (chosen, pieces))
                 yield state | {"position": torch.tensor(queue.position)}
                 saved = time.monotonic()
+
+    def _whole(
+        self, job: Job, attack: Whole, examples: Examples, column: Column, rows: Array
+    ) -> None:
+        """Ask a finished attack for its adversarial examples, batch by batch."""
+        for batch in np.split(rows, range(self.capacity, len(rows), self.capacity)):
+            began, places = time.monotonic(), torch.from_numpy(batch)
+            counted = Counted(self.judge.model).eval()
+            x = examples.floats(places, self.device)
+            y = examples.labels[places].to(self.device)
+            points = attack.run(counted, x, y, job.threat, self.seed)
+            broken, far = self.judge.adversarial(x, points, y, job.threat, bounded=attack.bounded)
+            column.forward[batch] += counted.forwards // max(1, len(batch)) + self.judge.votes
+            column.backward[batch] += counted.backwards // max(1, len(batch))
+            for place in torch.nonzero(broken).flatten().tolist():
+                point = points[place].cpu().numpy()
+                column.broken(int(batch[place]), job.number, 0, float(far[place]), point)
+            column.seconds += time.monotonic() - began
 
     def _fresh(self, fresh: Array, queue: Queue, examples: Examples, job: Job) -> Slots:
         rows = torch.from_numpy(queue.rows[fresh])
@@ -262,11 +149,16 @@ class Engine:
         )
 
     def _step(
-        self, job: Job, proposer: Proposer, slots: Slots, rows: Array, column: Column
+        self,
+        job: Job,
+        attack: Attack,
+        proposer: Proposer,
+        slots: Slots,
+        rows: Array,
+        column: Column,
     ) -> tuple[Slots, Array]:
         """One question to the model, one step of the attack, and the judge's word on what may be a
         find."""
-        attack = job.work.attack
         answer = proposer.ask(attack, slots)
         np.add.at(column.forward, rows, proposer.repeats)
         if attack.needs_gradient:

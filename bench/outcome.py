@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.engine import CREDIT, PRUNED, Array, Column
 from bench.errors import CrossfireError
 from bench.protocol import Protocol
+from bench.work import CREDIT, PRUNED, Array, Column
 from leaderboard.schema import Finding
 from leaderboard.store import column as name_of
 

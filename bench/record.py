@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from bench.engine import CREDIT
 from bench.environment import commit
 from bench.models.sources import LoadedModel
 from bench.outcome import Outcome
+from bench.work import CREDIT
 from leaderboard import flags, schema
 from leaderboard.store import Board
 

@@ -17,11 +17,12 @@ from bench import peers
 from bench.attacks.base import Slots, ask
 from bench.attacks.pgd import PGD
 from bench.attacks.reference import autoattack_reference
-from bench.engine import Array
+from bench.attacks.whole import Counted
 from bench.evaluator import evaluate
 from bench.judge import Judge
 from bench.precision import Precision, proposer
 from bench.threats import Threat
+from bench.work import Array
 
 BATCH = 128
 
@@ -40,25 +41,6 @@ class Row:
     missed: int | None = None
     extra: int | None = None
     ratio: float | None = None
-
-
-class Counted(nn.Module):
-    """A model that counts the images that pass through it, forwards and backwards."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model, self.passes = model, 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The model's logits."""
-        self.passes += len(x)
-        logits: Tensor = self.model(x)
-        if logits.requires_grad:
-            logits.register_hook(self._count)  # type: ignore[no-untyped-call]
-        return logits
-
-    def _count(self, gradient: Tensor) -> None:
-        self.passes += len(gradient)
 
 
 @dataclass(frozen=True)
@@ -128,7 +110,7 @@ class Bench:
         wrong = judge.wrong(self.images, self.labels)
         broken, _ = judge.adversarial(self.images, points, self.labels, threat, bounded=False)
         robust = (~(broken | wrong)).numpy()
-        passes = counted.passes / len(self.labels)
+        passes = (counted.forwards + counted.backwards) / len(self.labels)
         return Row(name, str(threat), tool, seconds, passes, float(robust.mean())), robust
 
 

@@ -17,7 +17,9 @@ from bench.attacks.fab import FAB
 from bench.attacks.margin import MarginPGD
 from bench.attacks.objectives import objective_for
 from bench.attacks.pgd import PGD
+from bench.attacks.reference import autoattack_reference
 from bench.attacks.square import Square
+from bench.attacks.whole import Whole
 from bench.registry import Entry, choose, plugins, summary
 from bench.threats import Norm
 
@@ -27,7 +29,7 @@ class Pass:
     """One attack over the examples that still stand: `targets` classes each (0: untargeted), then
     `restarts` again."""
 
-    attack: Attack
+    attack: Attack | Whole
     targets: int = 0
     restarts: int = 1
     repeats: int = 1
@@ -63,6 +65,11 @@ def autoattack(norm: Norm, classes: int) -> tuple[Pass, ...]:
     )
 
 
+def reference(norm: Norm, classes: int) -> tuple[Pass, ...]:
+    """AutoAttack's standard version as its authors' package runs it; it depends on the batch."""
+    return (Pass(Whole(autoattack_reference, "pyautoattack")),)
+
+
 def autoattack_rand(norm: Norm, classes: int) -> tuple[Pass, ...]:
     """AutoAttack for random models: gradients are means over 20 answers (Athalye et al. 2018)."""
     run = SparseAPGD if norm == "l1" else APGD
@@ -93,6 +100,7 @@ _OURS: dict[str, Suite] = {
     "crossfire": crossfire,
     "autoattack": autoattack,
     "autoattack-rand": autoattack_rand,
+    "autoattack-reference": reference,
 }
 
 

@@ -25,8 +25,8 @@ def autoattack_reference(
     x: Batch,
     y: Int[Tensor, " n"],
     threat: Threat,
-    *,
     seed: int = 0,
+    *,
     batch_size: int = 250,
 ) -> Batch:
     """Adversarial examples of x (n, c, h, w) in [0, 1] by pyautoattack, standard version.

@@ -6,9 +6,10 @@ import numpy as np
 import torch
 
 from bench.cluster.worker import Result
-from bench.engine import Array, Column, Examples, Job, State, under
+from bench.engine import under
 from bench.evaluator import Evaluation
 from bench.losses import margin
+from bench.work import Array, Column, Examples, Job, State
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from bench.engine import Array, Column, Examples, Job
 from bench.evaluator import Evaluation
+from bench.work import Array, Column, Examples, Job
 
 _KEPT: dict[str, Evaluation] = {}
 

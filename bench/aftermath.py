@@ -1,0 +1,49 @@
+"""What follows from the verdicts once the attacks are over."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import torch
+
+from bench.judge import allowed, distances
+from bench.outcome import Pair
+from bench.suites import Pass
+from bench.threats import Threat
+from bench.work import CREDIT, Column, Examples
+from leaderboard.schema import Finding
+
+
+def credit(columns: Mapping[Pair, Column], examples: Examples) -> Iterator[Finding]:
+    """A15: count each adversarial example under every other threat whose budget it meets."""
+    fallen = 0
+    for (giver, _), source in columns.items():
+        for (taker, _), column in columns.items():
+            rows = np.flatnonzero(column.robust & (source.by >= 0) & (giver != taker))
+            if not len(rows):
+                continue
+            threat = Threat.parse(taker)
+            images = examples.floats(torch.from_numpy(rows), torch.device("cpu"))
+            far = distances(images, torch.from_numpy(source.found[rows]), threat).numpy()
+            for row, distance in zip(rows, far, strict=True):
+                if distance <= allowed(threat):
+                    step, point = int(source.step[row]), source.found[row]
+                    column.broken(int(row), CREDIT, step, float(distance), point)
+                    fallen += 1
+    if fallen:
+        message = f"{fallen} flags fell to an adversarial example of another threat"
+        yield Finding("A15", "info", message, float(fallen))
+
+
+def alarms(
+    columns: Mapping[Pair, Column], suites: Mapping[Pair, tuple[Pass, ...]]
+) -> Iterator[Finding]:
+    """A8: a black-box attack broke what gradients had left."""
+    for pair, column in columns.items():
+        raisers = [number for number, work in enumerate(suites[pair]) if work.alarm]
+        broken = int(np.isin(column.by, raisers).sum())
+        if broken:
+            message = (
+                f"{pair[0]}: a black-box attack broke {broken} of a few examples that gradients "
+                "had left: they are masked, and the whole escalation was run"
+            )
+            yield Finding("A8", "flag", message, float(broken))
