@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from leaderboard.flags import count
 from leaderboard.ranking import Row, Table
+from leaderboard.schema import UNION_ONLY
 from leaderboard.statistics import wilson
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def _facts(row: Row) -> Cells:
         "records": " ".join(run.id for run in row.runs),
         "flags": " ".join(sorted({finding.id for finding in row.flagged})),
         "reason": "; ".join(sorted({finding.message for finding in row.flagged})),
+        "union_only": any(finding.id == UNION_ONLY for finding in head.findings),
         "extra_data": bool(training.get("extra_data")) if training else None,
         **{f"training_{name}": _cost(row, name) for name in _COST},
     }

@@ -12,7 +12,7 @@ from typing import Any
 from bench.report import charts
 from bench.report.evidence import Fall, Picture, curves, falls, pictures, read_table, under
 from bench.report.provenance import facts
-from bench.report.wording import bounds, compact, percent, short, symbol
+from bench.report.wording import UNION_ALONE, bounds, compact, percent, short, symbol
 from leaderboard.budget import parse_threat
 from leaderboard.flags import count
 from leaderboard.frame import Cells, cells
@@ -92,7 +92,7 @@ def render(tables: list[Table], board: Path | None, published: bool = False) -> 
         lstrip_blocks=True,
     )
     environment.filters.update(percent=percent, short=short, symbol=symbol, compact=compact)
-    environment.globals.update(bounds=bounds, parse_threat=parse_threat)
+    environment.globals.update(bounds=bounds, parse_threat=parse_threat, union_alone=UNION_ALONE)
     sections = [_section(table, board, published) for table in tables]
     return environment.get_template("page.html").render(
         sections=sections, data=[_data(section) for section in sections], source=SOURCE

@@ -8,6 +8,12 @@ from leaderboard.frame import Cells, measured
 NORMS = {"linf": "ℓ∞", "l2": "ℓ2", "l1": "ℓ1"}
 """How norms are written for people."""
 
+UNION_ALONE = (
+    "only the union counts: an example that one threat broke was not attacked under the next, so "
+    "the columns of single threats mean nothing"
+)
+"""Said of a table that was measured with --union-only."""
+
 
 class Column(NamedTuple):
     """A measured column under one threat, in its three words."""
@@ -83,4 +89,5 @@ def scope(row: Cells) -> str:
     columns = attacked(row).values()
     suites = dict.fromkeys(column.suite for column in columns)
     threats = dict.fromkeys(column.threat for column in columns)
-    return f"{' and '.join(suites)}; union of {', '.join(threats)}"
+    found = f"{' and '.join(suites)}; union of {', '.join(threats)}"
+    return f"{found}; {UNION_ALONE}" if row["union_only"] else found

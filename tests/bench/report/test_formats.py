@@ -50,6 +50,14 @@ def test_the_terminal_says_what_was_measured_how_and_on_what() -> None:
     assert "pgd-100; union of linf 8/255, l2 0.5, l1 12" in text
 
 
+@pytest.mark.parametrize("form", ["terminal", "markdown", "html"])
+def test_a_report_says_when_nothing_but_the_union_was_measured(form: str) -> None:
+    skipped = make_record("at", findings=(Finding("A16", "info", "some were skipped", None),))
+    said = "columns of single threats mean nothing"
+    assert said in " ".join(render(tables([skipped]), form).split())
+    assert said not in " ".join(render(tables([make_record("at")]), form).split())
+
+
 def test_a_flagged_row_is_shown_apart_with_its_reason() -> None:
     for text in (in_terminal(cells(board()[0])), render(board(), "markdown")):
         ranked, _, apart = text.partition("Not ranked")
