@@ -20,24 +20,26 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from bench import audit, losses, suites
+from bench.aftermath import alarms, credit
 from bench.checkpoint import weights_sha256
 from bench.data.splits import sha256
-from bench.engine import CREDIT, Array, Column, Engine, Examples, Job, State
+from bench.display import Progress
+from bench.display import display as shown
+from bench.engine import Engine
 from bench.errors import CrossfireError, reason
 from bench.files import sha256_bytes
 from bench.journal import Journal
-from bench.judge import Judge, allowed, distances
+from bench.judge import Judge
 from bench.outcome import Outcome, Pair
 from bench.precision import Precision, Proposer, proposer
 from bench.precision import resolve as resolve_precision
 from bench.protocol import Protocol
 from bench.suites import Pass
 from bench.threats import Threat, budget_home, guess_dataset, resolve
+from bench.work import Array, Column, Examples, Job, State
 from leaderboard.schema import UNION_ONLY, Finding
 
-Progress = Callable[[int, int, str], None]
-
-SAMPLE = 32
+SAMPLE = 16
 """Images on which the preflight checks look at the model."""
 RIVALS = 9
 """Wrong classes that targeted attacks may aim at, those with the largest clean logits first."""
@@ -77,13 +79,15 @@ def evaluate(
     *,
     numbers: Int[Tensor, " n"] | None = None,
     journal: Path | None = None,
-    progress: Progress | None = None,
+    display: str | None = None,
     **settings: Any,  # noqa: ANN401
 ) -> Outcome:
     """Attack a model on images (n, c, h, w), uint8 or float32 in [0, 1], with labels (n,).
 
     Further arguments are the fields of `Settings`. `numbers` are the examples' places in the data
     set: randomness belongs to them. In the folder `journal` the work goes on where a kill left it.
+    `display` says how progress is shown, on stderr: `rich`, `plain`, `json` or `none`; by itself a
+    bar in terminals and notebooks, else lines.
 
     Raises:
         audit.Refusal: the model or the images can't be measured honestly.
@@ -91,9 +95,9 @@ def evaluate(
     """
     numbers = torch.arange(len(labels)) if numbers is None else numbers
     evaluation = Evaluation(model, images, labels, numbers, Settings(**settings))
-    if journal is not None:
-        return evaluation.run(Journal(journal, evaluation.key), progress)
-    with tempfile.TemporaryDirectory() as scratch:
+    with shown(display) as progress, tempfile.TemporaryDirectory() as scratch:
+        if journal is not None:
+            return evaluation.run(Journal(journal, evaluation.key), progress)
         outcome = evaluation.run(Journal(Path(scratch), evaluation.key), progress)
         for column in outcome.columns.values():
             column.found = np.array(column.found)
@@ -285,12 +289,7 @@ class Evaluation:
         """
         self.check_unchanged()
         named = dict(zip(self.suites, columns, strict=True))
-        credited = credit(named, self.examples)
-        findings = list(self.findings)
-        if credited:
-            message = f"{credited} flags fell to an adversarial example of another threat"
-            findings.append(Finding("A15", "info", message, float(credited)))
-        findings += self._alarms(named)
+        findings = [*self.findings, *credit(named, self.examples), *alarms(named, self.suites)]
         device, precision = self.arithmetic
         return Outcome(
             protocol=self.protocol,
@@ -310,18 +309,6 @@ class Evaluation:
             weights_sha256=self.weights,
         )
 
-    def _alarms(self, columns: dict[Pair, Column]) -> Iterator[Finding]:
-        """A8: what the alarms of the suites found."""
-        for (threat, suite), column in columns.items():
-            passes = self.suites[threat, suite]
-            broken = [int((column.by == i).sum()) for i, work in enumerate(passes) if work.alarm]
-            if sum(broken):
-                message = (
-                    f"{threat}: a black-box attack broke {sum(broken)} of a few examples that "
-                    "gradients had left: they are masked, and the whole escalation was run"
-                )
-                yield Finding("A8", "flag", message, float(sum(broken)))
-
 
 def place(device: str | None) -> torch.device:
     """The device of that name; without one, CUDA where there is any.
@@ -340,24 +327,3 @@ def place(device: str | None) -> torch.device:
 def floats(images: Tensor) -> Float[Tensor, "n c h w"]:
     """Images as float32; uint8 becomes [0, 1]."""
     return images.float() / 255 if images.dtype == torch.uint8 else images.float()
-
-
-def credit(columns: dict[Pair, Column], examples: Examples) -> int:
-    """Count each adversarial example under every other threat whose budget it meets; return how
-    many flags fell."""
-    fallen = 0
-    for (giver, _), source in columns.items():
-        for (taker, _), column in columns.items():
-            threat = Threat.parse(taker)
-            rows = np.flatnonzero(column.robust & (source.by >= 0) & (giver != taker))
-            if not len(rows):
-                continue
-            images = floats(examples.images[torch.from_numpy(rows)])
-            far = distances(images, torch.from_numpy(source.found[rows]), threat).numpy()
-            for row, distance in zip(rows, far, strict=True):
-                if distance <= allowed(threat):
-                    column.broken(
-                        int(row), CREDIT, int(source.step[row]), distance, source.found[row]
-                    )
-                    fallen += 1
-    return fallen
