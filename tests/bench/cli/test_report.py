@@ -45,7 +45,7 @@ def test_a_damaged_record_is_named_and_the_table_stands(board: Path) -> None:
     assert "cifar10" in result.stdout
 
 
-HEAVY = ("torch", "matplotlib", "pandas", "scipy", "pyarrow")
+HEAVY = ("torch", "pandas", "scipy", "pyarrow")
 PROBE = """
 import sys
 from bench.cli import main
