@@ -44,9 +44,10 @@ def duration(seconds: float | None) -> str:
 def display(mode: str | None = None) -> Iterator[Progress]:
     """Yield the callback that shows progress in one of `MODES`.
 
-    Without a mode it is rich on a terminal and plain elsewhere.
+    Without a mode it is rich on a terminal and in a notebook, and plain elsewhere.
     """
-    mode = mode or ("rich" if sys.stderr.isatty() else "plain")
+    live = sys.stderr.isatty() or "ipykernel" in sys.modules
+    mode = mode or ("rich" if live else "plain")
     if mode == "rich":
         with _bar() as progress:
             yield progress

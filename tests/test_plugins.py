@@ -89,7 +89,8 @@ def test_plugins_of_every_kind_work_end_to_end(tmp_path: Path) -> None:
     alone = run("evaluate", "brightness", *common, "--suite", "darken")
     assert alone.exit_code == 0, alone.output
     blank, *brightness = Board(tmp_path / "board").records()
-    assert (blank.model.defense, blank.model.config) == ("blank", {"rows": 2})
+    assert blank.model.defense == "blank"
+    assert blank.model.config["rows"] == 2
     assert {record.model.arch for record in brightness} == {"Brightness"}
     assert blank.protocol.threats == ("linf:1/255", "l2:0.1")
     # A shade is 1/8 from the next class: nothing in these budgets can change it.

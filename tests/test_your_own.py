@@ -1,0 +1,114 @@
+"""Models and data from elsewhere, end to end: from the command line, and the same from Python."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+from safetensors.torch import save_file
+from torch import nn
+
+from bench import evaluate
+from bench.cli import main
+from bench.data import load
+from bench.models.sources import find, zoo
+from leaderboard.schema import Record
+from leaderboard.store import Board
+
+THREAT = "linf:8/255"
+SIDE = 18
+
+
+def pictures(folder: Path, model: nn.Module) -> str:
+    """Pictures of noise in the folders of the classes that the model sees in them; their spec."""
+    pixels = torch.randint(0, 256, (4, 3, SIDE, SIDE), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        labels = model.eval()(pixels.float() / 255).argmax(1).tolist()
+    names = ("ant", "bee", "cat")
+    for index, label in enumerate(labels):
+        file = folder / names[label] / f"{index}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels[index].permute(1, 2, 0).numpy().astype(np.uint8)).save(file)
+    (folder / "classes.txt").write_text("\n".join(names))
+    return f"folder:{folder}"
+
+
+def from_command_line(folder: Path, *arguments: object) -> Record:
+    board = ["--board", folder / "board", "--display", "none", "--precision", "fp32"]
+    words = [str(word) for word in ("evaluate", *arguments, "--threat", THREAT, *board)]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    (record,) = Board(folder / "board").records()
+    return record
+
+
+def from_python(spec: str, dataset: str, **options: Path) -> dict[str, float]:
+    data = load(dataset)
+    model = find(spec, data, **options).model
+    settings = {"threat": THREAT, "precision": "fp32", "display": "none"}
+    outcome = evaluate(model, data.test.images, data.test.labels, **settings)
+    table = outcome.table()
+    assert len(table) == len(data.test)
+    return {name: outcome.accuracy(name) for name in ("clean", "union")}
+
+
+def accuracies(record: Record) -> dict[str, float]:
+    shares = record.measured
+    counts = {name: bin(int(shares[name], 16)).count("1") for name in ("clean", "union")}
+    return {name: count / record.data.examples for name, count in counts.items()}
+
+
+def test_an_undefended_timm_model_on_a_folder_of_pictures_falls(tmp_path: Path) -> None:
+    timm: Any = pytest.importorskip("timm")
+    torch.manual_seed(0)
+    model = timm.create_model("test_resnet", num_classes=3)
+    weights = tmp_path / "weights.safetensors"
+    save_file(model.state_dict(), weights)
+    spec, dataset = "timm:test_resnet", pictures(tmp_path / "pictures", model)
+    record = from_command_line(tmp_path, spec, "--weights", weights, "--dataset", dataset)
+    found = accuracies(record)
+    assert found["clean"] == 1.0
+    assert found["union"] < 0.5
+    assert record.model.arch == "test_resnet"
+    assert from_python(spec, dataset, weights=weights) == found
+
+
+def test_a_function_in_a_file_needs_nothing_but_its_name(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import torch\nfrom torch import nn\n\n"
+        "def linear():\n"
+        "    torch.manual_seed(0)\n"
+        f"    return nn.Sequential(nn.Flatten(), nn.Linear({3 * SIDE * SIDE}, 3))\n"
+    )
+    torch.manual_seed(0)
+    same = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIDE * SIDE, 3))
+    spec, dataset = f"{tmp_path / 'mine.py'}:linear", pictures(tmp_path / "pictures", same)
+    found = accuracies(from_command_line(tmp_path, spec, "--dataset", dataset))
+    assert found["clean"] == 1.0
+    assert found["union"] < 0.5
+    assert from_python(spec, dataset) == found
+
+
+@pytest.mark.skipif(find_spec("robustbench") is None, reason="the extra zoo is not installed")
+def test_a_zoo_architecture_is_evaluated_with_weights_that_are_here(tmp_path: Path) -> None:
+    name = "cifar10/L2/Rice2020Overfitting"
+    torch.manual_seed(0)
+    model = zoo._entries(zoo._import(name))[name]["model"]().eval()
+    torch.save(model.state_dict(), tmp_path / "zoo.pt")
+    pixels = np.random.RandomState(0).randint(0, 256, (2, 32, 32, 3)).astype(np.uint8)
+    with torch.no_grad():
+        x = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+        labels = model(x).argmax(1).numpy()
+    train = np.zeros((10, 32, 32, 3), np.uint8)
+    arrays = {"x_train": train, "y_train": np.arange(10), "x_test": pixels, "y_test": labels}
+    np.savez(tmp_path / "noise.npz", **arrays)
+    dataset = f"npz:{tmp_path / 'noise.npz'}"
+    spec, weights = f"robustbench:{name}", tmp_path / "zoo.pt"
+    record = from_command_line(tmp_path, spec, "--weights", weights, "--dataset", dataset)
+    found = accuracies(record)
+    assert found["clean"] == 1.0
+    assert record.model.arch == "Rice2020Overfitting"
