@@ -3,7 +3,7 @@
 import logging
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -165,6 +165,12 @@ class Job:
             torch.manual_seed(zlib.crc32(f"{self.seed} {role}".encode()))
             body = build(arch, classes=data.classes, channels=data.channels, size=data.size)
         return self.place(body, role, arch)
+
+    def also(self, **changes: Any) -> "Job":  # noqa: ANN401
+        """Another job on the same devices and data, with other settings."""
+        other = replace(self, **changes)
+        other.__dict__.update(fabric=self.fabric, data=self.data)
+        return other
 
     def place(self, body: nn.Module, role: str, arch: str = "") -> Net:
         """Any network, on the run's device, in its arithmetic, counted under `role`."""

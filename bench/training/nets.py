@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -17,19 +18,33 @@ Arithmetic = Callable[[], AbstractContextManager[None]]
 class Passes:
     """Examples that went through each network, by its role, and gradients that came back.
 
-    A pass counts once an example. A second derivative is a further backward pass.
+    A pass counts once an example. A second derivative is a further backward pass. `tallies` are
+    for whatever else a defense counts.
     """
 
     forwards: Counter[str] = field(default_factory=Counter)
     backwards: Counter[str] = field(default_factory=Counter)
+    tallies: dict[str, float] = field(default_factory=dict)
 
-    def state_dict(self) -> dict[str, dict[str, int]]:
-        """Both counts, as plain values."""
-        return {"forwards": dict(self.forwards), "backwards": dict(self.backwards)}
+    def tally(self, name: str, amount: float) -> None:
+        """Count something of a defense's own; the log has a column for it."""
+        self.tallies[name] = self.tallies.get(name, 0.0) + amount
 
-    def load_state_dict(self, state: dict[str, dict[str, int]]) -> None:
+    def state_dict(self) -> dict[str, dict[str, Any]]:
+        """All counts, as plain values."""
+        return {name: dict(counts) for name, counts in vars(self).items()}
+
+    def load_state_dict(self, state: dict[str, dict[str, Any]]) -> None:
         """Count on from `state`."""
         self.forwards, self.backwards = Counter(state["forwards"]), Counter(state["backwards"])
+        self.tallies = state["tallies"]
+
+    def by_role(self) -> dict[str, int | float]:
+        """Passes through each network, where there are several, and the tallies."""
+        several = len(self.forwards) > 1
+        counts = {"forwards": self.forwards, "backwards": self.backwards} if several else {}
+        split = {f"{r} {kind}": n for kind, by in counts.items() for r, n in sorted(by.items())}
+        return split | self.tallies
 
 
 class Net(nn.Module):

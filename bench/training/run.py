@@ -155,8 +155,8 @@ class Run:
         total = torch.tensor(counts, dtype=torch.float64, device=device)
         self.share([total])
         forwards, backwards = map(round, (total * self._job.fabric.world_size).tolist())
-        seconds = self._seconds
-        return {"forward_passes": forwards, "backward_passes": backwards, "seconds": seconds}
+        spent = {"forward_passes": forwards, "backward_passes": backwards}
+        return spent | {"seconds": self._seconds} | passes.by_role()
 
     def share(self, tensors: Iterable[Tensor]) -> None:
         """Replace each tensor by its mean over the devices, all in one message."""
