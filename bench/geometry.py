@@ -71,16 +71,16 @@ def cross(
     inside: Float[Tensor, "n 1"],
     outside: Float[Tensor, "n 1"],
     precision: float = 1e-5,
-    rooted: int = 5,
+    power: float = 0.5,
 ) -> Float[Tensor, "n 1"]:
     """Where a monotone `value` that is at most `goal` at `inside` comes to it on the way `outside`.
 
-    The result's value is at most the goal, and less by a share of `precision` at most; it is
-    `outside` if that end is within the goal. Regula falsi with the Illinois rule (Dowell & Jarratt
-    1971: an end that stays twice counts half), for `rooted` rounds on the values' roots, which
-    straightens the tails of sums; bisection helps where it is slow. A settled row repeats itself,
-    so rows don't depend on each other; on the CPU the search stops when all have settled, on a
-    device not asking is faster.
+    The result's value is at most the goal, and less by a share of `precision` at most, unless the
+    value jumps; it is `outside` if that end is within the goal. Regula falsi with the Illinois rule
+    (Dowell & Jarratt 1971: an end that stays twice counts half), at first on a power of the values,
+    which straightens the tails of sums; bisection helps where it is slow. A settled row repeats
+    itself, so rows don't depend on each other; on the CPU the search stops when all have settled,
+    on a device not asking is faster.
     """
     least, most = value(inside), value(outside)
     free = most <= goal
@@ -89,9 +89,9 @@ def cross(
     for turn in range(20 if goal.is_cuda else 60):
         if not goal.is_cuda and bool(settled.all()):
             break
-        power = 0.5 if turn < rooted else 1.0
-        lack = under * (goal**power - least**power)
-        share = lack / (lack + over * (most**power - goal**power)) if turn < 12 or turn % 2 else 0.5
+        bend = power if turn < 5 else 1.0
+        lack = under * (goal**bend - least**bend)
+        share = lack / (lack + over * (most**bend - goal**bend)) if turn < 12 or turn % 2 else 0.5
         trial = torch.where(settled, inside, inside + (outside - inside) * share)
         now = value(trial)
         beyond = now > goal
@@ -103,7 +103,7 @@ def cross(
         )
         inside, outside = torch.where(beyond, inside, trial), torch.where(beyond, trial, outside)
         least, most = torch.where(beyond, least, now), torch.where(beyond, now, most)
-        narrow = (outside - inside).abs() <= 1.2e-7 * outside.abs()
+        narrow = (outside - inside).abs() <= 0.012 * precision * outside.abs()
         settled = settled | narrow | (least >= goal * (1 - precision))
         before = side
     return inside
@@ -155,7 +155,7 @@ def l2_project(x: Batch, delta: Batch, eps: Radius) -> Batch:
         return l2_distance(scratch)[:, None]
 
     least = (radius / l2_distance(size)[:, None].clamp_min(1e-12)).clamp_max(1)
-    scale = cross(length, radius, least, torch.ones_like(least), rooted=0)
+    scale = cross(length, radius, least, torch.ones_like(least), power=1.0)
     return box(x, delta * lift(scale, x))
 
 
@@ -224,6 +224,7 @@ def l1_largest(
         highest,
         torch.full_like(highest, 1e-30),
         precision=0.05,
+        power=0.1,
     )
     return gradient * chosen(least).reshape(gradient.shape)
 

@@ -52,7 +52,7 @@ def equal(rate: Float[Tensor, "n d"]) -> Movement:
             return scratch.mul_(rate).sum(1, keepdim=True)
 
         least = (need / total).clamp_max(1)
-        height = cross(earned, need, least, torch.ones_like(need), PRECISION, rooted=0)
+        height = cross(earned, need, least, torch.ones_like(need), PRECISION, power=1.0)
         return torch.minimum(limit, height, out=scratch)
 
     return movement
@@ -73,7 +73,7 @@ def proportional(rate: Float[Tensor, "n d"]) -> Movement:
 
         least = need / total
         most = torch.where(earned(8 * least) > need, 8 * least, 1e6 * least)
-        return moved(cross(earned, need, least, most, PRECISION, rooted=0))
+        return moved(cross(earned, need, least, most, PRECISION, power=1.0))
 
     return movement
 
