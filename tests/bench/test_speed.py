@@ -1,0 +1,37 @@
+"""The comparison counts passes and disagreements as they are; its times are nobody's test."""
+
+import torch
+
+from bench.attacks.whole import Counted
+from bench.speed import Bench, Row, markdown, overhead
+from bench.threats import Threat
+from tests.toy import images, linear_model
+
+MODEL = linear_model(0, (1, 6, 6), 4)
+X = images(0, 8, (1, 6, 6))
+LINF = Threat.parse("linf:0.05")
+
+
+def test_passes_are_counted_an_image_at_a_time_forwards_and_backwards() -> None:
+    counted = Counted(MODEL)
+    counted(X)
+    counted(X[:3].clone().requires_grad_()).sum().backward()
+    assert (counted.forwards, counted.backwards) == (11, 3)
+
+
+def test_both_sides_are_judged_alike_and_differences_are_counted() -> None:
+    bench = Bench(X, MODEL(X).argmax(1), ["crossfire"], "fp32")
+    reference, ours = bench.rows({"toy": MODEL}, [LINF])
+    assert (reference.tool, ours.tool) == ("pyautoattack", "ours: crossfire")
+    assert (ours.missed, ours.extra) == (0, 0)
+    assert reference.accuracy == ours.accuracy
+    assert reference.passes > ours.passes > 0
+
+
+def test_a_row_without_a_reference_leaves_its_cells_empty() -> None:
+    row = Row("m", "linf:0.1", "x", 1.0, 2.0, 0.5)
+    assert markdown(row) == "| m | linf:0.1 | x | 1.0 | 2 | 50.00% |  |  |  |"
+
+
+def test_overhead_is_a_share_of_the_bare_loop() -> None:
+    assert overhead(MODEL, X, torch.zeros(8, dtype=torch.int64), LINF, "fp32") > -1
