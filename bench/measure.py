@@ -27,7 +27,8 @@ class Measurement:
 
     Without a data set a checkpoint is measured on the one that it was trained on, and any other
     model on digits. `arch`, `weights` and `normalize` are for models that aren't checkpoints. With
-    `ray` (`auto` or HOST:PORT) the workers of that Ray cluster share the work.
+    `ray` (`auto` or HOST:PORT) the workers of that Ray cluster share the work. Without `images` the
+    evidence leaves the adversarial examples out.
     """
 
     settings: Settings = field(default_factory=Settings)
@@ -37,6 +38,7 @@ class Measurement:
     weights: Path | None = None
     normalize: str | None = None
     ray: str | None = None
+    images: bool = True
 
     def measure(self, spec: str, progress: Progress) -> tuple[Record, bool]:
         """The record of the model that `spec` names, and whether it was measured just now.
@@ -69,7 +71,8 @@ class Measurement:
             outcome = cluster.run(evaluation, self.ray, journal, show)
         else:
             outcome = evaluation.run(journal, show)
-        record = publish(board, outcome, loaded, self.command(spec, name), split.images)
+        command = self.command(spec, name)
+        record = publish(board, outcome, loaded, command, split.images, images=self.images)
         journal.close()
         return record, True
 

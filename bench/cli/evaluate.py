@@ -63,6 +63,12 @@ from bench.cli import _options as options
     help="Share the work among the workers of a Ray cluster; auto finds one or starts its own.",
 )
 @click.option(
+    "--images/--no-images",
+    default=True,
+    show_default=True,
+    help="Keep the adversarial images as evidence; without them less can be verified.",
+)
+@click.option(
     "--runs",
     type=click.Path(path_type=Path),
     default=Path("runs"),
@@ -88,7 +94,10 @@ def command(
     from bench.evaluator import Settings
     from bench.measure import Measurement, checkpoints, line
 
-    own = {name: rest.pop(name) for name in ("examples", "arch", "weights", "normalize", "ray")}
+    own = {
+        name: rest.pop(name)
+        for name in ("examples", "arch", "weights", "normalize", "ray", "images")
+    }
     settings = Settings(suites=tuple(suite.split(",")), **rest)
     measurement = Measurement(settings, board=board, **own)
     for spec in models or checkpoints(runs):

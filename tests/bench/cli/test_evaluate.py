@@ -1,0 +1,30 @@
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from bench.cli import main
+from bench.registry import get_defense
+from leaderboard.store import Board
+from tests.small import small_job
+
+
+def run(*words: object) -> str:
+    result = CliRunner().invoke(main, [str(word) for word in words], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_adversarial_images_are_left_out_on_demand_and_the_record_says_so(tmp_path: Path) -> None:
+    get_defense("undefended")().fit(small_job(tmp_path / "run", epochs=1))
+    common = (tmp_path / "run", "--threat", "linf:0.1", "--examples", 8, "--device", "cpu")
+    run("evaluate", *common, "--no-images", "--board", tmp_path / "bare")
+    run("evaluate", *common, "--board", tmp_path / "full")
+    (bare,), (full,) = (Board(tmp_path / name).records() for name in ("bare", "full"))
+    assert bare.evidence is not None
+    assert bare.evidence.adversarial is None
+    assert full.evidence is not None
+    assert full.evidence.adversarial is not None
+    assert bare.measured == full.measured
+    said = run("verify", Board(tmp_path / "bare").path(bare))
+    assert said.startswith("VALID")
+    assert "left out: V07, V08, V10" in said
