@@ -13,7 +13,7 @@ demo: $(VENV)/installed
 	bench demo
 
 test: $(VENV)/installed
-	pytest
+	OMP_NUM_THREADS=1 pytest --numprocesses auto --maxprocesses 8
 
 lint: $(VENV)/installed
 	ruff check .
