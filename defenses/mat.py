@@ -15,28 +15,24 @@ for bit.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from bench.losses import cross_entropy, kl
-from bench.threats import Threat
-from bench.training import Job, Net, adversarial, evaluating
-from bench.types import Images, Labels, Logits
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Who learns what: `images` are made by a network under a threat, the rest names their places.
-
-    `labels[i]` are the image sets on which network i learns the labels, `lessons[i]` the pairs of
-    a teaching network and an image set.
-    """
-
-    images: list[tuple[int, Threat]]
-    labels: list[list[int]]
-    lessons: list[list[tuple[int, int]]]
+from bench.training import Job, Net, adversarial
+from bench.types import Labels, Logits
+from defenses._plans import (
+    Asked,
+    Labelled,
+    Makers,
+    Plan,
+    Whose,
+    classroom_plan,
+    peers_plan,
+    predictions,
+)
 
 
 @dataclass(frozen=True)
@@ -49,16 +45,16 @@ class MAT:
     peers: tuple[str, ...] = field(
         default=(), metadata={"help": "One threat: architectures of the further networks."}
     )
-    labels_on: Literal["own", "all"] = field(
+    labels_on: Labelled = field(
         default="all", metadata={"help": "One threat: whose examples teach labels."}
     )
-    lessons_on: Literal["own", "peer", "both"] = field(
+    lessons_on: Whose = field(
         default="both", metadata={"help": "One threat: on whose examples peers are asked."}
     )
-    examples_by: Literal["generalist", "specialists", "both"] = field(
+    examples_by: Makers = field(
         default="generalist", metadata={"help": "Several threats: who makes the generalist's."}
     )
-    specialists_ask: Literal["nobody", "specialists", "generalist", "all"] = field(
+    specialists_ask: Asked = field(
         default="nobody", metadata={"help": "Several threats: whom the specialists learn from."}
     )
     steps: int = field(default=10, metadata={"help": "PGD steps."})
@@ -91,56 +87,19 @@ class MAT:
             run.step(self.loss(plan, predictions(nets, images, plan), batch.y))
 
     def peers_of(self, job: Job) -> tuple[Plan, dict[str, Net]]:
-        """One threat: each network makes its own examples, and learns from all others."""
+        """One threat: the plan, and the networks beside the first."""
         archs = self.peers or (None,) * (self.networks - 1)
-        companions = {
-            f"peer-{i}": job.model(f"peer-{i}", arch) for i, arch in enumerate(archs, start=2)
-        }
-        everyone = range(1 + len(companions))
-        asked = {"own": lambda i, j: {i}, "peer": lambda i, j: {j}, "both": lambda i, j: {i, j}}
-        plan = Plan(
-            images=[(i, job.threat) for i in everyone],
-            labels=[[i] if self.labels_on == "own" else list(everyone) for i in everyone],
-            lessons=[
-                [(j, k) for j in everyone if j != i for k in sorted(asked[self.lessons_on](i, j))]
-                for i in everyone
-            ],
-        )
-        return self._without_lessons(plan), companions
+        roles = [f"peer-{number}" for number in range(2, len(archs) + 2)]
+        companions = {r: job.model(r, arch) for r, arch in zip(roles, archs, strict=True)}
+        plan = peers_plan(1 + len(archs), job.threat, self.labels_on, self.lessons_on)
+        return plan if self.alpha else plan.without_lessons(), companions
 
     def classroom_of(self, job: Job) -> tuple[Plan, dict[str, Net]]:
-        """Several threats: network 0 is the generalist, network p the specialist of threat p."""
-        names = [str(threat).replace(":", "-").replace("/", "_") for threat in job.threats]
-        companions = {name: job.model(name) for name in names}
-        count = len(names)
-        specialists = range(1, count + 1)
-        images = [(p, threat) for p, threat in zip(specialists, job.threats, strict=True)]
-        own = {p: p - 1 for p in specialists}  # the image set that specialist p made
-        taught = [(p, own[p]) for p in specialists] if self.examples_by != "generalist" else []
-        if self.examples_by != "specialists":
-            images += [(0, threat) for threat in job.threats]
-            taught += [(p, count + own[p]) for p in specialists]
-        asked: dict[str, list[int]] = {
-            **{"nobody": [], "generalist": [0]},
-            **{"specialists": list(specialists), "all": [0, *specialists]},
-        }
-        plan = Plan(
-            images=images,
-            labels=[[k for _, k in taught], *([own[p]] for p in specialists)],
-            lessons=[
-                taught,
-                *(
-                    [(q, own[p]) for q in asked[self.specialists_ask] if q != p]
-                    for p in specialists
-                ),
-            ],
-        )
-        return self._without_lessons(plan), companions
-
-    def _without_lessons(self, plan: Plan) -> Plan:
-        if self.alpha:
-            return plan
-        return Plan(plan.images, plan.labels, [[] for _ in plan.lessons])
+        """Several threats: the plan, and the specialists."""
+        roles = [str(threat).replace(":", "-").replace("/", "_") for threat in job.threats]
+        companions = {role: job.model(role) for role in roles}
+        plan = classroom_plan(job.threats, self.examples_by, self.specialists_ask)
+        return plan if self.alpha else plan.without_lessons(), companions
 
     def loss(self, plan: Plan, z: dict[tuple[int, int], Logits], y: Labels) -> Tensor:
         """The sum of all networks' losses; z[i, k] are the logits of network i at image set k."""
@@ -156,26 +115,3 @@ class MAT:
             weight = self.alpha * self.temperature**2
             total = total + (1 - self.alpha) * supervised + weight * taught
         return total
-
-
-def predictions(nets: list[Net], images: list[Images], plan: Plan) -> dict[tuple[int, int], Logits]:
-    """The logits that the plan's losses need, each computed once.
-
-    What a network learns on passes through it in one batch. Where it only teaches, it is asked in
-    eval mode and without gradients.
-    """
-    found: dict[tuple[int, int], Logits] = {}
-    asked = {lesson for lessons in plan.lessons for lesson in lessons}
-    for i, net in enumerate(nets):
-        learns = sorted({*plan.labels[i], *(k for _, k in plan.lessons[i])})
-        logits = net(torch.cat([images[k] for k in learns])).chunk(len(learns))
-        found |= {(i, k): z for k, z in zip(learns, logits, strict=True)}
-        teaches = sorted(k for j, k in asked if j == i and k not in learns)
-        if teaches:
-            with evaluating(net), torch.no_grad():
-                logits = net(torch.cat([images[k] for k in teaches])).chunk(len(teaches))
-            found |= {(i, k): z for k, z in zip(teaches, logits, strict=True)}
-    return found
-
-
-DEFENSE = MAT

@@ -11,8 +11,9 @@ from torch import Tensor
 from bench.checkpoint import load
 from bench.threats import Threat
 from bench.training import Job
+from defenses._plans import Plan, predictions
 from defenses.at import AT
-from defenses.mat import MAT, Plan, predictions
+from defenses.mat import MAT
 from tests.small import L1, L2, LINF, first_batch, sha256, small_job
 
 
