@@ -7,25 +7,25 @@ is the time that a reader waits; of several runs the fastest, since whatever els
 only ever adds. Exits with 1 when a promise isn't kept.
 """
 
+import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from leaderboard.schema import to_json  # noqa: E402
-from tests.records import make_record  # noqa: E402
-
 RECORDS, EXAMPLES, RUNS = 10_000, 1_000, 3
+MOST_SECONDS, MOST_MEMORY = {"--help": 0.3, "report": 3.0}, 500
 BENCH = (sys.executable, "-c", "from bench.cli import main; main()")
 
 
 def generate(folder: Path) -> None:
     """Ten thousand records of 5,000 recipes with two seeds each, without evidence."""
+    sys.path.insert(0, str(ROOT))
+    from leaderboard.schema import to_json
+    from tests.records import make_record
+
     records = folder / "records"
     records.mkdir()
     for number in range(RECORDS):
@@ -38,7 +38,7 @@ def generate(folder: Path) -> None:
             seed=seed,
             training={"seed": seed, "epochs": 30, "threats": ["linf:8/255"]},
         )
-        (records / f"{record.id[:16]}.json").write_text(to_json(replace(record, id="")))
+        (records / f"{record.id[:16]}.json").write_text(to_json(record))
 
 
 def measure(*arguments: str) -> tuple[float, float]:
@@ -56,21 +56,20 @@ def measure(*arguments: str) -> tuple[float, float]:
 
 def main() -> int:
     """Print the figures; 1 when one of them is too large."""
+    kept = True
     with tempfile.TemporaryDirectory() as folder:
-        generate(Path(folder))
-        promises = [
-            (("--help",), 0.3, 500),
-            *(
-                (("report", "--board", folder, "--format", form), 3.0, 500)
-                for form in ("terminal", "markdown", "csv")
-            ),
-        ]
-        kept = True
-        for arguments, most_seconds, most_memory in promises:
-            seconds, memory = measure(*arguments)
-            kept &= seconds < most_seconds and memory < most_memory
-            name = " ".join(word for word in arguments if word not in ("--board", folder))
-            print(f"bench {name:26} {seconds:6.2f} s {memory:6.0f} MB")  # noqa: T201
+        # In a process of its own: Linux counts the memory of a parent for its children too.
+        generating = multiprocessing.get_context("spawn").Process(
+            target=generate, args=(Path(folder),)
+        )
+        generating.start()
+        generating.join()
+        forms = [("report", "--format", form) for form in ("terminal", "markdown", "csv")]
+        for words in [("--help",), *forms]:
+            board = ("--board", folder) if words[0] == "report" else ()
+            seconds, memory = measure(*words, *board)
+            kept &= seconds < MOST_SECONDS[words[0]] and memory < MOST_MEMORY
+            print(f"bench {' '.join(words):26} {seconds:6.2f} s {memory:6.0f} MB")  # noqa: T201
     return 0 if kept else 1
 
 
