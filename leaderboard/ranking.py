@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from leaderboard.flags import count
 from leaderboard.schema import Data, Finding, Protocol, Record
@@ -46,6 +47,15 @@ class Row:
     def flagged(self) -> tuple[Finding, ...]:
         """The findings that keep this row out of the ranking."""
         return tuple(f for run in self.runs for f in run.findings if f.gate != "info")
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why this row has no rank: of each kind of flag what the first says, and how many more."""
+        by_id: dict[str, list[str]] = {}
+        for finding in self.flagged:
+            by_id.setdefault(finding.id, []).append(finding.message)
+        more = {name: f" (and {len(said) - 1} more)" for name, said in by_id.items() if said[1:]}
+        return {name: said[0] + more.get(name, "") for name, said in by_id.items()}
 
     @cached_property
     def accuracies(self) -> tuple[float, ...]:
@@ -104,9 +114,17 @@ def recipe(record: Record) -> str:
     model, training = record.model, record.model.training
     if training is None or "seed" not in training:
         return model.weights_sha256
-    config = {name: value for name, value in model.config.items() if name != "seed"}
     facts = {name: training.get(name) for name in _RECIPE}
-    return json.dumps([model.defense, model.arch, config, facts], sort_keys=True)
+    return json.dumps([model.defense, model.arch, _seedless(model.config), facts], sort_keys=True)
+
+
+def _seedless(config: dict[str, Any]) -> dict[str, Any]:
+    """Hyper-parameters without seeds, those of their parts included."""
+    return {
+        name: _seedless(value) if isinstance(value, dict) else value
+        for name, value in config.items()
+        if name != "seed"
+    }
 
 
 def rank(rows: Iterable[Row]) -> tuple[Row, ...]:

@@ -56,6 +56,24 @@ def test_different_protocols_data_and_sizes_never_share_a_table() -> None:
     assert [len(table.rows) for table in tables(records)] == [1, 1, 1, 1]
 
 
+def test_seeds_are_one_recipe_wherever_the_config_names_them() -> None:
+    def record(seed: int, **settings: object) -> Record:
+        config = {"steps": 10, "training": {"lr": 0.2, "seed": seed} | settings}
+        return make_record("at", seed=seed, training={"seed": seed}, config=config)
+
+    table = only_table([record(0), record(1), record(2, lr=0.1)])
+    assert sorted(len(row.runs) for row in table.rows) == [1, 2]
+
+
+def test_a_row_gives_each_kind_of_flag_once_with_how_many_more() -> None:
+    def finding(id: str, message: str) -> Finding:
+        return Finding(id, "flag", message, None)
+
+    findings = (finding("A8", "linf"), finding("P7", "zero"), finding("A8", "l1"))
+    (row,) = only_table([make_record("at", findings=findings)]).rows
+    assert row.reasons == {"A8": "linf (and 1 more)", "P7": "zero"}
+
+
 def test_a_newer_record_of_the_same_weights_supersedes_the_older() -> None:
     old = make_record("a")
     new = dataclasses.replace(old, created="2026-02-01T00:00:00+00:00", id="")
