@@ -40,16 +40,28 @@ autodoc_preserve_defaults = True
 
 
 def readable(lines: list[str]) -> list[str]:
-    """Docstrings as reStructuredText: a paragraph that is indented after a blank line is code;
-    elsewhere, outside backticks, a bar is a norm and a star a product, and neither is markup."""
+    """Docstrings as reStructuredText.
+
+    What follows `Raises:` or `Args:` is a list. A paragraph that is indented after a blank line is
+    code. Elsewhere, outside backticks, a bar is a norm and a star a product, never markup.
+    """
     shown: list[str] = []
-    code = False
+    part = "text"
     for before, line in zip(["start", *lines], lines, strict=False):
-        if line.strip():
-            begins = line.startswith("    ") and not before.strip() and not code
-            shown += ["::", ""] if begins else []
-            code = begins or (code and line.startswith("    "))
-        shown.append(line if code else re.sub(r"`[^`]*`|[|*]", _escaped, line))
+        indented = line.startswith("    ")
+        if line in ("Raises:", "Args:"):
+            part = "list"
+            shown += [line, ""]
+            continue
+        if line.strip() and not indented:
+            part = "text"
+        elif line.strip() and part == "text" and not before.strip():
+            part = "code"
+            shown += ["::", ""]
+        if part == "list" and indented:
+            deeper = line.startswith("        ")
+            line = f"  {line.strip()}" if deeper else f"- {line.strip()}"
+        shown.append(line if part == "code" else re.sub(r"`[^`]*`|[|*]", _escaped, line))
     return shown
 
 
