@@ -73,7 +73,8 @@ class Case:
         spec = self.options.model
         if spec is None:
             spec = self.record.model.source
-            if not Path(spec).exists() or Path(spec).suffix not in ("", ".safetensors"):
+            path = Path(spec)
+            if not (path.is_dir() or (path.is_file() and path.suffix == ".safetensors")):
                 raise CrossfireError(
                     f"'{spec}' is not a checkpoint here; name the model by --model"
                 )

@@ -356,6 +356,16 @@ def test_examples_that_were_left_out_are_said_to_be_unchecked(forger: Forger) ->
     assert report.unchecked == ("V07", "V08", "V10")
 
 
+def test_a_folder_that_the_record_names_may_have_dots(
+    forger: Forger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = forger.weights.parent.rename(forger.weights.parent.with_name("tiny-l2-0.4"))
+    monkeypatch.chdir(folder.parents[1])
+    forger.record["model"]["source"] = "runs/tiny-l2-0.4"
+    forger.seal()
+    assert verify(forger.path).failures == ()
+
+
 def test_a_python_file_runs_only_when_the_reader_names_it(forger: Forger, tmp_path: Path) -> None:
     program = tmp_path / "model.py"
     program.write_text("raise SystemExit('it ran')\n")
