@@ -70,4 +70,5 @@ def _train(name: str, kind: type, values: dict[str, Any]) -> None:
             say=lambda text: click.echo(text, err=True),
         )
         kind(**own).fit(job)
-    click.echo(summary(out))
+    if job.fabric.is_global_zero:
+        click.echo(summary(out))

@@ -90,6 +90,7 @@ class Run:
             self._end_epoch()
         if self._job.fabric.is_global_zero:
             self._path.unlink(missing_ok=True)
+        self._job.fabric.barrier()
 
     def step(self, loss: Tensor, optimizer: Optimizer | None = None) -> None:
         """One update down the gradient of `loss`, by default with the run's own optimiser.

@@ -1,0 +1,36 @@
+"""Two devices share a batch, and end where one would have ended."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from bench.checkpoint import load
+
+SCRIPT = """
+import torch
+from bench.cli import main
+
+torch.set_num_threads(1)
+main()
+"""
+SMALL = ("--arch", "cnn-w4", "--examples", "64", "--batch-size", "32", "--epochs", "2")
+PLAIN = ("--device", "cpu", "--precision", "fp32", "--display", "none", "--average", "0.9")
+
+
+def test_two_processes_train_the_network_that_one_does(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"  # a file, because the second process runs it too
+    script.write_text(SCRIPT)
+
+    def train(devices: str) -> subprocess.CompletedProcess[str]:
+        out = ("--out", str(tmp_path / devices), "--devices", devices)
+        command = [sys.executable, str(script), "train", "at", *SMALL, *PLAIN, *out]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=100)
+
+    lines = [train(devices).stdout.splitlines() for devices in ("1", "2")]
+    assert [len(printed) for printed in lines] == [1, 1]
+    (one, found), (two, other) = (load(tmp_path / name / "last.safetensors") for name in "12")
+    for p, q in zip(one.parameters(), two.parameters(), strict=True):
+        assert torch.allclose(p, q, atol=1e-6)
+    assert found.forward_passes == other.forward_passes == 2 * 64 * 11
