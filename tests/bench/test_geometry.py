@@ -98,6 +98,12 @@ def test_the_l1_step_takes_the_share_of_entries_that_each_example_asks_for() -> 
         assert torch.equal(taken.sort().values, gradient[row].abs().sort().values[-len(taken) :])
 
 
+def test_entries_that_tie_are_taken_together_or_left_together() -> None:
+    gradient = torch.tensor([[3.0] * 3 + [2.0] * 50 + [1.0] * 47]).repeat(3, 1)
+    step = l1_signs(gradient, torch.full_like(gradient, 0.5), torch.tensor([0.01, 0.1, 0.53]))
+    assert (step != 0).sum(1).tolist() == [3, 3, 53]
+
+
 @pytest.mark.parametrize("norm", NORMS)
 def test_steepest_direction_has_unit_norm_and_ascends(norm: Norm) -> None:
     x, gradient = problem(3)
