@@ -36,8 +36,8 @@ def pick(rows: Bool[Tensor, " n"], new: Batch, old: Batch) -> Batch:
     return torch.where(lift(rows, old), new, old)
 
 
-def _radius(eps: Radius, like: Tensor) -> Tensor:
-    return lift(eps, like) if isinstance(eps, Tensor) else torch.full((), eps, device=like.device)
+def _radius(eps: Radius, like: Tensor) -> Tensor | float:
+    return lift(eps, like) if isinstance(eps, Tensor) else eps
 
 
 def _column(values: Radius, like: Tensor) -> Float[Tensor, "n 1"]:
@@ -128,8 +128,8 @@ def linf_steepest(gradient: Batch, point: Batch) -> Batch:
 def linf_gap(x: Batch, delta: Batch, gradient: Batch, eps: Radius) -> Float[Tensor, " n"]:
     """max ⟨gradient, delta' − delta⟩ over ball ∩ box: every coordinate goes to its bound."""
     radius = _radius(eps, x)
-    up = torch.minimum(1 - x, radius) - delta
-    down = torch.maximum(-x, -radius) - delta
+    up = (1 - x).clamp_max_(radius).sub_(delta)
+    down = (-x).clamp_min_(-radius).sub_(delta)
     return _sum(torch.maximum(gradient * up, gradient * down))
 
 
