@@ -14,7 +14,7 @@ from bench.display import Progress
 from bench.errors import CrossfireError
 from bench.evaluator import Evaluation, Settings
 from bench.journal import Journal
-from bench.models.sources import find
+from bench.models.sources import LoadedModel, find
 from bench.record import publish
 from leaderboard.flags import count
 from leaderboard.schema import Record
@@ -48,14 +48,7 @@ class Measurement:
         Raises:
             CrossfireError: the model can't be found or can't be measured honestly.
         """
-        name = self.settings.dataset or trained_on(spec) or "digits"
-        data = load(name)
-        loaded = find(spec, data, arch=self.arch, weights=self.weights, normalize=self.normalize)
-        split = data.test.take(self.examples)
-        settings = replace(self.settings, dataset=name)
-        evaluation = Evaluation(
-            loaded.model, split.images, split.labels, torch.arange(len(split)), settings
-        )
+        loaded, evaluation = self.prepare(spec)
         board = Board(self.board)
         for record in board.records():
             known = record.model.weights_sha256, record.protocol.sha256
@@ -71,10 +64,26 @@ class Measurement:
             outcome = cluster.run(evaluation, self.ray, journal, show)
         else:
             outcome = evaluation.run(journal, show)
-        command = self.command(spec, name)
-        record = publish(board, outcome, loaded, command, split.images, images=self.images)
+        command = self.command(spec, evaluation.protocol.dataset)
+        clean = evaluation.examples.images
+        record = publish(board, outcome, loaded, command, clean, images=self.images)
         journal.close()
         return record, True
+
+    def prepare(self, spec: str) -> tuple[LoadedModel, Evaluation]:
+        """The model that `spec` names, and its evaluation, checked and ready to run.
+
+        Raises:
+            CrossfireError: the model can't be found or can't be measured honestly.
+        """
+        name = self.settings.dataset or trained_on(spec) or "digits"
+        data = load(name)
+        loaded = find(spec, data, arch=self.arch, weights=self.weights, normalize=self.normalize)
+        split = data.test.take(self.examples)
+        settings = replace(self.settings, dataset=name)
+        return loaded, Evaluation(
+            loaded.model, split.images, split.labels, torch.arange(len(split)), settings
+        )
 
     def command(self, spec: str, dataset: str) -> str:
         """What reproduces a record on any machine: options that only move files are left out."""

@@ -33,6 +33,12 @@ class Examples:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def at(self, rows: Array) -> "Examples":
+        """Some of the examples, by their places here."""
+        chosen = torch.from_numpy(rows)
+        parts = (self.images, self.labels, self.numbers, self.rivals)
+        return Examples(*(part[chosen] for part in parts))
+
     def floats(self, rows: Int[Tensor, " m"], device: torch.device) -> Float[Tensor, "m c h w"]:
         """Images of some rows, float32 in [0, 1]."""
         images = self.images[rows].to(device)

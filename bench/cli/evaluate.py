@@ -75,12 +75,16 @@ from bench.cli import _options as options
     show_default=True,
     help="Folder of checkpoints, for when no MODEL is named.",
 )
+@click.option(
+    "--dry-run", is_flag=True, help="Say what it would cost, from attacking a few examples."
+)
 @options.board
 @options.display
 def command(
     models: tuple[str, ...],
     runs: Path,
     board: Path,
+    dry_run: bool,
     display: str | None,
     suite: str,
     **rest: Any,  # noqa: ANN401
@@ -101,6 +105,12 @@ def command(
     settings = Settings(suites=tuple(suite.split(",")), **rest)
     measurement = Measurement(settings, board=board, **own)
     for spec in models or checkpoints(runs):
+        if dry_run:
+            from bench.estimate import estimate
+
+            loaded, evaluation = measurement.prepare(spec)
+            click.echo(f"{loaded.name}: {estimate(evaluation)}")
+            continue
         with shown(display) as progress:
             record, fresh = measurement.measure(spec, progress)
         click.echo(line(record, fresh))

@@ -68,7 +68,8 @@ class Plan:
         for number, chain in enumerate(self._chains):
             if len(chain.waiting):
                 rows, chain.waiting = chain.waiting[:size], chain.waiting[size:]
-                return Chunk(number, chain.jobs[chain.position], rows, self._examples(rows))
+                examples = self._evaluation.examples.at(rows)
+                return Chunk(number, chain.jobs[chain.position], rows, examples)
         return None
 
     def merge(self, chunk: Chunk, result: Result) -> None:
@@ -112,11 +113,6 @@ class Plan:
         chain.position, chain.left = position, left
         chain.waiting = self._order[left[self._order]] if len(left) else np.zeros(0, np.int64)
         self.total += len(chain.waiting)
-
-    def _examples(self, rows: Array) -> Examples:
-        every, chosen = self._evaluation.examples, torch.from_numpy(rows)
-        parts = (every.images, every.labels, every.numbers, every.rivals)
-        return Examples(*(part[chosen] for part in parts))
 
 
 def _chains(jobs: list[Job], sequential: bool) -> list[Chain]:
