@@ -55,8 +55,11 @@ def measured(row: Cells) -> list[str]:
 
 
 def _label(row: Row, unique: bool) -> str:
-    """The defense's name, and the model's where the same defense and arch have several rows."""
-    model = row.head.model.name
+    """The defense's name, and the model's where the same defense and arch have several rows.
+
+    Of several seeds' models the shortest name speaks: `at` and not `at-s1`.
+    """
+    model = min((run.model.name for run in row.runs), key=lambda name: (len(name), name))
     return row.name if unique or model == row.name else f"{row.name} ({model})"
 
 

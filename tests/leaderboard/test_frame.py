@@ -3,7 +3,7 @@ import pytest
 from leaderboard.flags import count
 from leaderboard.frame import cells, frame, measured
 from leaderboard.ranking import tables
-from leaderboard.schema import Finding
+from leaderboard.schema import Finding, Record
 from leaderboard.statistics import wilson
 from tests.records import make_record
 
@@ -47,6 +47,15 @@ def test_several_runs_give_means_and_their_spread() -> None:
 def test_rows_of_the_same_name_are_told_apart_by_the_model() -> None:
     records = [make_record(name, defense="at") for name in ("eps-4", "eps-8")]
     assert {row["defense"] for row in cells(tables(records)[0])} == {"at (eps-4)", "at (eps-8)"}
+
+
+def test_the_runs_of_several_seeds_are_named_by_the_shortest() -> None:
+    def record(name: str, seed: int, threat: str) -> Record:
+        training = {"seed": seed, "threats": [threat]}
+        return make_record(name, seed=seed, defense="at", training=training)
+
+    records = [record("at", 0, "linf:1"), record("at-s1", 1, "linf:1"), record("at-l2", 0, "l2:1")]
+    assert {row["defense"] for row in cells(tables(records)[0])} == {"at", "at (at-l2)"}
 
 
 def test_the_frame_holds_the_same_rows() -> None:
