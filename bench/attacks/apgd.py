@@ -7,6 +7,8 @@ Projected gradient ascent with momentum,
 whose step size η begins at 2ε. At checkpoints, which follow ever closer upon each other, it is
 halved and the ascent goes on from its best point, if too few steps since the last checkpoint raised
 the objective, or if neither the step size nor the best value has changed since. ℓ1: apgd_l1.py.
+
+P is the exact projection onto ball ∩ box; the published code clips to the box after rescaling.
 """
 
 from dataclasses import dataclass

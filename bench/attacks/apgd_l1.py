@@ -4,6 +4,8 @@ Sparse projected gradient ascent: the sign of the k largest gradient entries, at
 the exact projection onto ball ∩ box. k follows the sparsity of the best point. η begins at ε and
 shrinks, and begins again from the best point when that has lost a twentieth of its support. The run
 has stages in balls of shrinking radius, each beginning at the best point of the one before.
+
+Unlike in the published code, entries that the box blocks are not among the k.
 """
 
 import math

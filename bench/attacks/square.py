@@ -3,7 +3,10 @@
 Each query changes the best point so far in a random square, and keeps the change if the margin
 grows. In ℓ∞ (algorithm 2) the square becomes ±ε, one sign a channel. In ℓ2 and ℓ1 (algorithm 3; ℓ1
 as in Croce & Hein 2021) it receives a bump, and the budget of a second square that is cleared.
-Squares shrink as the queries go. Every slot draws its own from its own stream.
+Squares shrink as the queries go.
+
+Unlike in the published code, each slot draws its own squares, and these reach the image's last row
+and column.
 """
 
 from dataclasses import dataclass
