@@ -8,12 +8,14 @@ suite.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from bench.attacks.apgd import APGD
 from bench.attacks.apgd_l1 import SparseAPGD
 from bench.attacks.base import Attack
 from bench.attacks.fab import FAB
+from bench.attacks.learned import load_attacker
 from bench.attacks.margin import MarginPGD
 from bench.attacks.objectives import objective_for
 from bench.attacks.pgd import PGD
@@ -125,11 +127,14 @@ def _alone(entry: Entry) -> Suite:
 
 
 def get(name: str) -> Suite:
-    """The suite of that name.
+    """The suite of that name, or `l2l:CHECKPOINT`: the attack that a run of `l2l` learned.
 
     Raises:
         CrossfireError: there is none; the message names the closest one.
     """
+    if name.startswith("l2l:"):
+        attack = load_attacker(Path(name.removeprefix("l2l:")))
+        return lambda norm, classes: (Pass(attack),)
     suite: Suite = choose("suites", name, suites())
     return suite
 

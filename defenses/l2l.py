@@ -86,7 +86,7 @@ class L2L:
             body = build_attacker(
                 self.attacker, inputs=seeing * data.channels, channels=data.channels, width=width
             )
-        return job.place(body, "attacker", f"l2l-{self.variant}-{self.attacker}-w{width}")
+        return job.place(body, "attacker", f"l2l:{self.variant}/{self.attacker}/{width}")
 
     def perturb(self, attacker: nn.Module, net: nn.Module, batch: Batch, threat: Threat) -> Images:
         """x', with gradients to the attacker's weights where they are wanted."""
