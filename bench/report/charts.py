@@ -117,17 +117,18 @@ def cost(rows: Sequence[Cells]) -> str | None:
     high = max(math.ceil(math.log10(max(spent for _, spent in known))), low + 1)
     most = math.ceil(5 * max(row["union_high"] for row, _ in known)) / 5
     panel = Panel(38, 12, 420, 180, low, high, most)
-    parts, taken = _shares(panel), list[Span]()
+    parts = _shares(panel)
     parts += [text(panel.x(k), 210, f"10{_superscript(k)}", "middle") for k in range(low, high + 1)]
     parts.append(text(248, 228, "passes spent on training (images forward and backward)", "middle"))
-    for row, spent in known:
-        x, y = panel.x(math.log10(spent)), panel.y(row["union"])
+    dots = [(panel.x(math.log10(spent)), panel.y(row["union"])) for row, spent in known]
+    taken: list[Span] = [(x - 5, x + 5, y + 4) for x, y in dots]
+    for (row, spent), (x, y) in zip(known, dots, strict=True):
         ends = [panel.y(row["union_low"]), panel.y(row["union_high"])]
         name = tag("title", escape(f"{row['defense']}: {percent(row['union'])} %, {spent:,}"))
         mark = tag("line", x1=x, x2=x, y1=ends[0], y2=ends[1], class_="whisker union")
         dot = tag("circle", cx=x, cy=y, r=5, class_="union")
         side = -1 if x > 330 else 1
-        beside = _free(x + 8 * side, y + 4, 7 * len(row["defense"]) * side, taken)
+        beside = _free(x + 8 * side, y + 4, 7 * len(row["defense"]) * side, taken, 196)
         anchor = "end" if x > 330 else "start"
         label = text(x + 8 * side, beside, row["defense"], anchor, "label dot-name")
         first = row["records"].split()[-1][:16]
@@ -135,13 +136,12 @@ def cost(rows: Sequence[Cells]) -> str | None:
     return svg(470, 236, "Training cost against accuracy under the union", parts)
 
 
-def _free(
-    x: Number, y: Number, width: Number, taken: list[tuple[Number, Number, Number]]
-) -> Number:
-    """A height near `y` at which words from `x` on cover no others; it is then taken."""
+def _free(x: Number, y: Number, width: Number, taken: list[Span], lowest: Number) -> Number:
+    """A height near `y` at which words from `x` on cover nothing and stay above `lowest`; it is
+    then taken."""
     left, right = sorted((x, x + width))
-    heights = sorted((y + 13 * k for k in range(-6, 7)), key=lambda height: abs(height - y))
-    for height in heights:
+    heights = sorted((y + 13 * k for k in range(-9, 7)), key=lambda height: abs(height - y))
+    for height in (height for height in heights if height <= lowest):
         if all(right < a or left > b or abs(height - at) > 12 for a, b, at in taken):
             break
     taken.append((left, right, height))
@@ -155,8 +155,8 @@ def passes(row: Cells) -> int | None:
 
 
 def ranking(rows: Sequence[Cells]) -> str:
-    """Every row's accuracies as points with their intervals, best row first."""
-    columns = measured(rows[0])
+    """Every row's accuracies as points with their intervals, best row first; under each threat that
+    of the suite which left least standing."""
     panel = Panel(170, 30, 400, 34 * len(rows), 0, 1)
     parts = [text(170 + 100 * k, 18, f"{25 * k} %", "middle") for k in range(5)]
     edges = [panel.x(k / 4) for k in range(5)]
@@ -165,15 +165,16 @@ def ranking(rows: Sequence[Cells]) -> str:
     for place, row in enumerate(rows):
         y = panel.top + 34 * place + 17
         parts.append(text(160, y + 4, f"{row['rank'] or '–'}  {row['defense']}", "end"))
-        for k, name in enumerate(columns):
-            height, norm = y + 5 * (k - (len(columns) - 1) / 2), name.partition(":")[0]
+        shown = _least(row)
+        for k, name in enumerate(shown.values()):
+            height, norm = y + 5 * (k - (len(shown) - 1) / 2), name.partition(":")[0]
             ends = [panel.x(row[f"{name}_{end}"]) for end in ("low", "high")]
             title = tag("title", escape(f"{name}: {percent(row[name])} %"))
             parts.append(
                 tag("line", x1=ends[0], x2=ends[1], y1=height, y2=height, class_=f"whisker {norm}")
             )
             parts.append(tag("circle", title, cx=panel.x(row[name]), cy=height, r=2.5, class_=norm))
-    parts += _legend(columns, bottom + 22)
+    parts += _legend(_least(rows[0]), bottom + 22)
     return svg(590, bottom + 34, "Accuracies with their 95 % intervals", parts)
 
 
@@ -184,12 +185,21 @@ def drawn(rows: Sequence[Cells]) -> dict[str, str]:
     return {file: standalone(chart) for file, chart in charts.items() if chart}
 
 
-def _legend(columns: Sequence[str], y: Number) -> list[str]:
+def _least(row: Cells) -> dict[str, str]:
+    """The measured column with the lowest accuracy under each threat; `clean` and `union` too."""
+    least: dict[str, str] = {}
+    for name in measured(row):
+        threat = name.rpartition("/")[0] or name
+        if threat not in least or row[name] < row[least[threat]]:
+            least[threat] = name
+    return least
+
+
+def _legend(names: Iterable[str], y: Number) -> list[str]:
     parts, x = [], 20.0
-    for name in columns:
+    for name in names:
         parts.append(tag("circle", cx=x, cy=y - 4, r=4, class_=name.partition(":")[0]))
-        threat, _, suite = name.rpartition("/")
-        words = f"{symbol(threat)} {suite}".strip()
+        words = symbol(name)
         parts.append(text(x + 8, y, words))
         x += 24 + 7 * len(words)
     return parts
