@@ -13,7 +13,14 @@ PACKAGES = ("bench", "defenses", "leaderboard")
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("bench.cli",),
-    ("bench.catalogue", "bench.doctor", "bench.estimate", "bench.scaffold", "bench.demo", "bench.measure"),
+    (
+        "bench.catalogue",
+        "bench.doctor",
+        "bench.estimate",
+        "bench.scaffold",
+        "bench.demo",
+        "bench.measure",
+    ),
     ("bench", "bench.cluster", "bench.record", "bench.speed", "bench.verify"),
     ("bench.evaluator",),
     ("bench.aftermath", "bench.outcome"),

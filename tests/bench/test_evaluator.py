@@ -1,7 +1,7 @@
-"""The verdicts are the truth where the truth is known, and never depend on how they were computed."""
+"""Verdicts are the truth where it is known, and never depend on how they were computed."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -27,10 +27,13 @@ def problem(n: int = 60, classes: int = 2) -> tuple[nn.Module, Tensor, Tensor]:
 
 
 def run(
-    model: nn.Module, x: Tensor, y: Tensor, threat: str = ",".join(THREATS), **kw: Any
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    threat: str = ",".join(THREATS),
+    **settings: int | bool | Tensor | tuple[str, ...],
 ) -> Outcome:
-    kw = {"precision": "fp32", "threat": threat} | kw
-    return evaluate(model, x, y, **kw)
+    return evaluate(model, x, y, threat=threat, **{"precision": "fp32", **settings})
 
 
 def flags(outcome: Outcome) -> dict[tuple[str, str], list[bool]]:
@@ -112,7 +115,9 @@ def test_a_stopped_evaluation_goes_on_and_ends_in_the_same_flags(
         journal = Journal(tmp_path, "stopped")
         save = journal.save
 
-        def counting(state: dict[str, Tensor], save: Any = save) -> None:
+        def counting(
+            state: dict[str, Tensor], save: Callable[[dict[str, Tensor]], None] = save
+        ) -> None:
             nonlocal saves
             save(state)
             saves += 1

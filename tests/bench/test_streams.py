@@ -26,7 +26,8 @@ def test_seed_index_and_each_part_name_another_stream() -> None:
 
 def test_numbers_are_uniform_and_uncorrelated() -> None:
     u = uniform(keys(0, torch.arange(200)), 1000)
-    assert float(u.min()) > 0 and float(u.max()) < 1
+    assert float(u.min()) > 0
+    assert float(u.max()) < 1
     assert abs(float(u.mean()) - 0.5) < 0.003
     assert abs(float(u.var()) - 1 / 12) < 0.001
     assert float(torch.corrcoef(u[:20]).fill_diagonal_(0).abs().max()) < 0.15
