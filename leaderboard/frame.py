@@ -33,7 +33,7 @@ def cells(table: Table) -> list[Cells]:
     return [
         {
             "rank": row.rank,
-            "defense": _label(row, unique=labels[row.name, row.head.model.arch] == 1),
+            "defense": label(row, unique=labels[row.name, row.head.model.arch] == 1),
             "arch": row.head.model.arch,
             **_accuracies(row),
             **_facts(row),
@@ -54,8 +54,8 @@ def measured(row: Cells) -> list[str]:
     return [name for name in row if f"{name}_low" in row]
 
 
-def _label(row: Row, unique: bool) -> str:
-    """The defense's name, and the model's where the same defense and arch have several rows.
+def label(row: Row, unique: bool = False) -> str:
+    """The defense's name, and the model's unless no other row has the same defense and arch.
 
     Of several seeds' models the shortest name speaks: `at` and not `at-s1`.
     """

@@ -6,7 +6,7 @@ from bench.report.listing import Listing
 from bench.report.wording import attacked, percent, short
 from leaderboard.changes import Change
 from leaderboard.comparison import compare
-from leaderboard.frame import Cells
+from leaderboard.frame import Cells, label
 from leaderboard.published import SOURCE, matching
 from leaderboard.schema import Record
 
@@ -47,7 +47,7 @@ def changes(found: Iterable[Change], before: str, after: str) -> Listing:
     rows: list[tuple[str, ...]] = [
         (
             f"{change.row.head.data.name} {short(change.row.head.protocol.sha256)}",
-            change.row.name,
+            label(change.row),
             change.row.head.model.arch,
             f"{change.before or '–'} -> {change.after or '–'}",
             "; ".join(change.why),
