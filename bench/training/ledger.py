@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import checkpoint, environment
 from bench.checkpoint import Metadata, Tag
-from bench.training.log import Row, write_csv, write_tensorboard
+from bench.training.log import Row, check_tensorboard, write_csv, write_tensorboard
 from bench.training.nets import Net
 from bench.training.selection import Heldout, diagnose
 
@@ -25,6 +25,8 @@ class Ledger:
 
     def __post_init__(self) -> None:
         job = self.job
+        if job.tensorboard:
+            check_tensorboard()
         self._heldout = Heldout(job.data.heldout, job.threats, job.fabric.device)
         self._data_sha256 = job.data.train.take(job.examples).sha256()
 

@@ -6,6 +6,7 @@ falls too (Rice et al. 2020).
 
 import csv
 import io
+from importlib.util import find_spec
 from pathlib import Path
 
 from bench.errors import CrossfireError
@@ -25,18 +26,22 @@ def write_csv(path: Path, history: list[Row], classes: int) -> None:
     write_atomic(path, text.getvalue().encode())
 
 
-def write_tensorboard(folder: Path, row: Row) -> None:
-    """Add an epoch's row to TensorBoard's event files.
+def check_tensorboard() -> None:
+    """Fail before the first epoch, not after it.
 
     Raises:
         CrossfireError: TensorBoard isn't installed.
     """
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
+    if find_spec("tensorboard") is None:
         raise CrossfireError(
             "TensorBoard is not installed; pip install tensorboard, or leave --tensorboard out"
-        ) from None
+        )
+
+
+def write_tensorboard(folder: Path, row: Row) -> None:
+    """Add an epoch's row to TensorBoard's event files."""
+    from torch.utils.tensorboard import SummaryWriter
+
     with SummaryWriter(str(folder)) as writer:
         for name, value in row.items():
             writer.add_scalar(name, value, int(row["epoch"]))

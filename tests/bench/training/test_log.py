@@ -1,0 +1,47 @@
+"""The log is a table that spreadsheets read, and TensorBoard's only on request."""
+
+import csv
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.errors import CrossfireError
+from bench.training.log import Row, write_csv
+from defenses.undefended import Undefended
+from tests.small import small_job
+
+
+def row(epoch: int, clean: float, union: float, fgsm: float) -> Row:
+    return {"epoch": epoch, "clean": clean, "union": union, "fgsm": fgsm}
+
+
+def test_each_row_says_what_had_gone_wrong_by_then(tmp_path: Path) -> None:
+    history = [row(1, 0.6, 0.4, 0.5), row(2, 0.7, 0.5, 0.6), row(3, 0.8, 0.0, 0.9)]
+    write_csv(tmp_path / "log.csv", history, classes=10)
+    with (tmp_path / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [found["notice"][:12] for found in rows] == ["", "", "catastrophic"]
+    assert rows[1]["clean"] == "0.7"
+
+
+def test_a_notice_is_said_once(tmp_path: Path) -> None:
+    said: list[str] = []
+    Undefended().fit(small_job(tmp_path, epochs=6, lr=1e-6, say=said.append))
+    assert len(said) == 1
+    assert "undefended, epoch 3: collapse" in said[0]
+
+
+def test_tensorboard_is_missed_before_the_first_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(CrossfireError, match="TensorBoard is not installed; pip install"):
+        Undefended().fit(small_job(tmp_path, tensorboard=True))
+    assert not (tmp_path / "log.csv").exists()
+
+
+def test_tensorboard_gets_every_epoch(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    Undefended().fit(small_job(tmp_path, tensorboard=True))
+    assert len(list((tmp_path / "tensorboard").glob("events*"))) == 2
