@@ -2,12 +2,13 @@
 # uv installs it, because it takes the registry's own build of torch and needs seconds.
 PYTHON ?= python3
 VENV := .venv
+PUBLISHED := bench report --board leaderboard/published
 # Python keeps compiled modules: without them each start of bench takes seconds longer.
 unexport PYTHONDONTWRITEBYTECODE
 export OMP_WAIT_POLICY ?= PASSIVE
 export PATH := $(CURDIR)/$(VENV)/bin:$(CURDIR)/build/uv/bin:$(PATH)
 
-.PHONY: demo test lint docs constraints clean
+.PHONY: demo test lint docs board leaderboard benchmarks constraints clean
 
 demo: $(VENV)/installed
 	bench demo
@@ -19,6 +20,9 @@ lint: $(VENV)/installed
 	ruff check .
 	ruff format --check .
 	mypy
+	$(PUBLISHED) --format markdown --out README.md --check
+	$(PUBLISHED) --format markdown --out docs/leaderboard.md --check
+	$(PUBLISHED) --format svg --out docs/charts --check
 
 docs: $(VENV)/installed
 	sphinx-build --fail-on-warning --keep-going --quiet docs docs/_build/html
@@ -30,6 +34,20 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@test -x $(VENV)/bin/python || uv venv --quiet --python $(PYTHON) $(VENV)
 	@uv pip install --quiet --python $(VENV)/bin/python -c constraints.txt -e '.[test,docs]'
 	@touch $@
+
+# Trains and measures the models of the project's own board, which takes about half an hour.
+board: $(VENV)/installed
+	leaderboard/published/make.sh
+
+# Renders the project's own board into the documents; `make lint` fails when that was forgotten.
+leaderboard: $(VENV)/installed
+	$(PUBLISHED) --format markdown --out README.md
+	$(PUBLISHED) --format markdown --out docs/leaderboard.md
+	$(PUBLISHED) --format svg --out docs/charts
+
+# Measures what the documents promise about speed.
+benchmarks: $(VENV)/installed
+	python benchmarks/report.py
 
 # Renews the exact versions; commit the result. The extra `peers` is left out: torchattacks wants
 # a requests of 2021, which nothing else can live with.
