@@ -69,7 +69,7 @@ def main() -> int:
             board = ("--board", folder) if words[0] == "report" else ()
             seconds, memory = measure(*words, *board)
             kept &= seconds < MOST_SECONDS[words[0]] and memory < MOST_MEMORY
-            print(f"bench {' '.join(words):26} {seconds:6.2f} s {memory:6.0f} MB")  # noqa: T201
+            print(f"bench {' '.join(words):26} {seconds:6.2f} s {memory:6.0f} MB")
     return 0 if kept else 1
 
 
