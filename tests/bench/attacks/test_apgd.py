@@ -14,8 +14,8 @@ from tests.walk import fresh, inside, least_margins, rivals, walk
 EPS = {"linf": "0.05", "l2": "0.3", "l1": "0.8"}
 
 
-def apgd(norm: Norm, objective: Objective) -> Attack:
-    return SparseAPGD(objective) if norm == "l1" else APGD(objective)
+def apgd(norm: Norm, objective: Objective, steps: int = 100) -> Attack:
+    return SparseAPGD(objective, steps) if norm == "l1" else APGD(objective, steps)
 
 
 @pytest.mark.parametrize("objective", ["ce", "margin"])
@@ -37,7 +37,7 @@ def test_two_classes_are_brought_to_their_worst_case(norm: Norm, objective: Obje
 def test_all_targets_together_break_whatever_can_be_broken(norm: Norm, classes: int) -> None:
     model, x = linear_model(1, classes=classes), images(2, 25)
     y, threat = model(x).argmax(1), Threat.parse(f"{norm}:{EPS[norm]}")
-    attack = apgd(norm, objective_for(classes, targeted=True))
+    attack = apgd(norm, objective_for(classes, targeted=True), steps=50)
     margins = [
         least_margins(model, walk(model, attack, fresh(x, y, target), threat), threat)
         for target in rivals(model, x, y).T

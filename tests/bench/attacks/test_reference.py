@@ -64,7 +64,7 @@ def test_its_gradient_attacks_break_nothing_that_our_auto_pgd_leaves(
     model, x = small_network().requires_grad_(False), images(3, 40)
     y, threat = model(x).argmax(1), Threat.parse(f"{norm}:{eps}")
     objective = objective_for(4, targeted=True)
-    attack = SparseAPGD(objective) if norm == "l1" else APGD(objective)
+    attack = SparseAPGD(objective, steps=50) if norm == "l1" else APGD(objective, steps=50)
     margins = [
         least_margins(model, walk(model, attack, fresh(x, y, target), threat), threat)
         for target in rivals(model, x, y).T
