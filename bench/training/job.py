@@ -71,7 +71,10 @@ class Job:
     device: Literal["auto", "cpu", "cuda"] = field(
         default="auto", metadata={"help": "Where to train."}
     )
-    devices: int = field(default=1, metadata={"help": "Number of devices to train on."})
+    devices: int = field(default=1, metadata={"help": "Devices a node to train on."})
+    nodes: int = field(
+        default=1, metadata={"help": "Nodes to train on; torchrun or SLURM starts the processes."}
+    )
     precision: Precision = field(
         default="auto", metadata={"help": "Arithmetic; auto is bf16 where that is fast."}
     )
@@ -91,7 +94,7 @@ class Job:
         Raises:
             CrossfireError: one of them makes no sense.
         """
-        for name in ("epochs", "batch_size", "devices"):
+        for name in ("epochs", "batch_size", "devices", "nodes"):
             if getattr(self, name) < 1:
                 raise CrossfireError(f"{name.replace('_', '-')} must be 1 or more")
         if not (self.lr > 0 and 0 <= self.average < 1):
@@ -118,7 +121,8 @@ class Job:
         fabric = Fabric(
             accelerator=place,
             devices=self.devices,
-            strategy="ddp" if self.devices > 1 else "auto",
+            num_nodes=self.nodes,
+            strategy="ddp" if self.devices * self.nodes > 1 else "auto",
             precision="bf16-mixed" if half else "32-true",
         )
         fabric.launch()
@@ -211,4 +215,14 @@ class Job:
         return plain | {"arch": self.architecture, "augment": self.augmentation}
 
 
-_ELSEWHERE = ("out", "device", "devices", "resume", "tensorboard", "root", "progress", "say")
+_ELSEWHERE = (
+    "out",
+    "device",
+    "devices",
+    "nodes",
+    "resume",
+    "tensorboard",
+    "root",
+    "progress",
+    "say",
+)

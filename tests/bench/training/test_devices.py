@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from socket import socket
 
 import torch
 
@@ -34,3 +35,33 @@ def test_two_processes_train_the_network_that_one_does(tmp_path: Path) -> None:
     for p, q in zip(one.parameters(), two.parameters(), strict=True):
         assert torch.allclose(p, q, atol=1e-6)
     assert found.forward_passes == other.forward_passes == 2 * 64 * 11
+
+
+def test_two_nodes_under_torchrun_train_the_network_that_one_does(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    with socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    agents = []
+    for node in range(2):
+        launcher = [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--nnodes=2",
+            "--nproc-per-node=1",
+        ]
+        where = [f"--node-rank={node}", "--master-addr=127.0.0.1", f"--master-port={port}"]
+        work = [str(script), "train", "at", *SMALL, *PLAIN, "--nodes", "2"]
+        out = ["--out", str(tmp_path / "two")]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        agents.append(subprocess.Popen([*launcher, *where, *work, *out], **pipes))
+    for agent in agents:
+        said, _ = agent.communicate(timeout=100)
+        assert agent.returncode == 0, said
+    alone = [sys.executable, str(script), "train", "at", *SMALL, *PLAIN]
+    subprocess.run([*alone, "--out", str(tmp_path / "one")], check=True, capture_output=True)
+    (one, _), (two, _) = (load(tmp_path / name / "last.safetensors") for name in ("one", "two"))
+    for p, q in zip(one.parameters(), two.parameters(), strict=True):
+        assert torch.allclose(p, q, atol=1e-6)
