@@ -89,7 +89,7 @@ class Pool:
         resources = {"num_gpus": 1, "num_cpus": 0} if self._gpu else {"num_cpus": 1}
         self._task = ray.remote(_task).options(name="attack", max_retries=RETRIES, **resources)
         self._capacity = evaluation.settings.capacity or (1024 if self._gpu else 128)
-        self._examples = len(evaluation.examples)
+        self._pieces = int(evaluation.clean.sum()) * len(evaluation.suites)
         self._open: dict[Any, Chunk] = {}
 
     @property
@@ -99,9 +99,9 @@ class Pool:
 
     @property
     def chunk(self) -> int:
-        """Examples a chunk: full batches where there are enough examples, else a share for all."""
-        share = -(-self._examples // (4 * self.workers))
-        return max(16, min(2 * self._capacity, share))
+        """Examples a chunk: a third of each worker's share, so that all end together; at most four
+        full batches, beyond which there is little to gain (docs/explanation/scale.md)."""
+        return max(16, min(4 * self._capacity, self._pieces // (3 * self.workers)))
 
     @property
     def has_room(self) -> bool:

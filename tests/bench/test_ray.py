@@ -9,14 +9,17 @@ from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 
 from bench import cluster
+from bench.cli import main
 from bench.cluster import pool
 from bench.data import Dataset, Split
 from bench.errors import CrossfireError
 from bench.evaluator import Evaluation, Settings
 from bench.journal import Journal
 from bench.models.sources import find
+from leaderboard.store import Board
 from tests.bench.test_cluster import assert_same
 
 ray: Any = pytest.importorskip("ray")
@@ -103,6 +106,25 @@ def test_two_nodes_end_in_the_flags_of_one_process_though_a_worker_is_killed(
     assert shared.device == "2 workers: cpu (fp32)"
     with pytest.raises(ProcessLookupError):
         os.kill(pids[0], 0)
+
+
+def test_the_command_puts_the_same_record_on_the_board(
+    two_nodes: None, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(
+        "import torch\ndef net():\n    torch.manual_seed(0)\n"
+        "    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))\n"
+    )
+    words = "evaluate mine.py:net --examples 60 --threat linf:0.1,l2:0.3 --precision fp32"
+    for board, ray_too in (("alone", []), ("shared", ["--ray", "auto"])):
+        options = [*words.split(), "--display", "none", "--board", board, *ray_too]
+        done = CliRunner().invoke(main, options)
+        assert done.exit_code == 0, done.output
+    (alone,), (shared,) = (Board(tmp_path / name).records() for name in ("alone", "shared"))
+    assert alone.measured == shared.measured
+    assert alone.protocol == shared.protocol
+    assert shared.environment.device == "2 workers: cpu (fp32)"
 
 
 def test_examples_that_always_lose_their_worker_end_the_run_with_the_mend(
