@@ -1,5 +1,7 @@
 """Models and data from elsewhere, end to end: from the command line, and the same from Python."""
 
+import pickle
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from torch import nn
 from bench import evaluate
 from bench.cli import main
 from bench.data import load
+from bench.models import build
 from bench.models.sources import find, zoo
 from leaderboard.schema import Record
 from leaderboard.store import Board
@@ -112,3 +115,53 @@ def test_a_zoo_architecture_is_evaluated_with_weights_that_are_here(tmp_path: Pa
     found = accuracies(record)
     assert found["clean"] == 1.0
     assert record.model.arch == "Rice2020Overfitting"
+
+
+def test_digits_need_no_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for module in ("torchvision", "torchvision.datasets"):
+        monkeypatch.setitem(sys.modules, module, None)
+    small = ["--arch", "cnn-w4", "--examples", "32", "--epochs", "1", "--display", "none"]
+    trained = CliRunner().invoke(main, ["train", "at", *small])
+    assert trained.exit_code == 0, trained.output
+    words = ["--examples", "16", "--threat", "linf", "--display", "none"]
+    measured = CliRunner().invoke(main, ["evaluate", *words])
+    assert measured.exit_code == 0, measured.output
+    refused = CliRunner().invoke(main, ["train", "at", *small, "--dataset", "cifar10"])
+    assert refused.exit_code == 2
+    assert "cifar10 needs torchvision, which does not work here" in refused.output
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("nothing", "there is no model 'nothing'"),
+        ("wrn.pt --arch cnn", "the weights are of another architecture"),
+        ("wrn.pt --arch wrn-10-1", "'fc.weight' has shape (7, 64) in place of (10, 64)"),
+        ("trap.pt --arch cnn", "could run any code"),
+        ("mine.py:colour", "does not take the images of digits, 1x8x8"),
+        ("mine.py:few", "gives 3 logits but digits has 10 classes"),
+        ("mine.py:net --ray 127.0.0.1:1", "no Ray cluster answers at '127.0.0.1:1'"),
+        ("mine.py:net --dataset folder:nowhere", "there is no folder nowhere"),
+        ("mine.py:net --budgets mine.toml", "cannot read budgets from mine.toml"),
+    ],
+)
+def test_a_mistake_is_one_line_with_exit_code_2_and_no_record(
+    words: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if "--ray" in words:
+        pytest.importorskip("ray")
+    Path("mine.py").write_text(
+        "from torch.nn import Conv2d, Flatten, Linear, Sequential\n"
+        "def net():\n    return Sequential(Flatten(), Linear(64, 10))\n"
+        "def few():\n    return Sequential(Flatten(), Linear(64, 3))\n"
+        "def colour():\n    return Sequential(Conv2d(3, 1, 8), Flatten())\n"
+    )
+    torch.save(build("wrn-10-1", classes=7, channels=1, size=(8, 8)).state_dict(), "wrn.pt")
+    Path("trap.pt").write_bytes(pickle.dumps(pytest.fail))
+    done = CliRunner().invoke(main, ["evaluate", *words.split(), "--threat", "union"])
+    assert done.exit_code == 2
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list(Path("board").glob("records/*"))
