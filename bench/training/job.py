@@ -56,6 +56,9 @@ class Job:
     lr: float = field(default=0.2, metadata={"help": "Highest learning rate."})
     momentum: float = field(default=0.9, metadata={"help": "Momentum of SGD."})
     weight_decay: float = field(default=5e-4, metadata={"help": "Weight decay, on all parameters."})
+    clip: float = field(
+        default=5.0, metadata={"help": "Largest norm of a network's gradient; 0 for no limit."}
+    )
     schedule: Schedule = field(default="cyclic", metadata={"help": "Course of the learning rate."})
     drops: tuple[float, ...] = field(
         default=(), metadata={"help": "Epochs at which `steps` divides the rate by 10."}
@@ -183,8 +186,8 @@ class Job:
 
     def sgd(self, *nets: nn.Module) -> torch.optim.SGD:
         """Stochastic gradient descent on the weights of `nets`, by the job's hyper-parameters."""
-        weights = [parameter for net in nets for parameter in net.parameters()]
-        return torch.optim.SGD(weights, self.lr, self.momentum, weight_decay=self.weight_decay)
+        groups = [{"params": list(net.parameters())} for net in nets]
+        return torch.optim.SGD(groups, self.lr, self.momentum, weight_decay=self.weight_decay)
 
     def run(
         self,

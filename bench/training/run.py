@@ -15,7 +15,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from bench.errors import CrossfireError
@@ -120,8 +120,12 @@ class Run:
         self.share([weight.grad for weight in weights if weight.grad is not None])
 
     def update(self, optimizer: Optimizer | None = None) -> None:
-        """Move the weights by the gradients that `backward` left."""
-        (optimizer or self._optimizer).step()
+        """Move the weights by the gradients that `backward` left, each network's own clipped."""
+        chosen = optimizer or self._optimizer
+        if self._job.clip and chosen is self._optimizer:
+            for group in chosen.param_groups:
+                nn.utils.clip_grad_norm_(group["params"], self._job.clip)
+        chosen.step()
 
     def _next_batch(self) -> Batch:
         job, steps = self._job, self._batches.steps

@@ -222,6 +222,23 @@ def test_companions_become_checkpoints_of_their_own(tmp_path: Path) -> None:
     assert all(map(torch.equal, model.parameters(), peer.parameters()))
 
 
+def test_the_gradient_of_each_network_is_clipped_by_itself(tmp_path: Path) -> None:
+    job = small_job(tmp_path, epochs=1, examples=32, clip=0.01, momentum=0.0, weight_decay=0.0)
+    one, two = job.model(), job.model("peer")
+    before = [[p.detach().clone() for p in net.parameters()] for net in (one, two)]
+    training = job.run(AT(), one, companions={"peer": two})
+    for batch in training:
+        losses = [cross_entropy(net(batch.x), batch.y).mean() for net in (one, two)]
+        training.step(100 * losses[0] + 1e-6 * losses[1])
+        rate = 0.2 * 0.5 / 0.6  # the cyclic schedule in the middle of the only step
+    moves = [
+        sum((p - old).square().sum().item() for p, old in zip(net.parameters(), olds, strict=True))
+        for net, olds in zip((one, two), before, strict=True)
+    ]
+    assert moves[0] ** 0.5 == pytest.approx(rate * 0.01, rel=1e-3)
+    assert moves[1] ** 0.5 < rate * 1e-4
+
+
 def test_a_second_optimiser_keeps_its_own_rate(tmp_path: Path) -> None:
     job = small_job(tmp_path, epochs=1)
     net, other = job.model(), job.model("other")
