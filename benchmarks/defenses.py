@@ -20,7 +20,8 @@ BENCH = Path(sys.executable).with_name("bench")
 
 SCENES = {
     "digits": "--dataset digits",
-    "cifar10": "--dataset cifar10 --arch preactresnet18-w16 --examples 5000 --epochs 10",
+    "cifar10": "--dataset cifar10 --arch preactresnet10-w16 --examples 10000 --epochs 5 "
+    "--batch-size 64",
 }
 SUITES = {"digits": "pgd-100,crossfire", "cifar10": "pgd-100,crossfire"}
 EXAMPLES = {"digits": "450", "cifar10": "500"}

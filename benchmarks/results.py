@@ -1,0 +1,126 @@
+"""Tables of what `benchmarks/defenses.py` measured, as markdown.
+
+    python benchmarks/results.py digits
+
+Means over the seeds; pairs are compared by McNemar's exact test over all seeds' examples together,
+the same seed and example in both.
+"""
+
+import sys
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from statistics import mean, stdev
+
+from scipy.stats import binomtest
+
+from leaderboard.flags import conjunction, count, number
+from leaderboard.schema import Record
+from leaderboard.store import Board
+
+ROOT = Path(__file__).parents[1]
+Runs = dict[str, dict[int, dict[str, Record]]]
+"""Name of a run -> seed -> `best` or `last` -> its record."""
+
+CLAIMS = [
+    ("mat-linf", "at", "linf", "pgd-100"),
+    ("mat-linf", "at", "linf", "crossfire"),
+    ("mat-linf-averaged", "at-averaged", "linf", "pgd-100"),
+    ("mat", "avg", "union", "pgd-100"),
+    ("mat", "avg", "union", "crossfire"),
+    ("mat", "max", "union", "crossfire"),
+    ("mat", "msd", "union", "crossfire"),
+    ("mat", "e-at", "union", "crossfire"),
+    ("mat", "mat-alpha-0", "union", "crossfire"),
+    ("mat-averaged", "avg-averaged", "union", "crossfire"),
+    ("l2l", "at", "linf", "crossfire"),
+    ("l2l-two-step", "at", "linf", "crossfire"),
+    ("rslad", "at", "linf", "crossfire"),
+    ("active", "rslad", "linf", "crossfire"),
+    ("active", "at", "linf", "crossfire"),
+]
+
+
+def read(scene: str) -> Runs:
+    """Every record of a scene."""
+    found: Runs = defaultdict(lambda: defaultdict(dict))
+    for record in Board(ROOT / "build" / "results" / scene / "board").records():
+        path = Path(record.model.source)
+        name, _, seed = path.parent.name.rpartition("-")
+        found[name][int(seed)][path.stem] = record
+    return found
+
+
+def flags(record: Record, norm: str, suite: str) -> str:
+    """Packed flags: right when clean, and under one norm or all of them by one suite."""
+    chosen = [
+        verdict.flags
+        for verdict in record.verdicts
+        if verdict.suite == suite and norm in ("union", verdict.threat.partition(":")[0])
+    ]
+    return conjunction([record.clean, *chosen])
+
+
+def share(norm: str, suite: str) -> Callable[[Record], float]:
+    """A function that gives an accuracy in percent."""
+    return lambda record: 100 * count(flags(record, norm, suite)) / record.data.examples
+
+
+def spread(values: list[float]) -> str:
+    """Mean and standard deviation over seeds."""
+    return f"{mean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
+
+
+def table(runs: Runs) -> str:
+    """A row a run: accuracies in percent, what was spent on training, and the last epoch."""
+    columns: list[tuple[str, str, Callable[[Record], float]]] = [
+        ("clean", "best", lambda record: 100 * count(record.clean) / record.data.examples),
+        *((f"{norm} PGD-100", "best", share(norm, "pgd-100")) for norm in ("linf", "l2", "l1")),
+        ("union PGD-100", "best", share("union", "pgd-100")),
+        ("union crossfire", "best", share("union", "crossfire")),
+        ("union PGD-100, last", "last", share("union", "pgd-100")),
+    ]
+    lines = [
+        "| run | seeds | " + " | ".join(title for title, _, _ in columns) + " | passes | s |",
+        "|---|" + "--:|" * (len(columns) + 3),
+    ]
+    for name, seeds in sorted(runs.items(), key=lambda item: -_merit(item[1])):
+        cells = [name, str(len(seeds))]
+        for _, tag, value in columns:
+            cells.append(spread([value(tags[tag]) for tags in seeds.values() if tag in tags]))
+        spent = [tags["last"].model.training or {} for tags in seeds.values() if "last" in tags]
+        passes = mean(s["forward_passes"] + s["backward_passes"] for s in spent) / 1000
+        cells += [f"{passes:,.0f} k", f"{mean(s['seconds'] for s in spent):.0f}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def claims(runs: Runs) -> str:
+    """A row a pair of runs: their difference in points, and what the paired test says."""
+    lines = [
+        "| a | b | under | a − b | only a right | only b right | p |",
+        "|---|---|---|--:|--:|--:|--:|",
+    ]
+    for a, b, norm, suite in CLAIMS:
+        seeds = [s for s in runs[a].keys() & runs[b].keys() if "best" in runs[a][s]]
+        if not seeds:
+            continue
+        only_a = only_b = examples = 0
+        for seed in seeds:
+            one, two = (number(flags(runs[run][seed]["best"], norm, suite)) for run in (a, b))
+            only_a, only_b = only_a + (one & ~two).bit_count(), only_b + (two & ~one).bit_count()
+            examples += runs[a][seed]["best"].data.examples
+        p = binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
+        gap = 100 * (only_a - only_b) / examples
+        lines.append(f"| {a} | {b} | {norm} {suite} | {gap:+.1f} | {only_a} | {only_b} | {p:.2g} |")
+    return "\n".join(lines)
+
+
+def _merit(seeds: dict[int, dict[str, Record]]) -> float:
+    values = [share("union", "crossfire")(t["best"]) for t in seeds.values() if "best" in t]
+    return mean(values) if values else -1.0
+
+
+if __name__ == "__main__":
+    found = read(sys.argv[1])
+    print(table(found), claims(found), sep="\n\n")
