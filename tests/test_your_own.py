@@ -68,15 +68,15 @@ def accuracies(record: Record) -> dict[str, float]:
 def test_an_undefended_timm_model_on_a_folder_of_pictures_falls(tmp_path: Path) -> None:
     timm: Any = pytest.importorskip("timm")
     torch.manual_seed(0)
-    model = timm.create_model("test_resnet", num_classes=3)
+    model = timm.create_model("test_efficientnet", num_classes=3)
     weights = tmp_path / "weights.safetensors"
     save_file(model.state_dict(), weights)
-    spec, dataset = "timm:test_resnet", pictures(tmp_path / "pictures", model)
+    spec, dataset = "timm:test_efficientnet", pictures(tmp_path / "pictures", model)
     record = from_command_line(tmp_path, spec, "--weights", weights, "--dataset", dataset)
     found = accuracies(record)
     assert found["clean"] == 1.0
     assert found["union"] < 0.5
-    assert record.model.arch == "test_resnet"
+    assert record.model.arch == "test_efficientnet"
     assert from_python(spec, dataset, weights=weights) == found
 
 
