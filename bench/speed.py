@@ -4,10 +4,13 @@ A row is one tool's suite on one model under one threat. What it broke is counte
 by the tool; differences are examples on which its verdict and the reference's part.
 """
 
+import hashlib
+import io
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,7 +21,9 @@ from bench.attacks.base import Slots, ask
 from bench.attacks.pgd import PGD
 from bench.attacks.reference import autoattack_reference
 from bench.attacks.whole import Counted
+from bench.checkpoint import weights_sha256
 from bench.evaluator import evaluate
+from bench.files import write_atomic
 from bench.judge import Judge
 from bench.precision import Precision, proposer
 from bench.threats import Threat
@@ -45,13 +50,18 @@ class Row:
 
 @dataclass(frozen=True)
 class Bench:
-    """What is compared: images (n, c, h, w) in [0, 1] with labels, and the engine's arithmetic."""
+    """What is compared: images (n, c, h, w) in [0, 1] with labels, and the engine's arithmetic.
+
+    A peer's result is written into the folder `keep`, and read from there by a later comparison of
+    the same weights, images and threads.
+    """
 
     images: Tensor
     labels: Tensor
     suites: Sequence[str]
     precision: Precision = "auto"
     reference: bool = True
+    keep: Path | None = None
 
     def rows(self, models: Mapping[str, nn.Module], threats: Sequence[Threat]) -> Iterator[Row]:
         """Every tool on every model and threat, one after the other; the reference comes first."""
@@ -102,6 +112,32 @@ class Bench:
     def _foreign(
         self, name: str, model: nn.Module, threat: Threat, tool: str, attack: peers.Peer
     ) -> tuple[Row, Array]:
+        kept = self.keep and self.keep / f"{self._key(model, threat, tool)}.npz"
+        if kept and kept.exists():
+            found = np.load(kept)
+            seconds, passes, robust = (
+                float(found["seconds"]),
+                float(found["passes"]),
+                found["robust"],
+            )
+        else:
+            seconds, passes, robust = self._attacked(model, threat, attack)
+        if kept:
+            data = io.BytesIO()
+            np.savez(data, seconds=seconds, passes=passes, robust=robust)
+            write_atomic(kept, data.getvalue())
+        return Row(name, str(threat), tool, seconds, passes, float(robust.mean())), robust
+
+    def _key(self, model: nn.Module, threat: Threat, tool: str) -> str:
+        sha256 = hashlib.sha256(f"{weights_sha256(model)}|{threat}|{tool}|{machine()}".encode())
+        sha256.update(self.images.numpy().tobytes())
+        sha256.update(self.labels.numpy().tobytes())
+        return sha256.hexdigest()[:16]
+
+    def _attacked(
+        self, model: nn.Module, threat: Threat, attack: peers.Peer
+    ) -> tuple[float, float, Array]:
+        """Seconds, passes an image, and flags (n,) of the examples that stand."""
         counted = Counted(model).eval()
         began = time.perf_counter()
         points = attack(counted, self.images, self.labels, threat)
@@ -109,9 +145,8 @@ class Bench:
         judge = Judge(model, BATCH)
         wrong = judge.wrong(self.images, self.labels)
         broken, _ = judge.adversarial(self.images, points, self.labels, threat, bounded=False)
-        robust = (~(broken | wrong)).numpy()
         passes = (counted.forwards + counted.backwards) / len(self.labels)
-        return Row(name, str(threat), tool, seconds, passes, float(robust.mean())), robust
+        return seconds, passes, (~(broken | wrong)).numpy()
 
 
 def _against(row: Row, robust: Array, base: Row, base_robust: Array) -> Row:

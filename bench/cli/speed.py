@@ -1,5 +1,6 @@
 """`bench speed`: this engine against the peers that are installed here."""
 
+from pathlib import Path
 from typing import Literal
 
 import click
@@ -25,6 +26,11 @@ import click
     help="Arithmetic of our attacks; verdicts are float32.",
 )
 @click.option("--reference/--no-reference", default=True, help="Run pyautoattack too (slow).")
+@click.option(
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep the peers' results in this folder, and use those that are there.",
+)
 def command(
     models: tuple[str, ...],
     dataset: str | None,
@@ -33,6 +39,7 @@ def command(
     examples: int,
     precision: Literal["auto", "fp32", "bf16"],
     reference: bool,
+    keep: Path | None,
 ) -> None:
     """Time this engine against pyautoattack and, for PGD-100, against installed toolboxes.
 
@@ -48,7 +55,7 @@ def command(
     data = load(name)
     split = data.test.take(examples)
     found = {spec: find(spec, data).model for spec in models}
-    bench = Bench(split.floats(), split.labels, suite.split(","), precision, reference)
+    bench = Bench(split.floats(), split.labels, suite.split(","), precision, reference, keep)
     home = budget_home(name, tuple(split.images.shape[1:]))
     for text in report(found, bench, resolve(threat, home)):
         click.echo(text)

@@ -1,5 +1,7 @@
 """The comparison counts passes and disagreements as they are; its times are nobody's test."""
 
+from pathlib import Path
+
 import torch
 
 from bench.attacks.whole import Counted
@@ -26,6 +28,18 @@ def test_both_sides_are_judged_alike_and_differences_are_counted() -> None:
     assert (ours.missed, ours.extra) == (0, 0)
     assert reference.accuracy == ours.accuracy
     assert reference.passes > ours.passes > 0
+
+
+def test_a_peers_result_is_kept_for_the_same_weights_and_images(tmp_path: Path) -> None:
+    bench = Bench(X, MODEL(X).argmax(1), ["crossfire"], "fp32", keep=tmp_path)
+    first, _ = bench.rows({"toy": MODEL}, [LINF])
+    (kept,) = tmp_path.iterdir()
+    again, _ = bench.rows({"toy": MODEL}, [LINF])
+    assert again == first
+    other, _ = bench.rows({"toy": linear_model(1, (1, 6, 6), 4)}, [LINF])
+    assert other.seconds != first.seconds
+    assert len(list(tmp_path.iterdir())) == 2
+    assert kept.exists()
 
 
 def test_a_row_without_a_reference_leaves_its_cells_empty() -> None:
