@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import torch
 
+from bench.attacks.whole import Whole
 from bench.judge import allowed, distances
 from bench.outcome import Pair
 from bench.suites import Pass
@@ -37,13 +38,23 @@ def credit(columns: Mapping[Pair, Column], examples: Examples) -> Iterator[Findi
 def alarms(
     columns: Mapping[Pair, Column], suites: Mapping[Pair, tuple[Pass, ...]]
 ) -> Iterator[Finding]:
-    """A8: a black-box attack broke what gradients had left."""
+    """A8: a black-box attack broke what gradients had left; with an escalation that is a remark."""
     for pair, column in columns.items():
-        raisers = [number for number, work in enumerate(suites[pair]) if work.alarm]
+        raisers = [
+            number
+            for number, work in enumerate(suites[pair])
+            if work.alarm is not None
+            and not isinstance(work.attack, Whole)
+            and not work.attack.needs_gradient
+        ]
         broken = int(np.isin(column.by, raisers).sum())
         if broken:
             message = (
                 f"{pair[0]}: a black-box attack broke {broken} of a few examples that gradients "
-                "had left: they are masked, and the whole escalation was run"
+                "had left: they are masked"
             )
-            yield Finding("A8", "flag", message, float(broken))
+            if any(work.escalation for work in suites[pair]):
+                message += ", and the whole escalation was run"
+                yield Finding("A8", "info", message, float(broken))
+            else:
+                yield Finding("A8", "flag", message, float(broken))

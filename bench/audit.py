@@ -81,10 +81,11 @@ def determinism(model: Model, images: Batch) -> Iterator[Finding]:
 def batch_independence(model: Model, images: Batch) -> Iterator[Finding]:
     """P5: an image's logits don't depend on the images beside it, their number or their order."""
     together = _logits(model, images)
-    alone = torch.cat([_logits(model, image[None]) for image in images])
+    alone = torch.cat([_logits(model, image[None]) for image in images[:4]])
     reordered = _logits(model, images.flip(0)).flip(0)
     spread = together.abs().amax().clamp_min(1e-12)
-    gap = max(float((other - together).abs().amax() / spread) for other in (alone, reordered))
+    others = (alone, reordered)
+    gap = max(float((o - together[: len(o)]).abs().amax() / spread) for o in others)
     if not gap <= 1e-3:
         message = f"logits change by {gap:.2g} of their size with the other images of a batch"
         yield Finding("P5", "refuse", f"{message}; the model must treat each image alone", gap)

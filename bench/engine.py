@@ -18,7 +18,7 @@ import torch
 from bench import streams
 from bench.attacks.base import Attack, Slots
 from bench.attacks.whole import Counted, Whole
-from bench.judge import Judge
+from bench.judge import Judge, allowed
 from bench.precision import Proposer
 from bench.suites import Pass
 from bench.work import Array, Column, Examples, Job, Queue, State
@@ -63,7 +63,7 @@ class Engine:
         """Flags (n,) of the examples that a job is to attack: all that stand, as many as it
         samples, or none while nothing gave the alarm."""
         column = columns[job.column]
-        if job.alarms is not None and not np.isin(column.by, job.alarms).any():
+        if job.alarms is not None and not any(column.fell(*alarm) for alarm in job.alarms):
             return np.zeros_like(column.robust)
         if job.prune:
             column.prune(np.logical_and.reduce([other.robust for other in columns]))
@@ -183,7 +183,8 @@ class Engine:
         x, points, y = slots.x[chosen], slots.point[chosen], slots.y[chosen]
         bounded = job.work.attack.bounded
         broken, far = self.judge.adversarial(x, points, y, job.threat, bounded=bounded)
-        np.add.at(column.forward, rows[which], self.judge.votes)
+        inside = (far <= allowed(job.threat)).cpu().numpy()
+        np.add.at(column.forward, rows[which[inside]], self.judge.votes)
         for place in torch.nonzero(broken).flatten().tolist():
             row = int(rows[which[place]])
             if column.robust[row]:

@@ -36,7 +36,7 @@ from bench.precision import resolve as resolve_precision
 from bench.protocol import Protocol
 from bench.suites import Pass
 from bench.threats import Threat, budget_home, guess_dataset, resolve
-from bench.work import Array, Column, Examples, Job, State
+from bench.work import Alarm, Array, Column, Examples, Job, State
 from leaderboard.schema import UNION_ONLY, Finding
 
 SAMPLE = 16
@@ -66,7 +66,7 @@ class Settings:
     split: str = "test"
     seed: int = 0
     precision: Precision = "auto"
-    compiled: bool = False
+    compiled: bool | None = None
     device: str | None = None
     capacity: int | None = None
     union_only: bool = False
@@ -153,7 +153,9 @@ class Evaluation:
         self.capacity = self.settings.capacity or (1024 if device.type == "cuda" else 128)
         random = any(finding.id == "P4" for finding in self.findings)
         votes = VOTES if random else 1
-        self.judge = Judge(self.model, limit=max(self.capacity, 256), votes=votes)
+        # What a processor has in its caches, it need not fetch: there small batches are faster.
+        limit = 64 if device.type == "cpu" else max(self.capacity, 256)
+        self.judge = Judge(self.model, limit=limit, votes=votes)
         self.fast = proposer(
             self.model,
             self.sample,
@@ -224,14 +226,20 @@ class Evaluation:
 
     def _alarmed(
         self, passes: tuple[Pass, ...]
-    ) -> Iterator[tuple[int, Pass, tuple[int, ...] | None]]:
+    ) -> Iterator[tuple[int, Pass, tuple[Alarm, ...] | None]]:
         """Each pass with its number and, if it waits for an alarm, the passes that may raise
         one."""
-        raisers = tuple(number for number, work in enumerate(passes) if work.alarm)
         suspicious = any(finding.id in SUSPICIOUS for finding in self.findings)
+        waits: tuple[Alarm, ...] = ()
+        raisers: list[Alarm] = []
+        before = False
         for number, work in enumerate(passes):
-            waits = work.escalation and not suspicious
-            yield number, work, raisers if waits else None
+            if work.escalation and not before:
+                waits, raisers = tuple(raisers), []
+            if work.alarm is not None:
+                raisers.append((number, work.alarm))
+            before = work.escalation
+            yield number, work, waits if work.escalation and not suspicious else None
 
     def _suites(self) -> dict[Pair, tuple[Pass, ...]]:
         classes = self.logits.shape[1]

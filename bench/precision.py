@@ -2,9 +2,8 @@
 float32 original.
 
 Weights are frozen, batch norm is folded into the convolutions before it, memory is channels-last,
-numbers are bf16 where the machine multiplies them faster, and the network may be compiled for a few
-fixed batch shapes. A proposal that is wrong can only lose an attack, because no verdict comes from
-here.
+numbers are bf16 where the machine multiplies them faster, and long work is compiled. A proposal
+that is wrong can only lose an attack, because no verdict comes from here.
 """
 
 import copy
@@ -18,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bench.attacks.base import Answer, Attack, Slots, ask
+from bench.compiled import Compiling
 from bench.geometry import Batch
 from bench.types import Model
 
@@ -60,23 +60,17 @@ class Proposer:
     arithmetic.
 
     `limit` is the largest batch in one call; running out of memory halves it and tries again.
-    `shapes`, if any, are the batch sizes that calls are padded to. `repeats` > 1 averages that many
-    answers of a random model (EOT).
+    `repeats` > 1 averages that many answers of a random model (EOT).
     """
 
     network: Model
     dtype: torch.dtype = torch.float32
     limit: int = 4096
-    shapes: tuple[int, ...] = ()
     repeats: int = 1
 
     def __call__(self, points: Batch) -> Float[Tensor, "n k"]:
         """Logits, differentiable with respect to the points."""
-        rows = len(points)
-        padded = next((size for size in self.shapes if size >= rows), rows)
-        if padded > rows:
-            points = torch.cat([points, points.new_zeros(padded - rows, *points.shape[1:])])
-        return self.network(points.to(self.dtype)).float()[:rows]
+        return self.network(points.to(self.dtype)).float()
 
     def ask(self, attack: Attack, slots: Slots) -> Answer:
         """What the attack wants to know at the slots' points."""
@@ -112,13 +106,14 @@ def proposer(
     sample: Batch,
     *,
     precision: Precision = "auto",
-    compiled: bool = False,
+    compiled: bool | None = None,
     capacity: int = 128,
 ) -> Proposer:
     """The fastest form of a model in eval mode that still says the same on a sample of images (n,
     c, h, w).
 
-    Falls back to the model itself, in float32, where the fast form fails or says something else.
+    `compiled` None leaves float32 as it is and compiles bf16 when that pays. Falls back to the
+    model itself, in float32, where the fast form fails or says something else.
     """
     exact = Proposer(model, limit=capacity)
     dtype = torch.bfloat16 if resolve(precision, sample.device) == "bf16" else torch.float32
@@ -132,9 +127,8 @@ def proposer(
             return exact
     except (RuntimeError, TypeError, ValueError):
         return exact
-    if compiled:
-        fast.network = torch.compile(network, dynamic=False)
-        fast.shapes = tuple(sorted({max(1, capacity >> shift) for shift in (0, 2, 4)}))
+    if compiled or (compiled is None and dtype == torch.bfloat16):
+        fast.network = Compiling(network, patience=0.0) if compiled else Compiling(network)
     return fast
 
 

@@ -38,10 +38,10 @@ class Pass:
     """Answers of the model that are averaged at each step, for random models (EOT)."""
     sample: int | None = None
     """Attack only so many of the examples that stand, drawn by the seed."""
-    alarm: bool = False
-    """A break here says that the passes before were misled: gradients are masked."""
+    alarm: float | None = None
+    """More breaks than this share of what stands say that the passes before were misled."""
     escalation: bool = False
-    """Run only after an alarm."""
+    """Run only if an alarm was raised since the escalation before this one."""
 
 
 Suite = Callable[[Norm, int], tuple[Pass, ...]]
@@ -82,19 +82,27 @@ def autoattack_rand(norm: Norm, classes: int) -> tuple[Pass, ...]:
 
 
 def crossfire(norm: Norm, classes: int) -> tuple[Pass, ...]:
-    """Our own: margin ascent that stops where it can't win, then an alarm, then everything.
+    """Our own: margin ascent that stops where it can't win, and alarms that call for more.
 
-    The first pass decides most examples at about a hundredth of AutoAttack's cost; the second looks
-    longer before it gives up. Square attack then tries a few of the survivors: it needs no
-    gradients, so where it succeeds the gradients were misleading, and the whole of AutoAttack
-    follows.
+    The first pass decides most examples at less than a hundredth of AutoAttack's cost. The second
+    looks longer: elsewhere, or, in ℓ1, where tangents promise too little, without giving up. If it
+    still finds more than a tenth of what was left, it can't be trusted either. Square attack then
+    tries a few of the survivors: it needs no gradients, so where it succeeds gradients were
+    misleading. In both cases the whole of AutoAttack follows; outside ℓ1, where it is dear, longer
+    runs are tried before.
     """
-    slack, patience = (6.0, 10) if norm == "l1" else (3.0, 6)
-    longer = MarginPGD(steps=30, slack=slack, patience=patience, noise=1.0, name="margin-long")
+    if norm == "l1":
+        again = Pass(SparseAPGD("targeted-margin", steps=50, name="apgd-again"), targets=3)
+        longer = []
+    else:
+        margin = MarginPGD(steps=40, slack=6.0, noise=1.0, name="margin-again")
+        again = Pass(margin, targets=9)
+        longer = [Pass(APGD("targeted-margin", steps=50, name="apgd-margin"), targets=9)]
     return (
-        Pass(MarginPGD(slack=slack), targets=9),
-        Pass(longer, targets=9),
-        Pass(Square(queries=100, name="square-alarm"), sample=16, alarm=True),
+        Pass(MarginPGD(slack=2.0), targets=9),
+        replace(again, alarm=0.1),
+        *(replace(work, alarm=0.1, escalation=True) for work in longer),
+        Pass(Square(queries=50, name="square-alarm"), sample=16, alarm=0.0),
         *(replace(work, escalation=True) for work in autoattack(norm, classes)),
     )
 

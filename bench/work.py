@@ -15,6 +15,9 @@ from bench.threats import Threat
 Array = NDArray[Any]
 State = dict[str, Tensor]
 
+Alarm = tuple[int, float]
+"""A pass's number, and the share of the standing examples beyond which its breaks are alarming."""
+
 PRUNED, CREDIT = -2, -3
 """In `Column.by`: not attacked, because another threat broke it; broken by another threat's
 adversarial example."""
@@ -87,6 +90,11 @@ class Column:
         self.by[row], self.step[row], self.distance[row] = by, step, distance
         self.found[row] = point
 
+    def fell(self, number: int, share: float) -> bool:
+        """Whether a pass broke more than a share of the examples that it found standing."""
+        broken = int((self.by == number).sum())
+        return broken > share * int((self.robust | (self.by >= number)).sum())
+
     def prune(self, standing: Array) -> None:
         """Leave out the examples that don't stand elsewhere."""
         self.by[self.robust & ~standing] = PRUNED
@@ -140,11 +148,11 @@ class Queue:
 @dataclass(frozen=True)
 class Job:
     """One pass of one column's suite. With `prune`, examples that any other column has lost are
-    left out."""
+    left out; with `alarms`, it is run only if one of them is raised."""
 
     column: int
     number: int
     work: Pass
     threat: Threat
     prune: bool = False
-    alarms: tuple[int, ...] | None = None
+    alarms: tuple[Alarm, ...] | None = None

@@ -1,10 +1,11 @@
 """Trains and measures every defense on a scene, with several seeds: what results.md is made of.
 
-    python benchmarks/defenses.py digits --seeds 5 --minutes 60
+    python benchmarks/defenses.py digits --seeds 5 --minutes 240
     python benchmarks/defenses.py cifar10 --seeds 3 --minutes 120 --dataset npz:cifar10.npz
 
-Enter it again after an interruption, or with more minutes: what is done is not done again. Seeds
-come in turn, so that what there is at any time compares all defenses.
+Best checkpoints go on the project's own board, with adversarial images for the first seed; last
+ones on a board beside the runs. Enter it again after an interruption, or with more minutes: what is
+done is not done again. Seeds come in turn, so that what there is at any time compares all defenses.
 """
 
 import argparse
@@ -23,8 +24,8 @@ SCENES = {
     "cifar10": "--dataset cifar10 --arch preactresnet10-w16 --examples 10000 --epochs 5 "
     "--batch-size 64",
 }
-SUITES = {"digits": "pgd-100,crossfire", "cifar10": "pgd-100,crossfire"}
 EXAMPLES = {"digits": "450", "cifar10": "500"}
+BOARD = ROOT / "leaderboard" / "published"
 
 ONE_THREAT = {
     "undefended": "undefended",
@@ -81,6 +82,12 @@ SWITCHES = {
 }
 """What the papers leave open; trained with the first seed alone."""
 
+EVERY_SEED = (
+    *("undefended", "at", "at-l2", "at-l1", "trades", "mat-linf", "l2l", "l2l-two-step"),
+    *("rslad", "adaad", "active", "avg", "max", "msd", "e-at", "mat"),
+)
+"""The others are trained with the first seed alone, and stay off the board."""
+
 
 def main() -> None:
     """Train, then measure, until the time is up."""
@@ -91,61 +98,69 @@ def main() -> None:
     parser.add_argument("--dataset", help="where the scene's images are, if not in its cache")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--only", nargs="*", help="names of runs")
-    parser.add_argument("--switches", action="store_true", help="MAT's open choices too")
+    parser.add_argument("--all", action="store_true", help="the other defenses and switches too")
+    parser.add_argument("--autoattack", action="store_true", help="measure the first seed by it")
     given = parser.parse_args()
-    deadline = time.monotonic() + 60 * given.minutes
-    folder = ROOT / "build" / "results" / given.scene
-    folder.mkdir(parents=True, exist_ok=True)
-    runs = ONE_THREAT | SEVERAL_THREATS
-    names = [(name, seed) for seed in range(given.seeds) for name in runs]
-    if given.switches:
-        names += [(name, 0) for name in SWITCHES]
-    if given.only:
-        names = [(name, seed) for name, seed in names if name in given.only]
-    settings = SCENES[given.scene].split()
-    if given.dataset:
-        settings[1] = given.dataset
-
-    def work(run: tuple[str, int]) -> None:
-        name, seed = run
-        out = folder / f"{name}-{seed}"
-        words = (runs | SWITCHES)[name].format(at=folder / f"at-{seed}").split()
-        train = ["train", *words[:1], *settings, *words[1:], "--seed", str(seed)]
-        _bench([*train, "--out", str(out)], folder, deadline)
-        for tag, suites in (("best", SUITES[given.scene]), ("last", "pgd-100")):
-            measure = ["evaluate", str(out / f"{tag}.safetensors"), "--suite", suites]
-            if given.dataset:
-                measure += ["--dataset", given.dataset]
-            examples = EXAMPLES[given.scene]
-            _bench(
-                [*measure, "--examples", examples, "--board", str(folder / "board")],
-                folder,
-                deadline,
-            )
-
-    # Teachers first: distillation needs them.
-    names.sort(key=lambda run: (run[1], run[0] != "at"))
+    scene = Scene(given.scene, given.dataset, time.monotonic() + 60 * given.minutes)
+    runs = ONE_THREAT | SEVERAL_THREATS | (SWITCHES if given.all else {})
     threads = str(max(1, (os.cpu_count() or 1) // given.workers))
     os.environ |= {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     with ThreadPoolExecutor(given.workers) as pool:
         for seed in range(given.seeds):
-            list(pool.map(work, [run for run in names if run == ("at", seed)]))
-            list(pool.map(work, [run for run in names if run[1] == seed and run[0] != "at"]))
+            names = [n for n in runs if n in EVERY_SEED or (given.all and seed == 0)]
+            names = [n for n in names if not given.only or n in given.only]
+            suites = ["pgd-100,crossfire"]
+            if given.autoattack and seed == 0:
+                suites.append("autoattack")
+            # The teacher first: distillation needs it.
+            for group in (["at"], [name for name in names if name != "at"]):
+                list(pool.map(lambda name: scene.run(name, seed, suites), group))  # noqa: B023
 
 
-def _bench(arguments: list[str], folder: Path, deadline: float) -> None:
-    """Run one command, if there is time; it is killed when the time is up, and can go on later."""
-    left = deadline - time.monotonic()
-    if left < 5:
-        return
-    with (folder / "commands.log").open("a") as log:
-        log.write(f"bench {' '.join(arguments)}\n")
-        log.flush()
-        command = [str(BENCH), *arguments, "--display", "none"]
-        try:
-            subprocess.run(command, stdout=log, stderr=log, timeout=left, check=False)
-        except subprocess.TimeoutExpired:
-            log.write("out of time\n")
+class Scene:
+    """The runs of one data set, below a folder of their own."""
+
+    def __init__(self, name: str, dataset: str | None, deadline: float) -> None:
+        self.name, self.deadline = name, deadline
+        self.folder = ROOT / "build" / "results" / name
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.settings = SCENES[name].split()
+        if dataset:
+            self.settings[1] = dataset
+
+    def run(self, name: str, seed: int, suites: list[str]) -> None:
+        """Train one defense with one seed, and measure its checkpoints."""
+        out = f"{name}-{seed}"
+        words = (ONE_THREAT | SEVERAL_THREATS | SWITCHES)[name].format(at=f"at-{seed}").split()
+        self.bench("train", words[0], *self.settings, *words[1:], "--seed", seed, "--out", out)
+        board = BOARD if name in EVERY_SEED else self.folder / "board"
+        images = "--images" if seed == 0 else "--no-images"
+        for suite in suites:
+            self.measure(out, "best", suite, board, images)
+        self.measure(out, "last", "pgd-100", self.folder / "board", "--no-images")
+
+    def measure(self, out: str, tag: str, suite: str, board: Path, images: str) -> None:
+        """Put one checkpoint on a board."""
+        data = self.settings[:2]
+        where = ("--board", os.path.relpath(board, self.folder), "--examples", EXAMPLES[self.name])
+        self.bench("evaluate", f"{out}/{tag}.safetensors", "--suite", suite, *data, *where, images)
+
+    def bench(self, *words: object) -> None:
+        """Run a command, if there is time; it is killed when that is up, and can go on later."""
+        left = self.deadline - time.monotonic()
+        if left < 5:
+            return
+        arguments = [str(word) for word in words]
+        with (self.folder / "commands.log").open("a") as log:
+            log.write(f"bench {' '.join(arguments)}\n")
+            log.flush()
+            command = [str(BENCH), *arguments, "--display", "none"]
+            try:
+                subprocess.run(
+                    command, cwd=self.folder, stdout=log, stderr=log, timeout=left, check=False
+                )
+            except subprocess.TimeoutExpired:
+                log.write("out of time\n")
 
 
 if __name__ == "__main__":

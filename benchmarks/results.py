@@ -19,8 +19,8 @@ from leaderboard.schema import Record
 from leaderboard.store import Board
 
 ROOT = Path(__file__).parents[1]
-Runs = dict[str, dict[int, dict[str, Record]]]
-"""Name of a run -> seed -> `best` or `last` -> its record."""
+Runs = dict[str, dict[int, dict[str, list[Record]]]]
+"""Name of a run -> seed -> `best` or `last` -> its records, one for each call of evaluate."""
 
 CLAIMS = [
     ("mat-linf", "at", "linf", "pgd-100"),
@@ -43,41 +43,54 @@ CLAIMS = [
 
 def read(scene: str) -> Runs:
     """Every record of a scene."""
-    found: Runs = defaultdict(lambda: defaultdict(dict))
-    for record in Board(ROOT / "build" / "results" / scene / "board").records():
-        path = Path(record.model.source)
-        name, _, seed = path.parent.name.rpartition("-")
-        found[name][int(seed)][path.stem] = record
+    found: Runs = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    for board in (ROOT / "leaderboard" / "published", ROOT / "build" / "results" / scene / "board"):
+        for record in Board(board).records():
+            path = Path(record.model.source)
+            name, _, seed = path.parent.name.rpartition("-")
+            if scene in record.protocol.dataset and seed.isdecimal():
+                found[name][int(seed)][path.stem].append(record)
     return found
 
 
-def flags(record: Record, norm: str, suite: str) -> str:
-    """Packed flags: right when clean, and under one norm or all of them by one suite."""
+def flags(records: list[Record], norm: str, suite: str) -> str | None:
+    """Packed flags: right when clean, and under one norm or all of them by one suite; None where
+    that was not measured."""
     chosen = [
         verdict.flags
+        for record in records
         for verdict in record.verdicts
         if verdict.suite == suite and norm in ("union", verdict.threat.partition(":")[0])
     ]
-    return conjunction([record.clean, *chosen])
+    return conjunction([records[0].clean, *chosen]) if chosen else None
 
 
-def share(norm: str, suite: str) -> Callable[[Record], float]:
+def share(norm: str, suite: str) -> Callable[[list[Record]], float | None]:
     """A function that gives an accuracy in percent."""
-    return lambda record: 100 * count(flags(record, norm, suite)) / record.data.examples
+
+    def accuracy(records: list[Record]) -> float | None:
+        packed = flags(records, norm, suite)
+        return None if packed is None else 100 * count(packed) / records[0].data.examples
+
+    return accuracy
 
 
 def spread(values: list[float]) -> str:
     """Mean and standard deviation over seeds."""
+    if not values:
+        return ""
     return f"{mean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
 
 
 def table(runs: Runs) -> str:
     """A row a run: accuracies in percent, what was spent on training, and the last epoch."""
-    columns: list[tuple[str, str, Callable[[Record], float]]] = [
-        ("clean", "best", lambda record: 100 * count(record.clean) / record.data.examples),
+    columns: list[tuple[str, str, Callable[[list[Record]], float | None]]] = [
+        ("clean", "best", lambda seen: 100 * count(seen[0].clean) / seen[0].data.examples),
         *((f"{norm} PGD-100", "best", share(norm, "pgd-100")) for norm in ("linf", "l2", "l1")),
         ("union PGD-100", "best", share("union", "pgd-100")),
+        *((f"{norm} crossfire", "best", share(norm, "crossfire")) for norm in ("linf", "l2", "l1")),
         ("union crossfire", "best", share("union", "crossfire")),
+        ("union AutoAttack", "best", share("union", "autoattack")),
         ("union PGD-100, last", "last", share("union", "pgd-100")),
     ]
     lines = [
@@ -87,8 +100,9 @@ def table(runs: Runs) -> str:
     for name, seeds in sorted(runs.items(), key=lambda item: -_merit(item[1])):
         cells = [name, str(len(seeds))]
         for _, tag, value in columns:
-            cells.append(spread([value(tags[tag]) for tags in seeds.values() if tag in tags]))
-        spent = [tags["last"].model.training or {} for tags in seeds.values() if "last" in tags]
+            values = [value(tags[tag]) for tags in seeds.values() if tag in tags]
+            cells.append(spread([value for value in values if value is not None]))
+        spent = [tags["best"][0].model.training or {} for tags in seeds.values() if "best" in tags]
         passes = mean(s["forward_passes"] + s["backward_passes"] for s in spent) / 1000
         cells += [f"{passes:,.0f} k", f"{mean(s['seconds'] for s in spent):.0f}"]
         lines.append("| " + " | ".join(cells) + " |")
@@ -107,18 +121,24 @@ def claims(runs: Runs) -> str:
             continue
         only_a = only_b = examples = 0
         for seed in seeds:
-            one, two = (number(flags(runs[run][seed]["best"], norm, suite)) for run in (a, b))
-            only_a, only_b = only_a + (one & ~two).bit_count(), only_b + (two & ~one).bit_count()
-            examples += runs[a][seed]["best"].data.examples
+            one, two = (flags(runs[run][seed]["best"], norm, suite) for run in (a, b))
+            if one is None or two is None:
+                continue
+            first, second = number(one), number(two)
+            only_a += (first & ~second).bit_count()
+            only_b += (second & ~first).bit_count()
+            examples += runs[a][seed]["best"][0].data.examples
+        if not examples:
+            continue
         p = binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
         gap = 100 * (only_a - only_b) / examples
         lines.append(f"| {a} | {b} | {norm} {suite} | {gap:+.1f} | {only_a} | {only_b} | {p:.2g} |")
     return "\n".join(lines)
 
 
-def _merit(seeds: dict[int, dict[str, Record]]) -> float:
+def _merit(seeds: dict[int, dict[str, list[Record]]]) -> float:
     values = [share("union", "crossfire")(t["best"]) for t in seeds.values() if "best" in t]
-    return mean(values) if values else -1.0
+    return mean(value or 0.0 for value in values) if values else -1.0
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("bench.engine", "bench.journal", "bench.protocol", "defenses"),
     ("bench.work",),
     ("bench.training", "bench.suites", "bench.audit"),
-    ("bench.judge", "bench.precision"),
+    ("bench.judge", "bench.compiled", "bench.precision"),
     ("bench.attacks", "bench.peers"),
     ("bench.models.attackers", "bench.models.sources"),
     ("bench.geometry",),
@@ -40,7 +40,14 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 
 DEFENSES_MAY_USE = (
     *("bench.types", "bench.threats", "bench.geometry", "bench.losses", "bench.attacks.pgd"),
-    *("bench.models", "bench.data", "bench.checkpoint", "bench.precision", "bench.training"),
+    *(
+        "bench.models",
+        "bench.data",
+        "bench.checkpoint",
+        "bench.compiled",
+        "bench.precision",
+        "bench.training",
+    ),
     *("bench.errors", "bench.files", "bench.streams"),
 )
 LEADERBOARD_MAY_USE = (

@@ -34,7 +34,6 @@ class MarginPGD:
     steps: int = 20
     first: float = 1.0
     slack: float = 1.5
-    patience: int = 0
     noise: float = 0.0
     targeted: bool = True
     name: str = "margin"
@@ -69,5 +68,5 @@ class MarginPGD:
         done = slots.t >= self.steps
         if self.slack:
             reach = geometry.gap(slots.x, delta, gradient, threat.eps)
-            done |= (answer.loss + self.slack * reach < 0) & (slots.t > self.patience)
+            done |= answer.loss + self.slack * reach < 0
         return slots.next(slots.x + moved, done, velocity=moved - delta)

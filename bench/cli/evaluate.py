@@ -35,7 +35,10 @@ from bench.cli import _options as options
     help="Arithmetic of the attacks; verdicts are float32.",
 )
 @click.option(
-    "--compile", "compiled", is_flag=True, help="Compile the network; pays on long evaluations."
+    "--compile/--no-compile",
+    "compiled",
+    default=None,
+    help="Compile the network.  [default: bf16, once that pays]",
 )
 @click.option(
     "--batch-size",

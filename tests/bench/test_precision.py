@@ -89,18 +89,6 @@ def test_running_out_of_memory_halves_the_batch_and_changes_no_answer() -> None:
     assert torch.allclose(mine.ascent, theirs.ascent)
 
 
-def test_calls_are_padded_to_fixed_shapes_and_answers_are_not() -> None:
-    shapes: list[int] = []
-
-    def network(x: Tensor) -> Tensor:
-        shapes.append(len(x))
-        return x.flatten(1)[:, :2]
-
-    fast = Proposer(network, shapes=(4, 16))
-    assert [len(fast(torch.rand(n, 1, 2, 2))) for n in (3, 4, 9, 16)] == [3, 4, 9, 16]
-    assert shapes == [4, 4, 16, 16]
-
-
 def test_answers_of_a_random_model_are_averaged() -> None:
     answers = iter([1.0, 2.0, 6.0])
 

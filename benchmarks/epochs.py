@@ -1,0 +1,149 @@
+"""The cost of adversarial training: an epoch here against the same epoch with the attacks of other
+toolboxes, and a step of mutual training against a step of AT.
+
+    python benchmarks/epochs.py npz:cifar10.npz --arch preactresnet18-w16 --examples 2560 --epochs 2
+
+The same batches, schedule, optimiser and PGD-10; the toolboxes attack as they do by default, in
+float32 and the loop around them trains as their tutorials do. Seconds are those of training alone.
+PGD-100 on the first 500 test images says whether the results are alike.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench import evaluate
+from bench.checkpoint import load as load_checkpoint
+from bench.data import Dataset
+from bench.data import load as load_data
+from bench.models import build
+from bench.threats import Threat
+from bench.training import Job
+from bench.training.batches import Batches
+from bench.training.schedules import factor
+from defenses.at import AT
+from defenses.mat import MAT
+
+LINF = Threat.parse("linf:8/255")
+STEPS = 10
+Attack = Callable[[Tensor, Tensor], Tensor]
+
+
+def torchattacks_pgd(model: nn.Module) -> Attack:
+    """PGD-10 of torchattacks."""
+    import torchattacks
+
+    attack: Attack = torchattacks.PGD(model, eps=LINF.eps, alpha=LINF.eps / 4, steps=STEPS)
+    return attack
+
+
+def art_pgd(model: nn.Module) -> Attack:
+    """PGD-10 of the Adversarial Robustness Toolbox."""
+    from art.attacks.evasion import ProjectedGradientDescentPyTorch
+    from art.estimators.classification import PyTorchClassifier
+
+    classifier = PyTorchClassifier(
+        model=model,
+        loss=nn.CrossEntropyLoss(),
+        input_shape=(3, 32, 32),
+        nb_classes=10,
+        clip_values=(0.0, 1.0),
+        device_type="cpu",
+    )
+    attack = ProjectedGradientDescentPyTorch(
+        classifier,
+        eps=LINF.eps,
+        eps_step=LINF.eps / 4,
+        max_iter=STEPS,
+        num_random_init=1,
+        batch_size=128,
+        verbose=False,
+    )
+    return lambda x, y: torch.from_numpy(attack.generate(x.numpy(), y.numpy()))
+
+
+def theirs(data: Dataset, job: Job, make: Callable[[nn.Module], Attack]) -> tuple[float, nn.Module]:
+    """Seconds an epoch, and the network, of a plain loop around another toolbox's attack."""
+    torch.manual_seed(job.seed)
+    model = build(job.arch, classes=10, channels=3, size=(32, 32))
+    attack = make(model)
+    optimizer = torch.optim.SGD(
+        model.parameters(), job.lr, momentum=job.momentum, weight_decay=job.weight_decay
+    )
+    split = data.train.take(job.examples)
+    batches = Batches(
+        split, job.batch_size, seed=job.seed, augment="crop-flip", device=torch.device("cpu")
+    )
+    began = time.perf_counter()
+    for epoch in range(job.epochs):
+        for step in range(batches.steps):
+            done = epoch + step / batches.steps
+            optimizer.param_groups[0]["lr"] = job.lr * factor("cyclic", done, job.epochs, ())
+            batch = batches(epoch, step)
+            model.eval()
+            x_adv = attack(batch.x, batch.y)
+            model.train()
+            optimizer.zero_grad()
+            F.cross_entropy(model(x_adv), batch.y).backward()
+            nn.utils.clip_grad_norm_(model.parameters(), job.clip)
+            optimizer.step()
+    return (time.perf_counter() - began) / job.epochs, model.eval()
+
+
+def ours(defense: AT | MAT, job: Job) -> tuple[float, int, nn.Module]:
+    """Seconds an epoch, passes an epoch, and the network."""
+    defense.fit(job)
+    spent = json.loads((job.out / "last.json").read_text())
+    passes = spent["forward_passes"] + spent["backward_passes"]
+    model, _ = load_checkpoint(job.out / "last.safetensors")
+    return spent["seconds"] / job.epochs, passes // job.epochs, model.eval()
+
+
+def main() -> None:
+    """Train each way, in turn, and print a row each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("dataset")
+    parser.add_argument("--arch", default="preactresnet18-w16")
+    parser.add_argument("--examples", type=int, default=2560)
+    parser.add_argument("--epochs", type=int, default=2)
+    given = parser.parse_args()
+    data = load_data(given.dataset)
+    test = data.test.take(500)
+    print("| trained by | seconds/epoch | times AT here | passes/epoch | clean | PGD-100 |")
+    print("|---|--:|--:|--:|--:|--:|")
+    base = None
+    with tempfile.TemporaryDirectory() as folder:
+
+        def job(name: str) -> Job:
+            sizes = {"examples": given.examples, "epochs": given.epochs, "arch": given.arch}
+            return Job(Path(folder) / name, (LINF,), given.dataset, **sizes)
+
+        rows: list[tuple[str, Callable[[], tuple[float, int | None, nn.Module]]]] = [
+            ("AT here", lambda: ours(AT(), job("at"))),
+            ("MAT here, 2 networks", lambda: ours(MAT(), job("mat"))),
+            ("MAT here, alpha 0", lambda: ours(MAT(alpha=0.0, labels_on="own"), job("mat-0"))),
+            ("torchattacks", lambda: _unknown(theirs(data, job("ta"), torchattacks_pgd))),
+            ("ART", lambda: _unknown(theirs(data, job("art"), art_pgd))),
+        ]
+        for name, train in rows:
+            seconds, passes, model = train()
+            base = base or seconds
+            outcome = evaluate(model, test.images, test.labels, threat=str(LINF), display="none")
+            cells = [f"{seconds:.1f}", f"{seconds / base:.2f}", f"{passes:,}" if passes else ""]
+            cells += [f"{outcome.clean.mean():.1%}", f"{outcome.accuracy():.1%}"]
+            print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
+def _unknown(found: tuple[float, nn.Module]) -> tuple[float, None, nn.Module]:
+    return found[0], None, found[1]
+
+
+if __name__ == "__main__":
+    main()
