@@ -1,13 +1,16 @@
 """Suites find the exact worst case, escalate when gradients mislead, and say what they are."""
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from bench import evaluate, suites
+from bench.attacks.pgd import PGD
 from bench.attacks.square import Square
 from bench.outcome import Outcome
 from bench.threats import Threat
+from bench.work import Column
 from tests.toy import exact_worst_case, images, linear_model
 
 THREATS = "linf:0.05,l2:0.3,l1:1"
@@ -69,6 +72,32 @@ def test_masked_gradients_raise_the_alarm_and_the_escalation_is_run(
     assert "A8" in [finding.id for finding in masked.findings]
     assert column.robust.any()
     assert (column.forward[column.robust] > 100 + 300).all()
+
+
+@pytest.mark.parametrize(("alarm", "called"), [(0.1, True), (0.99, False)])
+def test_a_second_look_that_finds_much_calls_for_a_third(
+    alarm: float, called: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes = (
+        suites.Pass(PGD(steps=1, step_size=0.0, random_start=False, name="blind")),
+        suites.Pass(PGD(steps=20, name="second"), alarm=alarm),
+        suites.Pass(Square(queries=5, name="third"), escalation=True),
+    )
+    monkeypatch.setitem(suites._OURS, "crossfire", lambda norm, classes: passes)
+    (column,) = run(linear_model(3, SHAPE, 4), "crossfire", "linf:0.05", 12).columns.values()
+    assert (column.by == 1).sum() > 0.1 * (column.robust | (column.by == 1)).sum()
+    standing = column.forward[column.robust]
+    assert (standing >= 1 + 20 + 5).all() == called
+
+
+def test_a_share_of_the_standing_examples_raises_an_alarm() -> None:
+    column = Column.of(np.array([False, True, True, True, True]), np.empty(5))
+    column.by[2], column.robust[2] = 0, False
+    column.by[3], column.robust[3] = 1, False
+    assert column.fell(0, 0.2)
+    assert not column.fell(0, 0.25)
+    assert column.fell(1, 0.25)
+    assert not column.fell(2, 0.0)
 
 
 def test_an_ordinary_model_raises_no_alarm_and_is_not_escalated() -> None:
