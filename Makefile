@@ -37,7 +37,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 # Trains and measures the models of the project's own board, which takes about two hours.
 board: $(VENV)/installed
-	python benchmarks/defenses.py digits --seeds 5 --minutes 240
+	python benchmarks/board.py digits --seeds 5 --minutes 240
 
 # Renders the project's own board into the documents; `make lint` fails when that was forgotten.
 leaderboard: $(VENV)/installed

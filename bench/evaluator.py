@@ -127,7 +127,7 @@ class Evaluation:
         home = budget_home(settings.dataset, tuple(images.shape[1:]))
         self.threats = resolve(settings.threat, home, settings.budgets)
         for finding in (
-            f for part in torch.split(images, 4096) for f in audit.image_range(floats(part))
+            f for part in torch.split(images, 256) for f in audit.image_range(floats(part))
         ):
             audit.refuse([finding])
         self.sample = floats(images[:SAMPLE]).to(self.device)

@@ -1,4 +1,4 @@
-"""Tables of what `benchmarks/defenses.py` measured, as markdown.
+"""Tables of what `benchmarks/board.py` measured, as markdown.
 
     python benchmarks/results.py digits
 

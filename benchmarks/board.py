@@ -1,7 +1,7 @@
 """Trains and measures every defense on a scene, with several seeds: what results.md is made of.
 
-    python benchmarks/defenses.py digits --seeds 5 --minutes 240
-    python benchmarks/defenses.py cifar10 --seeds 3 --minutes 120 --dataset npz:cifar10.npz
+    python benchmarks/board.py digits --seeds 5 --minutes 240
+    python benchmarks/board.py cifar10 --seeds 3 --minutes 120 --dataset npz:cifar10.npz
 
 Best checkpoints go on the project's own board, with adversarial images for the first seed; last
 ones on a board beside the runs. Enter it again after an interruption, or with more minutes: what is

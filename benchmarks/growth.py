@@ -1,0 +1,50 @@
+"""Time and memory of an evaluation as the number of images grows.
+
+    python benchmarks/growth.py CHECKPOINT DATASET [SUITE]
+
+Each size runs in a process of its own, on the first so many held-out and training images, so that
+data sets with few test images will do. Nothing is compiled: the compiler's memory is not counted.
+"""
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from bench import evaluate
+from bench.data import load
+from bench.models.sources import find
+
+SIZES = (256, 1024, 4096)
+
+
+def measure(checkpoint: str, dataset: str, size: int, suite: str) -> str:
+    """One row: images, seconds, milliseconds an image, and what memory grew by, in MiB."""
+    data = load(dataset)
+    images = torch.cat([data.heldout.images, data.train.images])[:size].clone()
+    labels = torch.cat([data.heldout.labels, data.train.labels])[:size]
+    model = find(checkpoint, data).model
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {"threat": "linf:8/255", "suites": (suite,), "compiled": False}
+        evaluate(model, images, labels, journal=Path(folder), display="none", **settings)
+    seconds = time.perf_counter() - began
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return f"| {size} | {seconds:.1f} | {1000 * seconds / size:.1f} | {grown:.0f} |"
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 5:
+        sys.stdout.write(measure(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]) + "\n")
+    else:
+        suite = sys.argv[3] if len(sys.argv) > 3 else "crossfire"
+        sys.stdout.write("| images | seconds | ms/image | MiB more |\n|--:|--:|--:|--:|\n")
+        sys.stdout.flush()
+        for size in SIZES:
+            command = [sys.executable, *sys.argv[:3], str(size), suite]
+            subprocess.run(command, check=True)
