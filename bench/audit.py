@@ -2,7 +2,7 @@
 what it found.
 
 A finding of gate `refuse` ends the evaluation with one line; `flag` shows the row apart; `info` is
-said and no more. The names P1 to P9 are those by which records and documents call the checks.
+said and no more. The names P1 to P10 are those by which records and documents call the checks.
 """
 
 from collections.abc import Iterator
@@ -13,9 +13,15 @@ from torch import Tensor, nn
 
 from bench import losses
 from bench.errors import CrossfireError
-from bench.geometry import Batch
+from bench.geometry import GEOMETRY, Batch
+from bench.threats import Norm, Threat
 from bench.types import Model
 from leaderboard.schema import Finding
+
+STEEP = 3.0
+FLAT: dict[Norm, float] = {"linf": 0.4, "l2": 0.4, "l1": 0.2}
+"""How far a change of margin may be from its tangent before gradients are said to mislead; ordinary
+models, defended or not, are between 0.6 and 1.2, in ℓ1 between 0.3 and 0.8."""
 
 _MODAL = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
 
@@ -113,6 +119,27 @@ def gradients(model: Model, images: Batch, labels: Int[Tensor, " n"]) -> Iterato
     if zero:
         message = f"the gradient of the loss is exactly zero on {zero:.0%} of the images tried"
         yield Finding("P7", "flag", f"{message}: gradients may be masked", zero)
+
+
+def tangent(
+    model: Model, images: Batch, labels: Int[Tensor, " n"], threat: Threat
+) -> Iterator[Finding]:
+    """P10: one step to where the gradient promises the largest margin changes it about as much as
+    promised: for the median image, not over `STEEP` times as much nor under `FLAT`."""
+    geometry, point = GEOMETRY[threat.norm], images.detach().clone().requires_grad_()
+    before = losses.margin(model(point), labels)
+    (gradient,) = torch.autograd.grad(before.sum(), point)
+    nowhere = torch.zeros_like(images)
+    promised = geometry.gap(images, nowhere, gradient, threat.eps)
+    step = geometry.project(images, threat.eps * geometry.steepest(gradient, images), threat.eps)
+    change = (losses.margin(_logits(model, images + step), labels) - before.detach()).abs()
+    share = float((change / promised.clamp_min(1e-30)).nan_to_num(0).median())
+    if not FLAT[threat.norm] <= share <= STEEP:
+        message = (
+            f"{threat}: a step changes margins by {share:.2g} times what their gradients promise: "
+            "gradients mislead, and where the suite has an escalation, it is run"
+        )
+        yield Finding("P10", "info", message, share)
 
 
 def class_count(classes: int, labels: Int[Tensor, " n"]) -> Iterator[Finding]:

@@ -43,7 +43,7 @@ SAMPLE = 16
 """Images on which the preflight checks look at the model."""
 RIVALS = 9
 """Wrong classes that targeted attacks may aim at, those with the largest clean logits first."""
-SUSPICIOUS = ("P4", "P6", "P7")
+SUSPICIOUS = ("P4", "P6", "P7", "P10")
 """Findings after which a suite runs its escalation without waiting for an alarm."""
 VOTES = 9
 """Passes whose majority decides for a random model."""
@@ -131,7 +131,10 @@ class Evaluation:
         ):
             audit.refuse([finding])
         self.sample = floats(images[:SAMPLE]).to(self.device)
-        self.findings = audit.preflight(model, self.sample, labels[:SAMPLE].to(self.device))
+        y = labels[:SAMPLE].to(self.device)
+        self.findings = audit.preflight(model, self.sample, y)
+        for threat in self.threats:
+            self.findings += audit.tangent(model, self.sample, y, threat)
         if settings.union_only:
             message = "examples that one threat broke were not attacked under the next"
             self.findings.append(Finding(UNION_ONLY, "info", message, None))

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from bench import audit
 from bench.audit import Refusal, preflight
+from bench.threats import Threat
 from tests.toy import images, linear_model
 
 SHAPE = (1, 6, 6)
@@ -94,3 +95,27 @@ def test_a_model_for_other_images_is_refused_in_one_line() -> None:
 
 def test_a_finding_that_does_not_refuse_lets_the_evaluation_go_on() -> None:
     audit.refuse(list(audit.class_count(3, torch.zeros(1, dtype=torch.int64))))
+
+
+LINF = Threat.parse("linf:0.1")
+
+
+def test_p10_is_silent_on_ordinary_models_at_every_scale_of_the_logits() -> None:
+    for scale in (1e-4, 1.0, 1e3):
+        model = Wrapped(lambda x, scale=scale: INNER(x) * scale)
+        for threat in (LINF, Threat.parse("l2:0.3"), Threat.parse("l1:1")):
+            assert list(audit.tangent(model, X, Y, threat)) == []
+
+
+@pytest.mark.parametrize(
+    "masked",
+    [
+        lambda x: INNER((7 * x).round() / 7 + 1e-4 * torch.sin(60 * x)),
+        lambda x: 10 * torch.tanh(INNER(20 * x)),
+        lambda x: (200 * INNER(x)).double().softmax(1),
+    ],
+    ids=["ripples", "saturation", "probabilities"],
+)
+def test_p10_tells_that_gradients_mislead(masked: object) -> None:
+    (finding,) = audit.tangent(Wrapped(masked), X, Y, LINF)
+    assert (finding.id, finding.gate) == ("P10", "info")
