@@ -32,7 +32,6 @@ from bench.journal import Journal
 from bench.judge import Judge
 from bench.outcome import Outcome, Pair
 from bench.precision import Precision, Proposer, proposer
-from bench.precision import resolve as resolve_precision
 from bench.protocol import Protocol
 from bench.suites import Pass
 from bench.threats import Threat, budget_home, guess_dataset, resolve
@@ -159,13 +158,21 @@ class Evaluation:
         # What a processor has in its caches, it need not fetch: there small batches are faster.
         limit = 64 if device.type == "cpu" else max(self.capacity, 256)
         self.judge = Judge(self.model, limit=limit, votes=votes)
+        precision = self.settings.precision
+        if precision == "auto" and self.suspicious:
+            precision = "fp32"  # where gradients all but vanish, bf16 loses the rest of them
         self.fast = proposer(
             self.model,
             self.sample,
-            precision=self.settings.precision,
+            precision=precision,
             compiled=self.settings.compiled,
             capacity=self.capacity,
         )
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether the checks before the attacks say that gradients may mislead."""
+        return any(finding.id in SUSPICIOUS for finding in self.findings)
 
     @property
     def key(self) -> str:
@@ -232,7 +239,6 @@ class Evaluation:
     ) -> Iterator[tuple[int, Pass, tuple[Alarm, ...] | None]]:
         """Each pass with its number and, if it waits for an alarm, the passes that may raise
         one."""
-        suspicious = any(finding.id in SUSPICIOUS for finding in self.findings)
         waits: tuple[Alarm, ...] = ()
         raisers: list[Alarm] = []
         before = False
@@ -242,7 +248,7 @@ class Evaluation:
             if work.alarm is not None:
                 raisers.append((number, work.alarm))
             before = work.escalation
-            yield number, work, waits if work.escalation and not suspicious else None
+            yield number, work, waits if work.escalation and not self.suspicious else None
 
     def _suites(self) -> dict[Pair, tuple[Pass, ...]]:
         classes = self.logits.shape[1]
@@ -286,7 +292,7 @@ class Evaluation:
     @property
     def arithmetic(self) -> tuple[str, str]:
         """The device's name, and the arithmetic of the attacks on it."""
-        precision = resolve_precision(self.settings.precision, self.device)
+        precision = "bf16" if self.fast.dtype == torch.bfloat16 else "fp32"
         name = str(self.device)
         if self.device.type == "cuda":
             name = torch.cuda.get_device_name(self.device)

@@ -26,6 +26,10 @@ CLAIMS = [
     ("mat-linf", "at", "linf", "pgd-100"),
     ("mat-linf", "at", "linf", "crossfire"),
     ("mat-linf-averaged", "at-averaged", "linf", "pgd-100"),
+    ("mat", "at", "union", "pgd-100"),
+    ("mat", "at", "union", "crossfire"),
+    ("mat", "at-l2", "union", "crossfire"),
+    ("mat", "at-l1", "union", "crossfire"),
     ("mat", "avg", "union", "pgd-100"),
     ("mat", "avg", "union", "crossfire"),
     ("mat", "max", "union", "crossfire"),
@@ -48,7 +52,7 @@ def read(scene: str) -> Runs:
         for record in Board(board).records():
             path = Path(record.model.source)
             name, _, seed = path.parent.name.rpartition("-")
-            if scene in record.protocol.dataset and seed.isdecimal():
+            if scene in record.data.name and seed.isdecimal():
                 found[name][int(seed)][path.stem].append(record)
     return found
 
