@@ -97,6 +97,12 @@ def table(runs: Runs) -> str:
         ("union AutoAttack", "best", share("union", "autoattack")),
         ("union PGD-100, last", "last", share("union", "pgd-100")),
     ]
+    measured = [seen for seeds in runs.values() for tags in seeds.values() for seen in tags.items()]
+    columns = [
+        (title, tag, value)
+        for title, tag, value in columns
+        if any(value(seen) is not None for name, seen in measured if name == tag)
+    ]
     lines = [
         "| run | seeds | " + " | ".join(title for title, _, _ in columns) + " | passes | s |",
         "|---|" + "--:|" * (len(columns) + 3),

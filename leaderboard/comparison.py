@@ -68,7 +68,7 @@ def find(records: Iterable[Record], name: str) -> list[Record]:
         record
         for record in records
         if (len(stem) >= 4 and record.id.startswith(stem))
-        or name in (record.model.name, record.model.defense)
+        or name in (record.model.name, record.model.called, record.model.defense)
     ]
     if not found:
         raise LeaderboardError(f"no record is named '{name}'; name an id, a model or a defense")

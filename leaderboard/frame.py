@@ -59,7 +59,7 @@ def label(row: Row, unique: bool = False) -> str:
 
     Of several seeds' models the shortest name speaks: `at` and not `at-s1`.
     """
-    model = min((run.model.name for run in row.runs), key=lambda name: (len(name), name))
+    model = min((run.model.called for run in row.runs), key=lambda name: (len(name), name))
     return row.name if unique or model == row.name else f"{row.name} ({model})"
 
 

@@ -41,7 +41,7 @@ class Row:
     @property
     def name(self) -> str:
         """The defense, or the model's own name where nobody said what trained it."""
-        return self.head.model.defense or self.head.model.name
+        return self.head.model.defense or self.head.model.called
 
     @property
     def flagged(self) -> tuple[Finding, ...]:

@@ -17,6 +17,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import PurePath
 from typing import Any, Literal
 
 from leaderboard import flags
@@ -53,6 +54,12 @@ class Model(Part):
     training: dict[str, Any] | None
     """How it was trained: epoch, tag, seed, forward_passes, backward_passes, seconds, data_sha256,
     selected_on, ...; None when that isn't known."""
+
+    @property
+    def called(self) -> str:
+        """What to call it beside others: the run's name for its checkpoint `best` or `last`."""
+        run = PurePath(self.source).parent.name
+        return run if run and self.name in ("best", "last") else self.name
 
     def _check(self) -> None:
         _check_sha256(self.weights_sha256, "Model.weights_sha256")

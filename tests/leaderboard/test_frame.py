@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from leaderboard.flags import count
@@ -65,3 +67,10 @@ def test_the_frame_holds_the_same_rows() -> None:
     assert rows["defense"].tolist() == ["a", "b"]
     assert rows["rank"].isna().tolist() == [False, True]
     assert rows["reason"].tolist() == ["", "Square breaks more"]
+
+
+def test_a_run_lends_its_name_to_its_best_and_last_checkpoint() -> None:
+    model = make_record("best", defense="at").model
+    assert replace(model, source="runs/at-l2/best.safetensors").called == "at-l2"
+    assert replace(model, source="best.safetensors").called == "best"
+    assert replace(model, name="mine", source="runs/at/mine.safetensors").called == "mine"
