@@ -20,8 +20,8 @@ from leaderboard.schema import Finding
 
 STEEP = 3.0
 FLAT: dict[Norm, float] = {"linf": 0.4, "l2": 0.4, "l1": 0.2}
-"""How far a change of margin may be from its tangent before gradients are said to mislead; ordinary
-models, defended or not, are between 0.6 and 1.2, in ℓ1 between 0.3 and 0.8."""
+"""How far a change of margin may be from its tangent before gradients are said to mislead; the
+steepest step in ℓ1 is shorter than what the gap allows, so it may keep less of the promise."""
 
 _MODAL = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
 
@@ -87,11 +87,10 @@ def determinism(model: Model, images: Batch) -> Iterator[Finding]:
 def batch_independence(model: Model, images: Batch) -> Iterator[Finding]:
     """P5: an image's logits don't depend on the images beside it, their number or their order."""
     together = _logits(model, images)
-    alone = torch.cat([_logits(model, image[None]) for image in images[:4]])
+    alone = torch.cat([_logits(model, image[None]) for image in images])
     reordered = _logits(model, images.flip(0)).flip(0)
     spread = together.abs().amax().clamp_min(1e-12)
-    others = (alone, reordered)
-    gap = max(float((o - together[: len(o)]).abs().amax() / spread) for o in others)
+    gap = max(float((other - together).abs().amax() / spread) for other in (alone, reordered))
     if not gap <= 1e-3:
         message = f"logits change by {gap:.2g} of their size with the other images of a batch"
         yield Finding("P5", "refuse", f"{message}; the model must treat each image alone", gap)

@@ -46,10 +46,19 @@ class Compiling:
         try:
             with warnings.catch_warnings(), inductor.patch(freezing=frozen):
                 warnings.simplefilter("ignore")
-                _several(form, points)
+                self._try(form, points.detach())
         except Exception:  # without a C++ compiler, or where the tracer gives up
             return self.eager
         return form
+
+    @staticmethod
+    def _try(form: Callable[[Tensor], Tensor], points: Tensor) -> None:
+        """Ask once, and for a gradient too: its code is compiled at its first use."""
+        if torch.is_grad_enabled():
+            point = points.requires_grad_()
+            torch.autograd.grad(_several(form, point).sum(), point)
+        else:
+            _several(form, points)
 
 
 def _several(form: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
