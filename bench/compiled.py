@@ -1,4 +1,4 @@
-"""A network that compiles itself once it has been asked for longer than compiling takes.
+"""Networks as compiled code: where asking takes long, and for nothing but speed.
 
 There are two forms: one that gradients flow through, and a faster one for answers alone, whose
 weights are constants of the code. Both serve every batch size.
@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+Form = Callable[[Tensor], Tensor]
 
 
 @dataclass
@@ -24,44 +27,59 @@ class Compiling:
     eager: nn.Module
     patience: float = 10.0
     spent: dict[bool, float] = field(default_factory=lambda: {False: 0.0, True: 0.0})
-    forms: dict[bool, Callable[[Tensor], Tensor]] = field(default_factory=dict)
+    forms: dict[bool, Form] = field(default_factory=dict)
 
     def __call__(self, points: Tensor) -> Tensor:
         """Logits (n, k) of points (n, c, h, w)."""
         differentiable = torch.is_grad_enabled()
         if differentiable not in self.forms and self.spent[differentiable] >= self.patience:
-            self.forms[differentiable] = self._compile(points)
+            self.forms[differentiable] = compiled(self.eager, points, frozen=not differentiable)
         if differentiable in self.forms:
-            return _several(self.forms[differentiable], points)
+            return self.forms[differentiable](points)
         began = time.perf_counter()
         answer: Tensor = self.eager(points)
         self.spent[differentiable] += time.perf_counter() - began
         return answer
 
-    def _compile(self, points: Tensor) -> Callable[[Tensor], Tensor]:
-        import torch._inductor.config as inductor
 
-        frozen = not torch.is_grad_enabled()
-        form = torch.compile(copy.deepcopy(self.eager) if frozen else self.eager)
-        try:
-            with warnings.catch_warnings(), inductor.patch(freezing=frozen):
-                warnings.simplefilter("ignore")
-                self._try(form, points.detach())
-        except Exception:  # without a C++ compiler, or where the tracer gives up
-            return self.eager
-        return form
+def compiled(network: nn.Module, points: Tensor, *, frozen: bool = False) -> Form:
+    """The network in eval mode as compiled code, tried on some points; the network itself where
+    that fails.
 
-    @staticmethod
-    def _try(form: Callable[[Tensor], Tensor], points: Tensor) -> None:
-        """Ask once, and for a gradient too: its code is compiled at its first use."""
-        if torch.is_grad_enabled():
+    Its weights may change afterwards, unless they are to be `frozen` into the code.
+    """
+    import torch._inductor.config as inductor
+
+    form: Form = torch.compile(copy.deepcopy(network) if frozen else network)
+    try:
+        with warnings.catch_warnings(), inductor.patch(freezing=frozen):
+            warnings.simplefilter("ignore")
+            _try(form, points.detach(), frozen)
+    except Exception:  # without a C++ compiler, or where the tracer gives up
+        return network
+    # Behind a function, so that a module that keeps it has no second set of weights.
+    return lambda points: _several(form, points)
+
+
+def operations(network: nn.Module, image: Tensor) -> int:
+    """Multiplications and additions of one forward pass of an image (1, c, h, w)."""
+    copied = copy.deepcopy(network).eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        copied(image)
+    return int(counter.get_total_flops())
+
+
+def _try(form: Form, points: Tensor, frozen: bool) -> None:
+    """Ask once, and for a gradient too: its code is compiled at its first use."""
+    with torch.set_grad_enabled(not frozen):
+        if frozen:
+            _several(form, points)
+        else:
             point = points.requires_grad_()
             torch.autograd.grad(_several(form, point).sum(), point)
-        else:
-            _several(form, points)
 
 
-def _several(form: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
+def _several(form: Form, points: Tensor) -> Tensor:
     """Ask with two rows at least: a batch of one would be compiled anew."""
     batch = torch.cat([points, points]) if len(points) == 1 else points
     torch._dynamo.maybe_mark_dynamic(batch, 0)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from bench import audit, losses, suites
 from bench.aftermath import alarms, credit
 from bench.checkpoint import weights_sha256
+from bench.cpu import keep_memory
 from bench.data.splits import sha256
 from bench.display import Progress
 from bench.display import display as shown
@@ -120,6 +121,7 @@ class Evaluation:
             audit.Refusal: a check forbids the measurement.
         """
         self.settings = settings
+        keep_memory()
         self.device = place(settings.device)
         self.model = model.to(self.device)
         dataset = settings.dataset or guess_dataset(tuple(images.shape[1:]))

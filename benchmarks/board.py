@@ -4,7 +4,7 @@
     python benchmarks/board.py cifar10 --seeds 3 --minutes 120 --dataset npz:cifar10.npz
 
 Best checkpoints go on the project's own board, with adversarial images for the first seed; last
-ones on a board beside the runs. Enter it again after an interruption, or with more minutes: what is
+ones on a board beside it. Enter it again after an interruption, or with more minutes: what is
 done is not done again. Seeds come in turn, so that what there is at any time compares all defenses.
 """
 
@@ -21,11 +21,11 @@ BENCH = Path(sys.executable).with_name("bench")
 
 SCENES = {
     "digits": "--dataset digits",
-    "cifar10": "--dataset cifar10 --arch preactresnet10-w16 --examples 10000 --epochs 5 "
+    "cifar10": "--dataset cifar10 --arch preactresnet10-w16 --examples 10000 --epochs 4 "
     "--batch-size 64",
 }
-EXAMPLES = {"digits": "450", "cifar10": "500"}
-BOARD = ROOT / "leaderboard" / "published"
+EXAMPLES = {"digits": "450", "cifar10": "256"}
+BOARD, LAST = ROOT / "leaderboard" / "published", ROOT / "leaderboard" / "last-epochs"
 
 ONE_THREAT = {
     "undefended": "undefended",
@@ -133,11 +133,13 @@ class Scene:
         out = f"{name}-{seed}"
         words = (ONE_THREAT | SEVERAL_THREATS | SWITCHES)[name].format(at=f"at-{seed}").split()
         self.bench("train", words[0], *self.settings, *words[1:], "--seed", seed, "--out", out)
-        board = BOARD if name in EVERY_SEED else self.folder / "board"
+        board, last = BOARD, LAST
+        if name not in EVERY_SEED:
+            board = last = self.folder / "board"
         images = "--images" if seed == 0 else "--no-images"
         for suite in suites:
             self.measure(out, "best", suite, board, images)
-        self.measure(out, "last", "pgd-100", self.folder / "board", "--no-images")
+        self.measure(out, "last", "pgd-100", last, "--no-images")
 
     def measure(self, out: str, tag: str, suite: str, board: Path, images: str) -> None:
         """Put one checkpoint on a board."""

@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 
 from bench.losses import cross_entropy
-from bench.training import Job, adversarial
+from bench.training import Job, side_by_side
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,7 @@ class AVG:
         net = job.model()
         run = job.run(self, net)
         for batch in run:
-            examples = [
-                adversarial(net, batch, threat, steps=self.steps, step_size=self.step_size)
-                for threat in job.threats
-            ]
+            attacked = [(net, threat) for threat in job.threats]
+            examples = side_by_side(attacked, batch, steps=self.steps, step_size=self.step_size)
             labels = batch.y.repeat(len(examples))
             run.step(cross_entropy(net(torch.cat(examples)), labels).mean())

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from bench.losses import cross_entropy, kl
-from bench.training import Job, Net, adversarial
+from bench.training import Job, Net, side_by_side
 from bench.types import Labels, Logits
 from defenses._plans import (
     Asked,
@@ -80,10 +80,8 @@ class MAT:
         nets = [job.model(), *companions.values()]
         run = job.run(self, nets[0], companions=companions)
         for batch in run:
-            images = [
-                adversarial(nets[i], batch, threat, steps=self.steps, step_size=self.step_size)
-                for i, threat in plan.images
-            ]
+            attacked = [(nets[i], threat) for i, threat in plan.images]
+            images = side_by_side(attacked, batch, steps=self.steps, step_size=self.step_size)
             run.step(self.loss(plan, predictions(nets, images, plan), batch.y))
 
     def peers_of(self, job: Job) -> tuple[Plan, dict[str, Net]]:

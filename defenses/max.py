@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from bench.losses import cross_entropy
-from bench.training import Job, adversarial, hardest
+from bench.training import Job, hardest, side_by_side
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,7 @@ class MAX:
         net = job.model()
         run = job.run(self, net)
         for batch in run:
-            candidates = [
-                adversarial(net, batch, threat, steps=self.steps, step_size=self.step_size)
-                for threat in job.threats
-            ]
+            attacked = [(net, threat) for threat in job.threats]
+            candidates = side_by_side(attacked, batch, steps=self.steps, step_size=self.step_size)
             x_adv = hardest(net, batch, candidates)
             run.step(cross_entropy(net(x_adv), batch.y).mean())

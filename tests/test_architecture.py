@@ -33,7 +33,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("bench.geometry",),
     ("bench.checkpoint", "bench.data", "bench.report"),
     ("bench.losses", "bench.models", "bench.registry", "bench.threats", "leaderboard"),
-    ("bench.display", "bench.environment", "bench.files", "bench.streams", "bench.types"),
+    ("bench.cpu", "bench.display", "bench.environment"),
+    ("bench.files", "bench.streams", "bench.types"),
     ("bench.errors",),
 )
 """Top down. A module may import its own floor and what lies below it."""

@@ -16,7 +16,8 @@ def options(kind: type) -> list[click.Option]:
 
 def _option(item: Field[Any], hint: Any) -> click.Option:  # noqa: ANN401
     flag = item.name.replace("_", "-")
-    names = [item.name, f"--{flag}/--no-{flag}" if hint is bool else f"--{flag}"]
+    switch = _type(hint) is None
+    names = [item.name, f"--{flag}/--no-{flag}" if switch else f"--{flag}"]
     # Without a default the option is required.
     default = {} if item.default is MISSING else {"default": item.default}
     shown = item.default is not None and item.default != ()

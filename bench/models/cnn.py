@@ -28,7 +28,11 @@ class CNN(nn.Module):
         """Images in [0, 1] -> logits."""
         out = F.relu(self.conv1(self.normalize(x)))
         out = F.relu(self.conv2(out))
-        out = F.relu(self.conv3(out))
-        out = F.relu(self.linear1(self.pool(out).flatten(1)))
+        out = self.conv3(out)
+        # 8x8 images have come down to 4x4 already: pooling them, and mixing the memory layouts of
+        # activations and gradients, would cost a third of a step.
+        small = out.shape[2:] == (4, 4)
+        pooled = F.relu(out.flatten(1)) if small else self.pool(F.relu(out)).flatten(1)
+        out = F.relu(self.linear1(pooled))
         logits: Tensor = self.linear2(out)
         return logits

@@ -22,6 +22,7 @@ from bench.training.inner import (
     hardest,
     input_gradient,
     random_start,
+    side_by_side,
     small_start,
 )
 from bench.training.job import Job
@@ -48,6 +49,7 @@ __all__ = [
     "input_gradient",
     "random_start",
     "recipes",
+    "side_by_side",
     "small_start",
     "summary",
     "threats_of",

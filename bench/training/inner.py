@@ -1,11 +1,13 @@
 """The inner maximisation: from a start, raise an objective inside ball ∩ box."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from bench import cpu
 from bench.geometry import GEOMETRY
 from bench.losses import cross_entropy, kl
 from bench.threats import Threat
@@ -55,6 +57,26 @@ def adversarial(
     objective = cross_entropy_of(net, batch.y)
     with attacking(net):
         return ascend(objective, batch.x, threat, steps=steps, step_size=step_size, start=start)
+
+
+def side_by_side(
+    attacked: Sequence[tuple[nn.Module, Threat]],
+    batch: Batch,
+    *,
+    steps: int = 10,
+    step_size: float = STEP,
+) -> list[Images]:
+    """For each network and threat, the batch's images after PGD as `adversarial` makes them.
+
+    On a processor they are made at the same time, one to a core: small images leave cores idle.
+    """
+    attacks = [
+        partial(adversarial, net, batch, threat, steps=steps, step_size=step_size)
+        for net, threat in attacked
+    ]
+    # Whoever is done first must not wake its network while another still attacks that.
+    with attacking(*{net for net, _ in attacked}):
+        return cpu.share(attacks, batch.x.device)
 
 
 def diverging(

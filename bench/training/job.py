@@ -12,6 +12,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
+from bench.compiled import operations
+from bench.cpu import keep_memory
 from bench.data import Dataset, load
 from bench.errors import CrossfireError
 from bench.models import build
@@ -22,6 +24,9 @@ from bench.training.nets import Net, Passes
 from bench.training.run import Run
 from bench.training.schedules import Schedule
 from bench.training.state import Stateful
+
+LONG = 1e12
+"""Operations of one forward pass over all images of all epochs, from which training is long."""
 
 
 def _silent(done: int, total: int, text: str) -> None:
@@ -81,6 +86,10 @@ class Job:
     precision: Precision = field(
         default="auto", metadata={"help": "Arithmetic; auto is bf16 where that is fast."}
     )
+    compile: bool | None = field(
+        default=None,
+        metadata={"help": "Compile what attacks ask.  [default: where training is long]"},
+    )
     resume: bool = field(
         default=True, metadata={"help": "Go on where an earlier run of this name was stopped."}
     )
@@ -129,6 +138,7 @@ class Job:
             precision="bf16-mixed" if half else "32-true",
         )
         fabric.launch()
+        keep_memory()
         return fabric
 
     @cached_property
@@ -171,7 +181,22 @@ class Job:
         with torch.random.fork_rng():
             torch.manual_seed(zlib.crc32(f"{self.seed} {role}".encode()))
             body = build(arch, classes=data.classes, channels=data.channels, size=data.size)
-        return self.place(body, role, arch)
+        body = body.to(self.fabric.device)
+        compiling = self._long(body) if self.compile is None else self.compile
+        arithmetic = self.fabric.autocast
+        return Net(body, arch, arithmetic, self.passes, role, compiling=compiling)
+
+    def _long(self, body: nn.Module) -> bool:
+        """Whether training asks so much that compiling, half a minute once, is worth its time.
+
+        Not a matter of the clock, so that a run that was stopped goes on in the same arithmetic.
+        """
+        device = self.fabric.device
+        if device.type != "cpu" or resolve(self.precision, device) == "fp32":
+            return False
+        images = min(self.examples or len(self.data.train), len(self.data.train))
+        image = torch.zeros(1, self.data.channels, *self.data.size)
+        return self.epochs * images * operations(body, image) >= LONG
 
     def also(self, **changes: Any) -> "Job":  # noqa: ANN401
         """Another job on the same devices and data, with other settings."""
@@ -220,6 +245,7 @@ class Job:
 
 _ELSEWHERE = (
     "out",
+    "compile",
     "device",
     "devices",
     "nodes",

@@ -3,12 +3,15 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from threading import Lock
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from bench.compiled import Form, compiled
 
 Arithmetic = Callable[[], AbstractContextManager[None]]
 """What a forward pass runs in: automatic bf16 casts, or nothing at all."""
@@ -26,13 +29,22 @@ class Passes:
     backwards: Counter[str] = field(default_factory=Counter)
     tallies: dict[str, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Several threads may count at the same time."""
+        self._lock = Lock()
+
+    def count(self, counter: Counter[str], role: str, images: int) -> None:
+        """Count images that went through a network, or came back."""
+        with self._lock:
+            counter[role] += images
+
     def tally(self, name: str, amount: float) -> None:
         """Count something of a defense's own; the log has a column for it."""
         self.tallies[name] = self.tallies.get(name, 0.0) + amount
 
     def state_dict(self) -> dict[str, dict[str, Any]]:
         """All counts, as plain values."""
-        return {name: dict(counts) for name, counts in vars(self).items()}
+        return {item.name: dict(getattr(self, item.name)) for item in fields(self)}
 
     def load_state_dict(self, state: dict[str, dict[str, Any]]) -> None:
         """Count on from `state`."""
@@ -48,10 +60,20 @@ class Passes:
 
 
 class Net(nn.Module):
-    """A network that runs in `arithmetic`, is counted under `role`, and returns float32."""
+    """A network that runs in `arithmetic`, is counted under `role`, and returns float32.
+
+    With `compiling`, what attacks ask of it runs as compiled code.
+    """
 
     def __init__(
-        self, body: nn.Module, arch: str, arithmetic: Arithmetic, passes: Passes, role: str
+        self,
+        body: nn.Module,
+        arch: str,
+        arithmetic: Arithmetic,
+        passes: Passes,
+        role: str,
+        *,
+        compiling: bool = False,
     ) -> None:
         super().__init__()
         self.body = body.to(memory_format=torch.channels_last)
@@ -59,18 +81,29 @@ class Net(nn.Module):
         self.role = role
         self._arithmetic = arithmetic
         self._passes = passes
+        self._compiling = compiling
+        self._attacked: Form | None = None
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n *out"]:
         """Images -> what the network makes of them, in float32."""
+        x = x.contiguous(memory_format=torch.channels_last)
         with self._arithmetic():
-            out: Tensor = self.body(x.contiguous(memory_format=torch.channels_last))
-        self._passes.forwards[self.role] += len(x)
+            out = self._form(x)(x)
+        self._passes.count(self._passes.forwards, self.role, len(x))
         if out.requires_grad:
             out.register_hook(self._count)  # type: ignore[no-untyped-call]
         return out.float()
 
+    def _form(self, x: Tensor) -> Form:
+        """The body; compiled while it is under attack, where nobody takes a second derivative."""
+        if not self._compiling or self.training or any(p.requires_grad for p in self.parameters()):
+            return self.body
+        if self._attacked is None:
+            self._attacked = compiled(self.body, x)
+        return self._attacked
+
     def _count(self, gradient: Tensor) -> None:
-        self._passes.backwards[self.role] += len(gradient)
+        self._passes.count(self._passes.backwards, self.role, len(gradient))
 
     def uncounted(self, body: nn.Module | None = None) -> "Net":
         """The same network, or another of its kind, whose passes aren't the training's."""

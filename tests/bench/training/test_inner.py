@@ -10,7 +10,14 @@ from bench.attacks.pgd import pgd
 from bench.geometry import GEOMETRY
 from bench.losses import cross_entropy
 from bench.threats import Threat
-from bench.training import adversarial, ascend, input_gradient, random_start, small_start
+from bench.training import (
+    adversarial,
+    ascend,
+    input_gradient,
+    random_start,
+    side_by_side,
+    small_start,
+)
 from tests.small import L1, L2, LINF, first_batch, small_job
 from tests.toy import images, linear_model
 
@@ -57,3 +64,17 @@ def test_the_objective_may_be_anything_of_the_image() -> None:
     gradient: Tensor = input_gradient(objective, x)
     assert torch.allclose(gradient, 2 * x)
     assert not gradient.requires_grad
+
+
+def test_attacks_side_by_side_are_those_one_after_the_other(tmp_path: Path) -> None:
+    job = small_job(tmp_path)
+    batch, nets = first_batch(job), [job.model(), job.model("other")]
+    attacked = [(net, threat) for net in nets for threat in (LINF, L2, L1)]
+    expected = [adversarial(net, batch, threat, steps=3) for net, threat in attacked]
+    passes, threads = job.passes.forwards.copy(), torch.get_num_threads()
+    torch.set_num_threads(4)
+    found = side_by_side(attacked, batch, steps=3)
+    torch.set_num_threads(threads)
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(found, expected, strict=True))
+    assert job.passes.forwards == {role: 2 * count for role, count in passes.items()}
+    assert all(net.training and next(net.parameters()).requires_grad for net in nets)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench.compiled import Form
 from bench.losses import cross_entropy
 from bench.training import Net, adversarial, attacking, evaluating, input_gradient
 from tests.small import LINF, first_batch, small_job
@@ -97,3 +98,43 @@ def test_bf16_gives_float32_logits_near_the_exact_ones(tmp_path: Path) -> None:
     assert logits.dtype is torch.float32
     assert torch.allclose(logits, net.body(batch.x), atol=0.02)
     assert not torch.equal(logits, net.body(batch.x))
+
+
+def test_attacks_run_compiled_and_training_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def compiled(network: torch.nn.Module, points: torch.Tensor) -> Form:
+        return lambda points: asked.append(True) or network(points)
+
+    monkeypatch.setattr("bench.training.nets.compiled", compiled)
+    job = small_job(tmp_path, compile=True)
+    net, batch = job.model(), first_batch(job)
+    adversarial(net, batch, LINF, steps=3)
+    assert len(asked) == 3
+    net(batch.x)
+    with evaluating(net):
+        net(batch.x)
+    assert len(asked) == 3
+    assert net.state_dict().keys() == job.model("other").state_dict().keys()
+
+
+def test_by_itself_only_long_training_in_bf16_is_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compiling(**settings: object) -> bool:
+        return small_job(tmp_path, **settings).model()._compiling
+
+    assert not compiling(precision="bf16")
+    monkeypatch.setattr("bench.training.job.LONG", 1.0)
+    assert compiling(precision="bf16")
+    assert not compiling(precision="fp32")
+    assert not compiling(precision="bf16", compile=False)
+
+
+def test_compiled_attacks_are_the_same_attacks(tmp_path: Path) -> None:
+    eager, faster = (small_job(tmp_path, compile=choice) for choice in (False, True))
+    batch = first_batch(eager)
+    examples = [adversarial(job.model(), batch, LINF, steps=3) for job in (eager, faster)]
+    assert torch.isclose(*examples, atol=1e-4).float().mean() > 0.99
