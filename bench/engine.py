@@ -14,16 +14,21 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
 from bench import streams
 from bench.attacks.base import Attack, Slots
 from bench.attacks.whole import Counted, Whole
 from bench.judge import Judge, allowed
+from bench.losses import margin
 from bench.precision import Proposer
 from bench.suites import Pass
 from bench.work import Array, Column, Examples, Job, Queue, State
 
 SAVE_EVERY = 20.0
+NEAR = 0.02
+"""Several times what bf16 moves a margin, in shares of the logits' spread."""
 
 
 @dataclass
@@ -164,15 +169,32 @@ class Engine:
         if attack.needs_gradient:
             np.add.at(column.backward, rows, proposer.repeats)
         moved = attack.step(slots, answer, job.threat)
-        claimed = (answer.logits.argmax(1) != slots.y) | ~answer.logits.isfinite().all(1)
-        claim, done = torch.stack([claimed, moved.done]).cpu().numpy()
+        claim, done = torch.stack([claimed(answer.logits, slots.y), moved.done]).cpu().numpy()
         self._examine(job, slots, np.flatnonzero(claim), rows, column)
-        self._examine(job, moved, np.flatnonzero(done), rows, column)
+        ended = np.flatnonzero(done & column.robust[rows])
+        self._examine(
+            job, moved, self._promising(proposer, moved, ended, rows, column), rows, column
+        )
         keep = ~done & column.robust[rows]
         if keep.all():
             return moved, keep
         chosen = torch.from_numpy(np.flatnonzero(keep)).to(self.device)
         return moved.rows(chosen), keep
+
+    def _promising(
+        self, proposer: Proposer, slots: Slots, ended: Array, rows: Array, column: Column
+    ) -> Array:
+        """Of slots at their end, those whose last points the judge ought to see.
+
+        Most have given up far from any boundary, and the proposer sees that sooner than the judge.
+        """
+        if self.judge.votes > 1 or not len(ended):
+            return ended
+        chosen = torch.from_numpy(ended).to(self.device)
+        logits = proposer.logits(slots.point[chosen])
+        np.add.at(column.forward, rows[ended], 1)
+        near: Array = claimed(logits, slots.y[chosen], NEAR).cpu().numpy()
+        return ended[near]
 
     def _examine(self, job: Job, slots: Slots, which: Array, rows: Array, column: Column) -> None:
         """Let the judge look at some slots' points and write the breaks into the column."""
@@ -190,6 +212,15 @@ class Engine:
             if column.robust[row]:
                 step, distance = int(slots.t[which[place]]), float(far[place])
                 column.broken(row, job.number, step, distance, points[place].cpu().numpy())
+
+
+def claimed(
+    logits: Float[Tensor, "n k"], y: Int[Tensor, " n"], near: float = 0.0
+) -> Bool[Tensor, " n"]:
+    """Whether logits misclassify, or nearly: by `near` of their spread; those that are no numbers
+    do."""
+    spread = logits.amax(1) - logits.amin(1)
+    return ~(margin(logits, y) < -near * spread)
 
 
 def under(prefix: str, state: State) -> State:

@@ -72,6 +72,11 @@ class Proposer:
         """Logits, differentiable with respect to the points."""
         return self.network(points.to(self.dtype)).float()
 
+    def logits(self, points: Batch) -> Float[Tensor, "n k"]:
+        """Logits alone, of as many points at a time as memory allows."""
+        with torch.no_grad():
+            return torch.cat([self(part) for part in torch.split(points, self.limit)])
+
     def ask(self, attack: Attack, slots: Slots) -> Answer:
         """What the attack wants to know at the slots' points."""
         answers: list[Answer] = []

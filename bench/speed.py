@@ -22,6 +22,7 @@ from bench.attacks.pgd import PGD
 from bench.attacks.reference import autoattack_reference
 from bench.attacks.whole import Counted
 from bench.checkpoint import weights_sha256
+from bench.cpu import keep_memory
 from bench.evaluator import evaluate
 from bench.files import write_atomic
 from bench.judge import Judge
@@ -193,6 +194,7 @@ def report(
     models: Mapping[str, nn.Module], bench: Bench, threats: Sequence[Threat]
 ) -> Iterator[str]:
     """The whole comparison as markdown, piece by piece: machine, table, overhead."""
+    keep_memory()  # for the peers too
     yield f"{machine()}, {len(bench.labels)} images\n"
     yield HEAD
     for row in bench.rows(models, threats):
