@@ -4,8 +4,9 @@
     python benchmarks/board.py cifar10 --seeds 3 --minutes 120 --dataset npz:cifar10.npz
 
 Best checkpoints go on the project's own board, with adversarial images for the first seed; last
-ones on a board beside it. Enter it again after an interruption, or with more minutes: what is
-done is not done again. Seeds come in turn, so that what there is at any time compares all defenses.
+ones, and what AutoAttack says, on the board `leaderboard/further` beside it. Enter it again after
+an interruption, or with more minutes: what is done is not done again. Seeds come in turn, so that
+what there is at any time compares all defenses.
 """
 
 import argparse
@@ -25,7 +26,7 @@ SCENES = {
     "--batch-size 64",
 }
 EXAMPLES = {"digits": "450", "cifar10": "256"}
-BOARD, LAST = ROOT / "leaderboard" / "published", ROOT / "leaderboard" / "last-epochs"
+BOARD, FURTHER = ROOT / "leaderboard" / "published", ROOT / "leaderboard" / "further"
 
 ONE_THREAT = {
     "undefended": "undefended",
@@ -109,12 +110,10 @@ def main() -> None:
         for seed in range(given.seeds):
             names = [n for n in runs if n in EVERY_SEED or (given.all and seed == 0)]
             names = [n for n in names if not given.only or n in given.only]
-            suites = ["pgd-100,crossfire"]
-            if given.autoattack and seed == 0:
-                suites.append("autoattack")
+            longest = given.autoattack and seed == 0
             # The teacher first: distillation needs it.
             for group in (["at"], [name for name in names if name != "at"]):
-                list(pool.map(lambda name: scene.run(name, seed, suites), group))  # noqa: B023
+                list(pool.map(lambda name: scene.run(name, seed, longest), group))  # noqa: B023
 
 
 class Scene:
@@ -128,18 +127,19 @@ class Scene:
         if dataset:
             self.settings[1] = dataset
 
-    def run(self, name: str, seed: int, suites: list[str]) -> None:
+    def run(self, name: str, seed: int, autoattack: bool) -> None:
         """Train one defense with one seed, and measure its checkpoints."""
         out = f"{name}-{seed}"
         words = (ONE_THREAT | SEVERAL_THREATS | SWITCHES)[name].format(at=f"at-{seed}").split()
         self.bench("train", words[0], *self.settings, *words[1:], "--seed", seed, "--out", out)
-        board, last = BOARD, LAST
+        board, further = BOARD, FURTHER
         if name not in EVERY_SEED:
-            board = last = self.folder / "board"
+            board = further = self.folder / "board"
         images = "--images" if seed == 0 else "--no-images"
-        for suite in suites:
-            self.measure(out, "best", suite, board, images)
-        self.measure(out, "last", "pgd-100", last, "--no-images")
+        self.measure(out, "best", "pgd-100,crossfire", board, images)
+        self.measure(out, "last", "pgd-100", further, "--no-images")
+        if autoattack:
+            self.measure(out, "best", "autoattack", further, "--no-images")
 
     def measure(self, out: str, tag: str, suite: str, board: Path, images: str) -> None:
         """Put one checkpoint on a board."""
