@@ -3,10 +3,10 @@
     python benchmarks/board.py digits --seeds 5 --minutes 240
     python benchmarks/board.py cifar10 --seeds 3 --minutes 120 --dataset npz:cifar10.npz
 
-Best checkpoints go on the project's own board, with adversarial images for the first seed; last
-ones, and what AutoAttack says, on the board `leaderboard/further` beside it. Enter it again after
-an interruption, or with more minutes: what is done is not done again. Seeds come in turn, so that
-what there is at any time compares all defenses.
+Best checkpoints go on the project's own board, with adversarial images of digits for the first
+seed; last ones, and what AutoAttack says, on the board `leaderboard/further` beside it. Enter it
+again after an interruption, or with more minutes: what is done is not done again. Seeds come in
+turn, so that what there is at any time compares all defenses.
 """
 
 import argparse
@@ -135,7 +135,7 @@ class Scene:
         board, further = BOARD, FURTHER
         if name not in EVERY_SEED:
             board = further = self.folder / "board"
-        images = "--images" if seed == 0 else "--no-images"
+        images = "--images" if seed == 0 and self.name == "digits" else "--no-images"
         self.measure(out, "best", "pgd-100,crossfire", board, images)
         self.measure(out, "last", "pgd-100", further, "--no-images")
         if autoattack:
