@@ -55,7 +55,10 @@ def read(scene: str) -> Runs:
             name, _, seed = path.parent.name.rpartition("-")
             if scene in record.data.name and seed.isdecimal():
                 found[name][int(seed)][path.stem].append(record)
-    return found
+    # A run that is still under way has no best epoch on the board yet.
+    return {
+        name: seeds for name, seeds in found.items() if any("best" in t for t in seeds.values())
+    }
 
 
 def flags(records: list[Record], norm: str, suite: str) -> str | None:
@@ -121,30 +124,40 @@ def table(runs: Runs) -> str:
 
 
 def claims(runs: Runs) -> str:
-    """A row a pair of runs: their difference in points, and what the paired test says."""
+    """A row a pair of runs: their difference in points, over all seeds and the least and most of
+    one, and what the paired test says."""
     lines = [
-        "| a | b | under | a − b | only a right | only b right | p |",
-        "|---|---|---|--:|--:|--:|--:|",
+        "| a | b | under | a − b | by seed | only a right | only b right | p |",
+        "|---|---|---|--:|--:|--:|--:|--:|",
     ]
     for a, b, norm, suite in CLAIMS:
-        seeds = [s for s in runs[a].keys() & runs[b].keys() if "best" in runs[a][s]]
-        if not seeds:
+        one, other = runs.get(a, {}), runs.get(b, {})
+        pairs = [_pair(one[s], other[s], norm, suite) for s in one.keys() & other.keys()]
+        found = [pair for pair in pairs if pair is not None]
+        if not found:
             continue
-        only_a = only_b = examples = 0
-        for seed in seeds:
-            one, two = (flags(runs[run][seed]["best"], norm, suite) for run in (a, b))
-            if one is None or two is None:
-                continue
-            first, second = number(one), number(two)
-            only_a += (first & ~second).bit_count()
-            only_b += (second & ~first).bit_count()
-            examples += runs[a][seed]["best"][0].data.examples
-        if not examples:
-            continue
+        gaps = [100 * (only_a - only_b) / examples for only_a, only_b, examples in found]
+        only_a, only_b = (sum(pair[side] for pair in found) for side in (0, 1))
         p = binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
-        gap = 100 * (only_a - only_b) / examples
-        lines.append(f"| {a} | {b} | {norm} {suite} | {gap:+.1f} | {only_a} | {only_b} | {p:.2g} |")
+        span = f"{min(gaps):+.1f} to {max(gaps):+.1f}" if len(gaps) > 1 else ""
+        cells = [a, b, f"{norm} {suite}", f"{mean(gaps):+.1f}", span, str(only_a), str(only_b)]
+        lines.append(f"| {' | '.join(cells)} | {p:.2g} |")
     return "\n".join(lines)
+
+
+def _pair(
+    a: dict[str, list[Record]], b: dict[str, list[Record]], norm: str, suite: str
+) -> tuple[int, int, int] | None:
+    """Examples that only a gets right, that only b does, and all; None where one wasn't
+    measured."""
+    if "best" not in a or "best" not in b:
+        return None
+    one, two = (flags(run["best"], norm, suite) for run in (a, b))
+    if one is None or two is None:
+        return None
+    first, second = number(one), number(two)
+    examples = a["best"][0].data.examples
+    return (first & ~second).bit_count(), (second & ~first).bit_count(), examples
 
 
 def _merit(seeds: dict[int, dict[str, list[Record]]]) -> float:
