@@ -23,6 +23,9 @@ from leaderboard.statistics import mcnemar
 _RECIPE = ("dataset", "data_sha256", "threats", "epochs", "batch_size", "selected_on", "tag")
 """The facts about a training that belong to its recipe; the seed and what it cost do not."""
 
+_TEACHERS = ("teacher", "natural_teacher")
+"""Hyper-parameters that name a checkpoint, which may have a seed of its own."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -115,16 +118,20 @@ def recipe(record: Record) -> str:
     if training is None or "seed" not in training:
         return model.weights_sha256
     facts = {name: training.get(name) for name in _RECIPE}
-    return json.dumps([model.defense, model.arch, _seedless(model.config), facts], sort_keys=True)
+    config = _seedless(model.config, training["seed"])
+    return json.dumps([model.defense, model.arch, config, facts], sort_keys=True)
 
 
-def _seedless(config: dict[str, Any]) -> dict[str, Any]:
-    """Hyper-parameters without seeds, those of their parts included."""
-    return {
-        name: _seedless(value) if isinstance(value, dict) else value
-        for name, value in config.items()
-        if name != "seed"
-    }
+def _seedless(config: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Hyper-parameters without seeds, those of their parts included; `at-3`, as the teacher of seed
+    3, is the same choice as `at-4` with seed 4."""
+    left = {name: value for name, value in config.items() if name != "seed"}
+    for name, value in left.items():
+        if isinstance(value, dict):
+            left[name] = _seedless(value, seed)
+        elif name in _TEACHERS and isinstance(value, str):
+            left[name] = value.removesuffix(f"-{seed}").removesuffix(f"-s{seed}")
+    return left
 
 
 def rank(rows: Iterable[Row]) -> tuple[Row, ...]:

@@ -65,6 +65,16 @@ def test_seeds_are_one_recipe_wherever_the_config_names_them() -> None:
     assert sorted(len(row.runs) for row in table.rows) == [1, 2]
 
 
+def test_each_seeds_own_teacher_is_one_choice_and_a_shared_teacher_another() -> None:
+    def record(seed: int, teacher: str) -> Record:
+        config = {"teacher": teacher, "training": {"arch": "wrn-10-2"}}
+        return make_record("ard", seed=seed, training={"seed": seed}, config=config)
+
+    own = [record(0, "runs/at"), record(2, "runs/at-s2"), record(3, "runs/at-3")]
+    table = only_table([*own, record(4, "runs/at-3")])
+    assert sorted(len(row.runs) for row in table.rows) == [1, 3]
+
+
 def test_a_row_gives_each_kind_of_flag_once_with_how_many_more() -> None:
     def finding(id: str, message: str) -> Finding:
         return Finding(id, "flag", message, None)
