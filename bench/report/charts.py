@@ -5,6 +5,7 @@ style it; `standalone` makes a file of its own of it.
 """
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -179,8 +180,9 @@ def ranking(rows: Sequence[Cells]) -> str:
 
 
 def drawn(rows: Sequence[Cells]) -> dict[str, str]:
-    """A table's charts as files, by their names."""
+    """A table's charts as files, by their names, which any file system takes."""
     name = f"{rows[0]['dataset']}-{short(rows[0]['protocol'])}"
+    name = re.sub(r"[^\w.-]+", "-", name)
     charts = {f"{name}-ranking.svg": ranking(rows), f"{name}-cost.svg": cost(rows)}
     return {file: standalone(chart) for file, chart in charts.items() if chart}
 

@@ -65,6 +65,12 @@ def test_files_bring_their_own_colours_for_light_and_dark() -> None:
         assert "prefers-color-scheme: dark" in chart
 
 
+def test_files_have_names_that_any_file_system_takes() -> None:
+    row = {**rows("a")[0], "dataset": "npz:my data/cifar10.npz"}
+    (name,) = charts.drawn([row])
+    assert name.startswith("npz-my-data-cifar10.npz-")
+
+
 @pytest.mark.parametrize("name", ["<script>", 'a"b', "a&b"])
 def test_names_are_escaped(name: str) -> None:
     ElementTree.fromstring(charts.ranking(rows(name)))
