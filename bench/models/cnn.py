@@ -1,7 +1,7 @@
 """A small convolutional network for small grey images."""
 
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from bench.models.normalize import Normalize
@@ -20,7 +20,6 @@ class CNN(nn.Module):
         self.conv1 = nn.Conv2d(channels, width, 3, padding=1)
         self.conv2 = nn.Conv2d(width, 2 * width, 3, padding=1)
         self.conv3 = nn.Conv2d(2 * width, 2 * width, 3, stride=2, padding=1)
-        self.pool = nn.AdaptiveAvgPool2d(4)
         self.linear1 = nn.Linear(2 * width * 16, hidden)
         self.linear2 = nn.Linear(hidden, classes)
 
@@ -29,10 +28,18 @@ class CNN(nn.Module):
         out = F.relu(self.conv1(self.normalize(x)))
         out = F.relu(self.conv2(out))
         out = self.conv3(out)
-        # 8x8 images have come down to 4x4 already: pooling them, and mixing the memory layouts of
-        # activations and gradients, would cost a third of a step.
-        small = out.shape[2:] == (4, 4)
-        pooled = F.relu(out.flatten(1)) if small else self.pool(F.relu(out)).flatten(1)
-        out = F.relu(self.linear1(pooled))
+        out = F.relu(self.linear1(pooled(out)))
         logits: Tensor = self.linear2(out)
         return logits
+
+
+@fx.wrap  # a branch on a shape can't be traced
+def pooled(out: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
+    """Rectified feature maps as 4x4.
+
+    8x8 images have come down to that already: pooling them, and mixing the memory layouts of
+    activations and gradients, would cost a third of a step.
+    """
+    if out.shape[2:] == (4, 4):
+        return F.relu(out.flatten(1))
+    return F.adaptive_avg_pool2d(F.relu(out), 4).flatten(1)
