@@ -27,8 +27,8 @@ from bench.suites import Pass
 from bench.work import Array, Column, Examples, Job, Queue, State
 
 SAVE_EVERY = 20.0
-NEAR = 0.02
-"""Several times what bf16 moves a margin, in shares of the logits' spread."""
+NEAR = 0.05
+"""In shares of the logits' spread: some times the most that bf16 has been seen to move a margin."""
 
 
 @dataclass

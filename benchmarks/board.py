@@ -4,9 +4,9 @@
     python benchmarks/board.py cifar10 --seeds 3 --minutes 120 --dataset npz:cifar10.npz
 
 Best checkpoints go on the project's own board, with adversarial images of digits for the first
-seed; last ones, and what AutoAttack says, on the board `leaderboard/further` beside it. Enter it
-again after an interruption, or with more minutes: what is done is not done again. Seeds come in
-turn, so that what there is at any time compares all defenses.
+seed; last ones, other recipes, and what AutoAttack says, on the board `leaderboard/further` beside
+it. Enter it again after an interruption, or with more minutes: what is done is not done again.
+Seeds come in turn, so that what there is at any time compares all defenses.
 """
 
 import argparse
@@ -44,8 +44,8 @@ ONE_THREAT = {
     "mat-linf": "mat --threat linf",
     "mat-linf-averaged": "mat --threat linf --average 0.99",
     "cat": "cat",
-    "l2l": "l2l",
-    "l2l-two-step": "l2l --variant two-step",
+    "l2l": "l2l --width 16",
+    "l2l-two-step": "l2l --variant two-step --width 16",
     "ard": "teacher-student --variant ard --teacher {at}",
     "rslad": "teacher-student --variant rslad --teacher {at}",
     "adaad": "teacher-student --variant adaad --teacher {at}",
@@ -132,14 +132,13 @@ class Scene:
         out = f"{name}-{seed}"
         words = (ONE_THREAT | SEVERAL_THREATS | SWITCHES)[name].format(at=f"at-{seed}").split()
         self.bench("train", words[0], *self.settings, *words[1:], "--seed", seed, "--out", out)
-        board, further = BOARD, FURTHER
-        if name not in EVERY_SEED:
-            board = further = self.folder / "board"
-        images = "--images" if seed == 0 and self.name == "digits" else "--no-images"
+        board = BOARD if name in EVERY_SEED else FURTHER
+        shown = seed == 0 and self.name == "digits" and board == BOARD
+        images = "--images" if shown else "--no-images"
         self.measure(out, "best", "pgd-100,crossfire", board, images)
-        self.measure(out, "last", "pgd-100", further, "--no-images")
+        self.measure(out, "last", "pgd-100", FURTHER, "--no-images")
         if autoattack:
-            self.measure(out, "best", "autoattack", further, "--no-images")
+            self.measure(out, "best", "autoattack", FURTHER, "--no-images")
 
     def measure(self, out: str, tag: str, suite: str, board: Path, images: str) -> None:
         """Put one checkpoint on a board."""

@@ -48,8 +48,7 @@ CLAIMS = [
 def read(scene: str) -> Runs:
     """Every record of a scene."""
     found: Runs = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
-    beside = ROOT / "build" / "results" / scene / "board"
-    for board in (ROOT / "leaderboard" / "published", ROOT / "leaderboard" / "further", beside):
+    for board in (ROOT / "leaderboard" / "published", ROOT / "leaderboard" / "further"):
         for record in Board(board).records():
             path = Path(record.model.source)
             name, _, seed = path.parent.name.rpartition("-")

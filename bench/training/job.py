@@ -181,10 +181,8 @@ class Job:
         with torch.random.fork_rng():
             torch.manual_seed(zlib.crc32(f"{self.seed} {role}".encode()))
             body = build(arch, classes=data.classes, channels=data.channels, size=data.size)
-        body = body.to(self.fabric.device)
         compiling = self._long(body) if self.compile is None else self.compile
-        arithmetic = self.fabric.autocast
-        return Net(body, arch, arithmetic, self.passes, role, compiling=compiling)
+        return self.place(body, role, arch, compiling=compiling)
 
     def _long(self, body: nn.Module) -> bool:
         """Whether training asks so much that compiling, half a minute once, is worth its time.
@@ -204,10 +202,11 @@ class Job:
         other.__dict__.update(fabric=self.fabric, data=self.data)
         return other
 
-    def place(self, body: nn.Module, role: str, arch: str = "") -> Net:
-        """Any network, on the run's device, in its arithmetic, counted under `role`."""
+    def place(self, body: nn.Module, role: str, arch: str = "", *, compiling: bool = False) -> Net:
+        """Any network, on the run's device, in its arithmetic, counted under `role`; with
+        `compiling`, attacks ask it as compiled code."""
         body = body.to(self.fabric.device)
-        return Net(body, arch, self.fabric.autocast, self.passes, role)
+        return Net(body, arch, self.fabric.autocast, self.passes, role, compiling=compiling)
 
     def sgd(self, *nets: nn.Module) -> torch.optim.SGD:
         """Stochastic gradient descent on the weights of `nets`, by the job's hyper-parameters."""

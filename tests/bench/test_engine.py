@@ -38,4 +38,4 @@ def test_pieces_that_give_up_far_from_a_boundary_cost_the_judge_nothing(
     y = model(x).argmax(1)
     outcome = evaluate(model, x, y, threat="linf:1e-6", suites=("crossfire",), display="none")
     assert outcome.accuracy() > 0.9
-    assert sum(shown) < len(x) + 4
+    assert sum(shown) < 1.25 * len(x)
