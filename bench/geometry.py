@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from bench.crossing import cross
 from bench.threats import Norm
 
 Batch = Float[Tensor, "n *shape"]
@@ -63,50 +64,6 @@ def room(x: Batch, direction: Batch) -> Batch:
 
 EDGE = 1e-6
 """A pixel as near as this to 0 or 1 is there: x + delta is rounded."""
-
-
-def cross(
-    value: Callable[[Tensor], Tensor],
-    goal: Float[Tensor, "n 1"],
-    inside: Float[Tensor, "n 1"],
-    outside: Float[Tensor, "n 1"],
-    precision: float = 1e-5,
-    power: float = 0.5,
-) -> Float[Tensor, "n 1"]:
-    """Where a monotone `value` that is at most `goal` at `inside` comes to it on the way `outside`.
-
-    The result's value is at most the goal, and less by a share of `precision` at most, unless the
-    value jumps; it is `outside` if that end is within the goal. Regula falsi with the Illinois rule
-    (Dowell & Jarratt 1971: an end that stays twice counts half), at first on a power of the values,
-    which straightens the tails of sums; bisection helps where it is slow. A settled row repeats
-    itself, so rows don't depend on each other; on the CPU the search stops when all have settled,
-    on a device not asking is faster.
-    """
-    least, most = value(inside), value(outside)
-    free = most <= goal
-    inside, settled = torch.where(free, outside, inside), free | (least >= goal * (1 - precision))
-    before, under, over = torch.zeros_like(goal), torch.ones_like(goal), torch.ones_like(goal)
-    for turn in range(20 if goal.is_cuda else 60):
-        if not goal.is_cuda and bool(settled.all()):
-            break
-        bend = power if turn < 5 else 1.0
-        lack = under * (goal**bend - least**bend)
-        share = lack / (lack + over * (most**bend - goal**bend)) if turn < 12 or turn % 2 else 0.5
-        trial = torch.where(settled, inside, inside + (outside - inside) * share)
-        now = value(trial)
-        beyond = now > goal
-        side = beyond.to(goal.dtype) - 0.5
-        again = torch.where(side == before, 0.5, 1.0)
-        under, over = (
-            torch.where(beyond, under * again, 1.0),
-            torch.where(beyond, 1.0, over * again),
-        )
-        inside, outside = torch.where(beyond, inside, trial), torch.where(beyond, trial, outside)
-        least, most = torch.where(beyond, least, now), torch.where(beyond, now, most)
-        narrow = (outside - inside).abs() <= 0.012 * precision * outside.abs()
-        settled = settled | narrow | (least >= goal * (1 - precision))
-        before = side
-    return inside
 
 
 def linf_distance(delta: Batch) -> Float[Tensor, " n"]:

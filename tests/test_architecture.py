@@ -34,7 +34,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("bench.checkpoint", "bench.data", "bench.report"),
     ("bench.losses", "bench.models", "bench.registry", "bench.threats", "leaderboard"),
     ("bench.cpu", "bench.display", "bench.environment"),
-    ("bench.files", "bench.streams", "bench.types"),
+    ("bench.crossing", "bench.files", "bench.streams", "bench.types"),
     ("bench.errors",),
 )
 """Top down. A module may import its own floor and what lies below it."""

@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bench.geometry import Batch, cross, lift, room
+from bench.crossing import cross
+from bench.geometry import Batch, lift, room
 from bench.threats import Norm
 
 Reach = Callable[[Batch, Float[Tensor, " n"]], Batch]
