@@ -58,3 +58,16 @@ def alarms(
                 yield Finding("A8", "info", message, float(broken))
             else:
                 yield Finding("A8", "flag", message, float(broken))
+
+
+def escalations(
+    columns: Mapping[Pair, Column], suites: Mapping[Pair, tuple[Pass, ...]]
+) -> Iterator[Finding]:
+    """A16: after an alarm, a suite ran what it otherwise leaves out."""
+    for pair, column in columns.items():
+        run = [number for number in column.run if suites[pair][number].escalation]
+        if run:
+            broken = int(np.isin(column.by, run).sum())
+            names = ", ".join(suites[pair][number].attack.name for number in run)
+            message = f"{pair[0]}: after an alarm {names} ran, and broke {broken} more"
+            yield Finding("A16", "info", message, float(broken))

@@ -66,13 +66,15 @@ class Engine:
 
     def choose(self, job: Job, examples: Examples, columns: Sequence[Column]) -> Array:
         """Flags (n,) of the examples that a job is to attack: all that stand, as many as it
-        samples, or none while nothing gave the alarm."""
+        samples, or none while nothing gave the alarm. The column notes that it is run."""
         column = columns[job.column]
         if job.alarms is not None and not any(column.fell(*alarm) for alarm in job.alarms):
             return np.zeros_like(column.robust)
         if job.prune:
             column.prune(np.logical_and.reduce([other.robust for other in columns]))
         standing = column.robust.copy()
+        if standing.any():
+            column.run = np.append(column.run, np.int16(job.number))
         if job.work.sample is None:
             return standing
         lots = streams.keys(self.seed, examples.numbers, job.work.attack.name).numpy()

@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from bench import audit, losses, suites
-from bench.aftermath import alarms, credit
+from bench.aftermath import alarms, credit, escalations
 from bench.checkpoint import weights_sha256
 from bench.cpu import keep_memory
 from bench.data.splits import sha256
@@ -308,7 +308,12 @@ class Evaluation:
         """
         self.check_unchanged()
         named = dict(zip(self.suites, columns, strict=True))
-        findings = [*self.findings, *credit(named, self.examples), *alarms(named, self.suites)]
+        findings = [
+            *self.findings,
+            *escalations(named, self.suites),
+            *credit(named, self.examples),
+            *alarms(named, self.suites),
+        ]
         device, precision = self.arithmetic
         return Outcome(
             protocol=self.protocol,

@@ -56,7 +56,7 @@ class Column:
     `robust` is true while nothing has broken the example; `by` is the number of the pass that did,
     `step` its step and `distance` the perturbation's norm (float64), all meaningless while robust;
     `forward` and `backward` count images sent through the model. `found` (n, c, h, w) may lie on
-    disk.
+    disk. `run` are the numbers of the passes that had something to attack.
     """
 
     robust: Array
@@ -66,6 +66,7 @@ class Column:
     forward: Array
     backward: Array
     seconds: Array
+    run: Array
     found: Array
 
     @classmethod
@@ -81,6 +82,7 @@ class Column:
             forward=count,
             backward=count.copy(),
             seconds=np.zeros(1),
+            run=np.zeros(0, np.int16),
             found=found,
         )
 

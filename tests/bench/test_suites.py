@@ -84,10 +84,13 @@ def test_a_second_look_that_finds_much_calls_for_a_third(
         suites.Pass(Square(queries=5, name="third"), escalation=True),
     )
     monkeypatch.setitem(suites._OURS, "crossfire", lambda norm, classes: passes)
-    (column,) = run(linear_model(3, SHAPE, 4), "crossfire", "linf:0.05", 12).columns.values()
+    outcome = run(linear_model(3, SHAPE, 4), "crossfire", "linf:0.05", 12)
+    (column,) = outcome.columns.values()
     assert (column.by == 1).sum() > 0.1 * (column.robust | (column.by == 1)).sum()
     standing = column.forward[column.robust]
     assert (standing >= 1 + 20 + 5).all() == called
+    said = [finding.message for finding in outcome.findings if finding.id == "A16"]
+    assert said == (["linf:0.05: after an alarm third ran, and broke 0 more"] if called else [])
 
 
 def test_a_share_of_the_standing_examples_raises_an_alarm() -> None:
