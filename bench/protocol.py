@@ -8,7 +8,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-VERSION = 2
+VERSION = 3
 """Raised whenever the evaluator's rules change in a way that may change a verdict."""
 
 

@@ -85,23 +85,24 @@ def crossfire(norm: Norm, classes: int) -> tuple[Pass, ...]:
     """Our own: margin ascent that stops where it can't win, and alarms that call for more.
 
     The first pass decides most examples at less than a hundredth of AutoAttack's cost. The second
-    looks longer: elsewhere, or, in ℓ1, where tangents promise too little, without giving up. If it
-    still finds more than a tenth of what was left, it can't be trusted either. Square attack then
-    tries a few of the survivors: it needs no gradients, so where it succeeds gradients were
-    misleading. In both cases the whole of AutoAttack follows; outside ℓ1, where it is dear, longer
-    runs are tried before.
+    looks longer: elsewhere, or, in ℓ1, where tangents promise too little, without giving up. Where
+    it finds anything, in ℓ1 more than a tenth of what was left, a third looks longer still. If that
+    finds much too, it can't be trusted either. Square attack tries a few of the survivors in any
+    case: it needs no gradients, so where it succeeds gradients were misleading. After either alarm
+    the whole of AutoAttack follows.
     """
     if norm == "l1":
-        again = Pass(SparseAPGD("targeted-margin", steps=50, name="apgd-again"), targets=3)
-        longer = []
+        sparse = SparseAPGD("targeted-margin", steps=50, name="apgd-again")
+        again = Pass(sparse, targets=3, alarm=0.1)
+        more = Pass(replace(sparse, steps=100, name="apgd-more"), targets=9, alarm=0.1)
     else:
         margin = MarginPGD(steps=40, slack=6.0, noise=1.0, name="margin-again")
-        again = Pass(margin, targets=9)
-        longer = [Pass(APGD("targeted-margin", steps=50, name="apgd-margin"), targets=9)]
+        again = Pass(margin, targets=9, alarm=0.0)
+        more = Pass(replace(margin, name="margin-more"), targets=9, restarts=3, alarm=0.05)
     return (
         Pass(MarginPGD(slack=2.0), targets=9),
-        replace(again, alarm=0.1),
-        *(replace(work, alarm=0.1, escalation=True) for work in longer),
+        again,
+        replace(more, escalation=True),
         Pass(Square(queries=50, name="square-alarm"), sample=16, alarm=0.0),
         *(replace(work, escalation=True) for work in autoattack(norm, classes)),
     )

@@ -67,11 +67,11 @@ def test_masked_gradients_raise_the_alarm_and_the_escalation_is_run(
     masked = run(Masked().eval(), "crossfire", "linf:0.1", 12)
     (column,) = masked.columns.values()
     names = suites.get("crossfire")("linf", 4)
-    alarms = [i for i, work in enumerate(names) if work.alarm]
+    alarms = [i for i, work in enumerate(names) if work.alarm is not None]
     assert (column.by == alarms[0]).any()
     assert "A8" in [finding.id for finding in masked.findings]
     assert column.robust.any()
-    assert (column.forward[column.robust] > 100 + 300).all()
+    assert (column.forward[column.robust] > 50 + 300).all()
 
 
 @pytest.mark.parametrize(("alarm", "called"), [(0.1, True), (0.99, False)])
