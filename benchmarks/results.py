@@ -7,7 +7,7 @@ the same seed and example in both.
 """
 
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, stdev
@@ -164,6 +164,18 @@ def _merit(seeds: dict[int, dict[str, list[Record]]]) -> float:
     return mean(value or 0.0 for value in values) if values else -1.0
 
 
+def alarms(runs: Runs) -> str:
+    """How often `crossfire` went on to all of AutoAttack, by norm."""
+    measured: Counter[str] = Counter()
+    whole: Counter[str] = Counter()
+    for record in (r for seeds in runs.values() for tags in seeds.values() for r in tags["best"]):
+        measured.update(v.threat for v in record.verdicts if v.suite == "crossfire")
+        said = [finding.message for finding in record.findings if finding.id == "A16"]
+        whole.update(message.rpartition(": ")[0] for message in said if "fab" in message)
+    counts = (f"{whole[threat]} of {rows} in {threat}" for threat, rows in measured.items())
+    return f"crossfire went on to all of AutoAttack for {', '.join(counts)}"
+
+
 if __name__ == "__main__":
     found = read(sys.argv[1])
-    print(table(found), claims(found), sep="\n\n")
+    print(table(found), claims(found), alarms(found), sep="\n\n")
