@@ -26,6 +26,8 @@ SCENES = {
     "--batch-size 64",
 }
 EXAMPLES = {"digits": "450", "cifar10": "256"}
+ATTACKER = {"digits": "", "cifar10": "--width 16"}
+"""A learned attacker of the classifier's size."""
 BOARD, FURTHER = ROOT / "leaderboard" / "published", ROOT / "leaderboard" / "further"
 
 ONE_THREAT = {
@@ -44,8 +46,8 @@ ONE_THREAT = {
     "mat-linf": "mat --threat linf",
     "mat-linf-averaged": "mat --threat linf --average 0.99",
     "cat": "cat",
-    "l2l": "l2l --width 16",
-    "l2l-two-step": "l2l --variant two-step --width 16",
+    "l2l": "l2l {width}",
+    "l2l-two-step": "l2l --variant two-step {width}",
     "ard": "teacher-student --variant ard --teacher {at}",
     "rslad": "teacher-student --variant rslad --teacher {at}",
     "adaad": "teacher-student --variant adaad --teacher {at}",
@@ -130,7 +132,8 @@ class Scene:
     def run(self, name: str, seed: int, autoattack: bool) -> None:
         """Train one defense with one seed, and measure its checkpoints."""
         out = f"{name}-{seed}"
-        words = (ONE_THREAT | SEVERAL_THREATS | SWITCHES)[name].format(at=f"at-{seed}").split()
+        recipe = (ONE_THREAT | SEVERAL_THREATS | SWITCHES)[name]
+        words = recipe.format(at=f"at-{seed}", width=ATTACKER[self.name]).split()
         self.bench("train", words[0], *self.settings, *words[1:], "--seed", seed, "--out", out)
         board = BOARD if name in EVERY_SEED else FURTHER
         shown = seed == 0 and self.name == "digits" and board == BOARD
