@@ -47,8 +47,10 @@ def test_rows_do_not_depend_on_each_other() -> None:
     goal = torch.linspace(1, 150, 40)[:, None]
     ends = torch.full_like(goal, -1e-9), torch.ones_like(goal)
     together = cross(staircase(rows), goal, *ends)
-    alone = [cross(staircase(rows[i : i + 1]), *(part[i : i + 1] for part in (goal, *ends)))
-             for i in range(40)]  # fmt: skip
+    alone = [
+        cross(staircase(row), *parts)
+        for row, *parts in zip(*(part.split(1) for part in (rows, goal, *ends)), strict=True)
+    ]
     assert torch.equal(together, torch.cat(alone))
 
 
