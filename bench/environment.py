@@ -2,6 +2,7 @@
 
 import platform
 import subprocess
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,8 +16,12 @@ def versions() -> dict[str, str]:
     }
 
 
+@cache
 def commit() -> tuple[str | None, bool | None]:
-    """The commit of the checkout that runs and whether it was changed; (None, None) for a wheel."""
+    """The commit of the checkout that runs and whether it was changed; (None, None) for a wheel.
+
+    Asked once: it is about the code that was loaded, whatever happens to the checkout later.
+    """
     here = Path(__file__).parents[1]
     if not (here / ".git").exists():
         return None, None

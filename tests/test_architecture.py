@@ -49,7 +49,7 @@ DEFENSES_MAY_USE = (
         "bench.precision",
         "bench.training",
     ),
-    *("bench.errors", "bench.files", "bench.streams"),
+    *("bench.cpu", "bench.errors", "bench.files", "bench.streams"),
 )
 LEADERBOARD_MAY_USE = (
     *sys.stdlib_module_names,

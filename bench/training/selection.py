@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from bench import cpu
 from bench.attacks.pgd import pgd
 from bench.data import Split
 from bench.threats import Threat
@@ -41,11 +43,10 @@ class Heldout:
         part = self.split.select(indices)
         x, y = part.floats().to(self.device), part.labels.to(self.device)
         first = self.threats[0]
+        attack = partial(pgd, net, x, y, indices=indices, steps=STEPS)
         with attacking(net):
-            images = {"clean": x} | {
-                str(threat): pgd(net, x, y, threat, steps=STEPS, indices=indices)
-                for threat in self.threats
-            }
+            attacked = cpu.share([partial(attack, threat) for threat in self.threats], x.device)
+            images = {"clean": x} | dict(zip(map(str, self.threats), attacked, strict=True))
             with torch.no_grad():
                 flags = {key: net.body(image).argmax(1) == y for key, image in images.items()}
                 union = torch.stack(list(flags.values())).all(0)
