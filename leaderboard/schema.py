@@ -27,7 +27,7 @@ from leaderboard.fields import Part, read
 SCHEMA = 1
 """The schema version that this code writes."""
 
-UNION_ONLY = "A16"
+UNION_ONLY = "A17"
 """The finding which says that examples were skipped once any threat had broken them."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
