@@ -97,7 +97,6 @@ def table(runs: Runs) -> str:
         ("union PGD-100", "best", share("union", "pgd-100")),
         *((f"{norm} crossfire", "best", share(norm, "crossfire")) for norm in ("linf", "l2", "l1")),
         ("union crossfire", "best", share("union", "crossfire")),
-        ("union AutoAttack", "best", share("union", "autoattack")),
         ("union PGD-100, last", "last", share("union", "pgd-100")),
     ]
     measured = [seen for seeds in runs.values() for tags in seeds.values() for seen in tags.items()]
@@ -164,6 +163,32 @@ def _merit(seeds: dict[int, dict[str, list[Record]]]) -> float:
     return mean(value or 0.0 for value in values) if values else -1.0
 
 
+def by_autoattack(runs: Runs) -> str:
+    """A row a run that AutoAttack attacked by itself: what it left, what it broke and `crossfire`
+    left, and the reverse, over the three norms together, and the seconds of both."""
+    lines = [
+        "| run | linf | l2 | l1 | union | crossfire: union | missed | extra | s | crossfire: s |",
+        "|---|" + "--:|" * 9,
+    ]
+    for name, seen in ((name, t["best"]) for name, seeds in runs.items() for t in seeds.values()):
+        norms = ("linf", "l2", "l1", "union")
+        left = [share(norm, "autoattack")(seen) for norm in norms]
+        ours = share("union", "crossfire")(seen)
+        if None in left or ours is None:
+            continue
+        spent, flagged = defaultdict[str, float](float), dict[tuple[str, str], int]()
+        for verdict in (v for record in seen for v in record.verdicts):
+            spent[verdict.suite] += verdict.seconds
+            flagged[verdict.suite, verdict.threat] = number(verdict.flags)
+        pairs = [(f, flagged["autoattack", t]) for (s, t), f in flagged.items() if s == "crossfire"]
+        missed = sum((ours & ~theirs).bit_count() for ours, theirs in pairs)
+        extra = sum((theirs & ~ours).bit_count() for ours, theirs in pairs)
+        seconds = [f"{spent[suite]:.0f}" for suite in ("autoattack", "crossfire")]
+        shares = [f"{value:.1f}" for value in (*left, ours)]
+        lines.append(f"| {' | '.join([name, *shares, str(missed), str(extra), *seconds])} |")
+    return "\n".join(lines)
+
+
 def alarms(runs: Runs) -> str:
     """How often `crossfire` went on to all of AutoAttack, by norm."""
     measured: Counter[str] = Counter()
@@ -178,4 +203,4 @@ def alarms(runs: Runs) -> str:
 
 if __name__ == "__main__":
     found = read(sys.argv[1])
-    print(table(found), claims(found), alarms(found), sep="\n\n")
+    print(table(found), claims(found), by_autoattack(found), alarms(found), sep="\n\n")
