@@ -27,6 +27,7 @@ from bench.evaluator import evaluate
 from bench.files import write_atomic
 from bench.judge import Judge
 from bench.precision import Precision, proposer
+from bench.report.listing import Listing
 from bench.threats import Threat
 from bench.work import Array
 
@@ -70,6 +71,26 @@ class Bench:
             for threat in threats:
                 yield from self._against_reference(name, model, threat)
                 yield from self._against_peers(name, model, threat)
+
+    def overhead(self, model: nn.Module, threat: Threat) -> float:
+        """What the engine adds to a bare loop of forwards and backwards at the same settings, as a
+        share: the median of five pairs of twenty PGD steps, measured in turn."""
+        x, y = self.images[:BATCH], self.labels[:BATCH]
+        fast = proposer(model, x[:32], precision=self.precision, capacity=BATCH)
+        attack = PGD(steps=20)
+        slots = attack.start(Slots.fresh(x, y, y, torch.zeros_like(y)), threat)
+
+        def bare() -> None:
+            for _ in range(20):
+                ask(fast, attack, slots)
+
+        def stepped() -> None:
+            moving = slots
+            for _ in range(20):
+                moving = attack.step(moving, fast.ask(attack, moving), threat)
+
+        pairs = [(_seconds(bare), _seconds(stepped)) for _ in range(6)][1:]
+        return float(np.median([ours / least for least, ours in pairs])) - 1
 
     def _against_reference(self, name: str, model: nn.Module, threat: Threat) -> Iterator[Row]:
         base = None
@@ -161,29 +182,6 @@ def _against(row: Row, robust: Array, base: Row, base_robust: Array) -> Row:
     )
 
 
-def overhead(
-    model: nn.Module, images: Tensor, labels: Tensor, threat: Threat, precision: Precision = "auto"
-) -> float:
-    """What the engine adds to a bare loop of forwards and backwards at the same settings, as a
-    share: the median of five pairs of twenty PGD steps, measured in turn."""
-    x, y = images[:BATCH], labels[:BATCH]
-    fast = proposer(model, x[:32], precision=precision, capacity=BATCH)
-    attack = PGD(steps=20)
-    slots = attack.start(Slots.fresh(x, y, y, torch.zeros_like(y)), threat)
-
-    def bare() -> None:
-        for _ in range(20):
-            ask(fast, attack, slots)
-
-    def stepped() -> None:
-        moving = slots
-        for _ in range(20):
-            moving = attack.step(moving, fast.ask(attack, moving), threat)
-
-    pairs = [(_seconds(bare), _seconds(stepped)) for _ in range(6)][1:]
-    return float(np.median([ours / least for least, ours in pairs])) - 1
-
-
 def _seconds(work: Callable[[], None]) -> float:
     began = time.perf_counter()
     work()
@@ -191,21 +189,25 @@ def _seconds(work: Callable[[], None]) -> float:
 
 
 def report(
-    models: Mapping[str, nn.Module], bench: Bench, threats: Sequence[Threat]
-) -> Iterator[str]:
-    """The whole comparison as markdown, piece by piece: machine, table, overhead."""
+    models: Mapping[str, nn.Module],
+    bench: Bench,
+    threats: Sequence[Threat],
+    say: Callable[[str], None],
+) -> list[Listing]:
+    """The comparison, whose rows are said as they come, and the engine's overhead."""
     keep_memory()  # for the peers too
-    yield f"{machine()}, {len(bench.labels)} images\n"
-    yield HEAD
+    rows: list[tuple[str, ...]] = []
     for row in bench.rows(models, threats):
-        yield markdown(row)
-    yield "\nOverhead over a bare forward and backward loop:\n"
-    for name, model in models.items():
-        shares = (
-            f"{threat} {overhead(model, bench.images, bench.labels, threat, bench.precision):.1%}"
-            for threat in threats
-        )
-        yield f"- {name}: {', '.join(shares)}"
+        say(f"{row.model}, {row.threat}, {row.tool}: {row.seconds:.1f} s")
+        rows.append(cells(row))
+    shares = [
+        (name, *(f"{bench.overhead(model, threat):.1%}" for threat in threats))
+        for name, model in models.items()
+    ]
+    return [
+        Listing(f"{len(bench.labels)} images, {machine()}", NOTE, HEAD, rows),
+        Listing("Overhead", LOOP, ("model", *map(str, threats)), shares),
+    ]
 
 
 def machine() -> str:
@@ -215,16 +217,20 @@ def machine() -> str:
     return f"{device or platform.machine()}, {threads}"
 
 
-HEAD = """| model | threat | tool | seconds | passes/image | robust | missed | extra | ratio |
-|---|---|---|--:|--:|--:|--:|--:|--:|"""
+HEAD = ("model", "threat", "tool", "seconds", "passes", "robust", "missed", "extra", "ratio")
+NOTE = (
+    "passes: forwards and backwards an image. Against the other tool's row above: missed, which it "
+    "broke and this one left; extra, the reverse; ratio, its seconds to this one's"
+)
+LOOP = "of the engine over a bare loop of forwards and backwards"
 
 
-def markdown(row: Row) -> str:
+def cells(row: Row) -> tuple[str, ...]:
     """A row of the table."""
-    cells = [row.model, row.threat, row.tool, f"{row.seconds:.1f}", f"{row.passes:.0f}"]
-    cells += [f"{row.accuracy:.2%}", _cell(row.missed, "d"), _cell(row.extra, "d")]
-    return f"| {' | '.join(cells)} | {_cell(row.ratio, '.1f')} |"
+    found = (_cell(row.missed, "d"), _cell(row.extra, "d"), _cell(row.ratio, ".1f"))
+    spent = (f"{row.seconds:.1f}", f"{row.passes:.0f}", f"{row.accuracy:.2%}")
+    return (row.model, row.threat, row.tool, *spent, *found)
 
 
 def _cell(value: float | None, form: str) -> str:
-    return "" if value is None else f"{value:{form}}"
+    return "–" if value is None else f"{value:{form}}"

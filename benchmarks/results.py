@@ -165,9 +165,9 @@ def _merit(seeds: dict[int, dict[str, list[Record]]]) -> float:
 
 def by_autoattack(runs: Runs) -> str:
     """A row a run that AutoAttack attacked by itself: what it left, what it broke and `crossfire`
-    left, and the reverse, over the three norms together, and the seconds of both."""
+    left, and the reverse, over the three norms together, and the passes of both."""
     lines = [
-        "| run | linf | l2 | l1 | union | crossfire: union | missed | extra | s | crossfire: s |",
+        "| run | linf | l2 | l1 | union | union, ours | missed | extra | passes | passes, ours |",
         "|---|" + "--:|" * 9,
     ]
     for name, seen in ((name, t["best"]) for name, seeds in runs.items() for t in seeds.values()):
@@ -176,16 +176,16 @@ def by_autoattack(runs: Runs) -> str:
         ours = share("union", "crossfire")(seen)
         if None in left or ours is None:
             continue
-        spent, flagged = defaultdict[str, float](float), dict[tuple[str, str], int]()
+        spent, flagged = Counter[str](), dict[tuple[str, str], int]()
         for verdict in (v for record in seen for v in record.verdicts):
-            spent[verdict.suite] += verdict.seconds
+            spent[verdict.suite] += verdict.forward_passes + verdict.backward_passes
             flagged[verdict.suite, verdict.threat] = number(verdict.flags)
         pairs = [(f, flagged["autoattack", t]) for (s, t), f in flagged.items() if s == "crossfire"]
         missed = sum((ours & ~theirs).bit_count() for ours, theirs in pairs)
         extra = sum((theirs & ~ours).bit_count() for ours, theirs in pairs)
-        seconds = [f"{spent[suite]:.0f}" for suite in ("autoattack", "crossfire")]
+        passes = [f"{spent[suite] / 1000:,.0f} k" for suite in ("autoattack", "crossfire")]
         shares = [f"{value:.1f}" for value in (*left, ours)]
-        lines.append(f"| {' | '.join([name, *shares, str(missed), str(extra), *seconds])} |")
+        lines.append(f"| {' | '.join([name, *shares, str(missed), str(extra), *passes])} |")
     return "\n".join(lines)
 
 

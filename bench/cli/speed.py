@@ -1,9 +1,12 @@
 """`bench speed`: this engine against the peers that are installed here."""
 
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import click
+
+from bench.cli import _options as options
 
 
 @click.command("speed")
@@ -31,6 +34,7 @@ import click
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep the peers' results in this folder, and use those that are there.",
 )
+@options.text_format
 def command(
     models: tuple[str, ...],
     dataset: str | None,
@@ -40,6 +44,7 @@ def command(
     precision: Literal["auto", "fp32", "bf16"],
     reference: bool,
     keep: Path | None,
+    form: str,
 ) -> None:
     """Time this engine against pyautoattack and, for PGD-100, against installed toolboxes.
 
@@ -48,6 +53,7 @@ def command(
     from bench.data import load
     from bench.measure import trained_on
     from bench.models.sources import find
+    from bench.report.listing import render
     from bench.speed import Bench, report
     from bench.threats import budget_home, resolve
 
@@ -57,5 +63,5 @@ def command(
     found = {spec: find(spec, data).model for spec in models}
     bench = Bench(split.floats(), split.labels, suite.split(","), precision, reference, keep)
     home = budget_home(name, tuple(split.images.shape[1:]))
-    for text in report(found, bench, resolve(threat, home)):
-        click.echo(text)
+    say = partial(click.echo, err=True)
+    click.echo(render(report(found, bench, resolve(threat, home), say), form))

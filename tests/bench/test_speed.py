@@ -5,7 +5,8 @@ from pathlib import Path
 import torch
 
 from bench.attacks.whole import Counted
-from bench.speed import Bench, Row, markdown, overhead
+from bench.report.listing import render
+from bench.speed import Bench, Row, cells, report
 from bench.threats import Threat
 from tests.toy import images, linear_model
 
@@ -42,10 +43,21 @@ def test_a_peers_result_is_kept_for_the_same_weights_and_images(tmp_path: Path) 
     assert kept.exists()
 
 
-def test_a_row_without_a_reference_leaves_its_cells_empty() -> None:
+def test_a_row_without_a_reference_compares_nothing() -> None:
     row = Row("m", "linf:0.1", "x", 1.0, 2.0, 0.5)
-    assert markdown(row) == "| m | linf:0.1 | x | 1.0 | 2 | 50.00% |  |  |  |"
+    assert cells(row) == ("m", "linf:0.1", "x", "1.0", "2", "50.00%", "–", "–", "–")
 
 
 def test_overhead_is_a_share_of_the_bare_loop() -> None:
-    assert overhead(MODEL, X, torch.zeros(8, dtype=torch.int64), LINF, "fp32") > -1
+    assert Bench(X, torch.zeros(8, dtype=torch.int64), [], "fp32").overhead(MODEL, LINF) > -1
+
+
+def test_a_report_names_the_machine_and_says_each_row_as_it_comes() -> None:
+    said: list[str] = []
+    bench = Bench(X, MODEL(X).argmax(1), ["pgd-100"], "fp32", reference=False)
+    text = render(report({"toy": MODEL}, bench, [LINF], said.append), "markdown")
+    assert f"torch {torch.__version__}" in text
+    rows = [line for line in text.splitlines() if line.startswith("| toy |")]
+    assert len(rows) == len(said) + 1
+    assert rows[-1].count("%") == 1
+    assert said[0].startswith("toy, linf:0.05, ours: pgd-100: ")
