@@ -9,6 +9,7 @@ from pathlib import Path
 PACKAGES = {"crossfire": "crossfire-bench", "torch": "torch", "numpy": "numpy"}
 
 
+@cache
 def versions() -> dict[str, str]:
     """The versions of Python and of the packages that a number depends on."""
     return {"python": platform.python_version()} | {
