@@ -1,13 +1,10 @@
 """Who learns what from whom: the plan of a run of `mat`, and the logits that it needs."""
 
-from collections import ChainMap
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Literal
 
 import torch
 
-from bench import cpu
 from bench.threats import Threat
 from bench.training import Net, evaluating
 from bench.types import Images, Logits
@@ -75,21 +72,17 @@ def predictions(nets: list[Net], images: list[Images], plan: Plan) -> dict[tuple
     """The logits that the plan's losses need, each computed once.
 
     What a network learns on passes through it in one batch. Where it only teaches, it is asked in
-    eval mode and without gradients. On a processor several networks are asked at the same time.
+    eval mode and without gradients.
     """
+    found: dict[tuple[int, int], Logits] = {}
     asked = {lesson for lessons in plan.lessons for lesson in lessons}
-
-    def logits_of(i: int, net: Net) -> dict[tuple[int, int], Logits]:
+    for i, net in enumerate(nets):
         learns = sorted({*plan.labels[i], *(k for _, k in plan.lessons[i])})
+        logits = net(torch.cat([images[k] for k in learns])).chunk(len(learns))
+        found |= {(i, k): z for k, z in zip(learns, logits, strict=True)}
         teaches = sorted(k for j, k in asked if j == i and k not in learns)
-        found = zip(learns, _in_one_batch(net, images, learns), strict=True)
-        with evaluating(net), torch.no_grad():
-            further = zip(teaches, _in_one_batch(net, images, teaches), strict=True)
-        return {(i, k): z for k, z in (*found, *further)}
-
-    works = [partial(logits_of, i, net) for i, net in enumerate(nets)]
-    return dict(ChainMap(*cpu.share(works, images[0].device)))
-
-
-def _in_one_batch(net: Net, images: list[Images], sets: list[int]) -> tuple[Logits, ...]:
-    return net(torch.cat([images[k] for k in sets])).chunk(len(sets)) if sets else ()
+        if teaches:
+            with evaluating(net), torch.no_grad():
+                logits = net(torch.cat([images[k] for k in teaches])).chunk(len(teaches))
+            found |= {(i, k): z for k, z in zip(teaches, logits, strict=True)}
+    return found

@@ -49,7 +49,7 @@ DEFENSES_MAY_USE = (
         "bench.precision",
         "bench.training",
     ),
-    *("bench.cpu", "bench.errors", "bench.files", "bench.streams"),
+    *("bench.errors", "bench.files", "bench.streams"),
 )
 LEADERBOARD_MAY_USE = (
     *sys.stdlib_module_names,
