@@ -37,10 +37,15 @@ def killed(command, patience):
 
 random.seed(0)
 folder, *commands = json.loads(sys.argv[1])
-for name, patience in (("calm", 1e9), ("rough", 0.5)):
+patiences = [1e9, 1e9]
+for name in ("calm", "rough"):
     os.makedirs(os.path.join(folder, name))
     os.chdir(os.path.join(folder, name))
-    results = [killed([*command, "--display", "none"], patience) for command in commands]
+    results = []
+    for index, command in enumerate(commands):
+        began = time.monotonic()
+        results.append(killed([*command, "--display", "none"], patiences[index]))
+        patiences[index] = (time.monotonic() - began) / 4
 print(json.dumps(results))
 """
 """Runs commands twice: in peace, and each killed after a somewhat longer while, until it ends."""

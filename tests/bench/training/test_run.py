@@ -49,9 +49,9 @@ def train(folder, patience):
 
 
 random.seed(0)
-folder = Path(sys.argv[1])
+folder, began = Path(sys.argv[1]), time.monotonic()
 train(folder / "whole", 1e9)
-kills, patience = 0, 0.5
+kills, patience = 0, (time.monotonic() - began) / 4
 while not train(folder / "killed", random.uniform(0, patience)):
     kills, patience = kills + 1, 1.2 * patience
 print(kills)
