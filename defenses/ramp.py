@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.losses import cross_entropy, kl
-from bench.training import Batch, Job, adversarial
+from bench.training import Batch, Job, side_by_side
 from bench.types import Logits
 from defenses.e_at import extremes
 
@@ -50,10 +50,8 @@ class RAMP:
             if batch.step == 0:
                 for other in (natural.body, before):
                     other.load_state_dict(net.body.state_dict())
-            x_q, x_r = (
-                adversarial(net, batch, threat, steps=self.steps, step_size=self.step_size)
-                for threat in (threats[0], threats[-1])
-            )
+            attacked = [(net, threats[0]), (net, threats[-1])]
+            x_q, x_r = side_by_side(attacked, batch, steps=self.steps, step_size=self.step_size)
             adversarial_loss = self.loss(net(x_q), net(x_r), batch)
             run.step(adversarial_loss + cross_entropy(natural(batch.x), batch.y).mean())
             if batch.last:

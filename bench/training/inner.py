@@ -68,15 +68,21 @@ def side_by_side(
 ) -> list[Images]:
     """For each network and threat, the batch's images after PGD as `adversarial` makes them.
 
-    On a processor they are made at the same time, one to a core: small images leave cores idle.
+    A network sees the images of all its threats as one batch; on a processor several networks are
+    attacked at the same time, one to a core: small images leave cores idle.
     """
-    attacks = [
-        partial(adversarial, net, batch, threat, steps=steps, step_size=step_size)
-        for net, threat in attacked
-    ]
-    # Whoever is done first must not wake its network while another still attacks that.
-    with attacking(*{net for net, _ in attacked}):
-        return cpu.share(attacks, batch.x.device)
+    nets = list(dict.fromkeys(net for net, _ in attacked))
+    threats = {net: [threat for other, threat in attacked if other is net] for net in nets}
+
+    def attack(net: nn.Module) -> list[Images]:
+        objective = cross_entropy_of(net, batch.y.repeat(len(threats[net])))
+        starts = [random_start(batch, threat) for threat in threats[net]]
+        return ascend_each(objective, batch.x, threats[net], starts, steps, step_size)
+
+    with attacking(*nets):
+        found = cpu.share([partial(attack, net) for net in nets], batch.x.device)
+    images = {net: iter(own) for net, own in zip(nets, found, strict=True)}
+    return [next(images[net]) for net, _ in attacked]
 
 
 def diverging(
@@ -124,12 +130,29 @@ def ascend(
     logits, the objective may be anything of the image: a divergence from a teacher that sees the
     image too, or a loss of several networks.
     """
-    geometry = GEOMETRY[threat.norm]
-    delta = torch.zeros_like(x) if start is None else start
+    start = torch.zeros_like(x) if start is None else start
+    return ascend_each(objective, x, [threat], [start], steps, step_size)[0]
+
+
+def ascend_each(
+    objective: Objective,
+    x: Images,
+    threats: Sequence[Threat],
+    starts: Sequence[Float[Tensor, "n c h w"]],
+    steps: int,
+    step_size: float,
+) -> list[Images]:
+    """`ascend` for each threat from its start; `objective` sees the images of all, one threat's
+    after the other's."""
+    deltas = list(starts)
     for _ in range(steps):
-        direction = geometry.steepest(input_gradient(objective, x + delta), x + delta)
-        delta = geometry.project(x, delta + step_size * threat.eps * direction, threat.eps)
-    return x + delta
+        points = [x + delta for delta in deltas]
+        gradients = torch.split(input_gradient(objective, torch.cat(points)), len(x))
+        for k, threat in enumerate(threats):
+            geometry = GEOMETRY[threat.norm]
+            step = step_size * threat.eps * geometry.steepest(gradients[k], points[k])
+            deltas[k] = geometry.project(x, deltas[k] + step, threat.eps)
+    return [x + delta for delta in deltas]
 
 
 def input_gradient(objective: Objective, point: Images) -> Float[Tensor, "n c h w"]:
