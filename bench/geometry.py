@@ -164,13 +164,13 @@ def l1_largest(
 ) -> Batch:
     """The largest gradient entries that the box does not block, and zeros elsewhere.
 
-    `sparsity` is the share of the entries that is taken; entries as large as the least of them are
-    taken too.
+    `sparsity` is the share of the entries that is taken, and a twentieth more of them, as in all
+    records so far; entries as large as the least of them are taken too.
     """
     free = room(point, gradient).flatten(1).sub_(EDGE).mul_(1e30)
     size = torch.minimum(gradient.abs().flatten(1), free, out=free)
     entries = size.shape[1]
-    rank = (_column(sparsity, size) * entries).round().long().clamp(1, entries)
+    rank = (_column(sparsity, size) * 1.05 * entries).round().long().clamp(1, entries)
     least = _ascending(size).gather(1, entries - rank).clamp_min_(1e-30)
     return gradient * torch.ge(size, least, out=size).reshape(gradient.shape)
 

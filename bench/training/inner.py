@@ -71,8 +71,11 @@ def side_by_side(
     A network sees the images of all its threats as one batch; on a processor several networks are
     attacked at the same time, one to a core: small images leave cores idle.
     """
-    nets = list(dict.fromkeys(net for net, _ in attacked))
-    threats = {net: [threat for other, threat in attacked if other is net] for net in nets}
+    threats: dict[nn.Module, list[Threat]] = {}
+    for net, threat in attacked:
+        threats.setdefault(net, []).append(threat)
+    # The longest work first: begun last, it would leave the other cores waiting.
+    nets = sorted(threats, key=lambda net: len(threats[net]), reverse=True)
 
     def attack(net: nn.Module) -> list[Images]:
         objective = cross_entropy_of(net, batch.y.repeat(len(threats[net])))
