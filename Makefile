@@ -20,6 +20,7 @@ lint: $(VENV)/installed
 	ruff check .
 	ruff format --check .
 	mypy
+	mypy benchmarks
 	$(PUBLISHED) --format markdown --out README.md --check
 	$(PUBLISHED) --format markdown --out docs/leaderboard.md --check
 	$(PUBLISHED) --format svg --out docs/charts --check

@@ -84,6 +84,7 @@ SWITCHES = {
     "mat-linf-peer": "mat --threat linf --labels-on own --lessons-on peer",
 }
 """What the papers leave open; trained with the first seed alone."""
+RUNS = ONE_THREAT | SEVERAL_THREATS | SWITCHES
 
 EVERY_SEED = (
     *("undefended", "at", "at-l2", "at-l1", "trades", "mat-linf", "l2l", "l2l-two-step"),
@@ -100,18 +101,16 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--dataset", help="where the scene's images are, if not in its cache")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--only", nargs="*", help="names of runs")
+    parser.add_argument("--only", nargs="*", choices=RUNS, help="of these every seed")
     parser.add_argument("--all", action="store_true", help="the other defenses and switches too")
     parser.add_argument("--autoattack", action="store_true", help="measure the first seed by it")
     given = parser.parse_args()
     scene = Scene(given.scene, given.dataset, time.monotonic() + 60 * given.minutes)
-    runs = ONE_THREAT | SEVERAL_THREATS | (SWITCHES if given.all else {})
     threads = str(max(1, (os.cpu_count() or 1) // given.workers))
     os.environ |= {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     with ThreadPoolExecutor(given.workers) as pool:
         for seed in range(given.seeds):
-            names = [n for n in runs if n in EVERY_SEED or (given.all and seed == 0)]
-            names = [n for n in names if not given.only or n in given.only]
+            names = given.only or (RUNS if given.all and seed == 0 else EVERY_SEED)
             longest = given.autoattack and seed == 0
             # The teacher first: distillation needs it.
             for group in (["at"], [name for name in names if name != "at"]):
@@ -132,7 +131,7 @@ class Scene:
     def run(self, name: str, seed: int, autoattack: bool) -> None:
         """Train one defense with one seed, and measure its checkpoints."""
         out = f"{name}-{seed}"
-        recipe = (ONE_THREAT | SEVERAL_THREATS | SWITCHES)[name]
+        recipe = RUNS[name]
         words = recipe.format(at=f"at-{seed}", width=ATTACKER[self.name]).split()
         self.bench("train", words[0], *self.settings, *words[1:], "--seed", seed, "--out", out)
         board = BOARD if name in EVERY_SEED else FURTHER

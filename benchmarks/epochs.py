@@ -107,7 +107,8 @@ def theirs(data: Dataset, job: Job, make: Callable[[nn.Module], Attack]) -> Trai
             x_adv = attack(batch.x, batch.y)
             model.train()
             optimizer.zero_grad()
-            F.cross_entropy(model(x_adv), batch.y).backward()
+            loss = F.cross_entropy(model(x_adv), batch.y)
+            loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(model.parameters(), job.clip)
             optimizer.step()
         seconds.append(time.perf_counter() - began)

@@ -31,8 +31,16 @@ def measure(checkpoint: str, dataset: str, size: int, suite: str) -> str:
     before = peak()
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        settings = {"threat": "linf:8/255", "suites": (suite,), "compiled": False}
-        evaluate(model, images, labels, journal=Path(folder), display="none", **settings)
+        evaluate(
+            model,
+            images,
+            labels,
+            threat="linf:8/255",
+            suites=(suite,),
+            compiled=False,
+            journal=Path(folder),
+            display="none",
+        )
     seconds = time.perf_counter() - began
     return f"| {size} | {seconds:.1f} | {1000 * seconds / size:.1f} | {peak() - before:.0f} |"
 
