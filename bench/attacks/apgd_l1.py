@@ -5,7 +5,8 @@ the exact projection onto ball ∩ box. k follows the sparsity of the best point
 shrinks, and begins again from the best point when that has lost a twentieth of its support. The run
 has stages in balls of shrinking radius, each beginning at the best point of the one before.
 
-Unlike in the published code, entries that the box blocks are not among the k.
+Unlike in the published code, entries that the box blocks are not among the k, which is a twentieth
+larger.
 """
 
 import math
