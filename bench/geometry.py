@@ -164,8 +164,8 @@ def l1_largest(
 ) -> Batch:
     """The largest gradient entries that the box does not block, and zeros elsewhere.
 
-    `sparsity` is the share of the entries that is taken, and a twentieth more of them, as in all
-    records so far; entries as large as the least of them are taken too.
+    `sparsity` is the share of the entries that is taken, and a twentieth more of them, about as in
+    all records so far; entries as large as the least of them are taken too.
     """
     free = room(point, gradient).flatten(1).sub_(EDGE).mul_(1e30)
     size = torch.minimum(gradient.abs().flatten(1), free, out=free)
