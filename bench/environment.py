@@ -18,6 +18,19 @@ def versions() -> dict[str, str]:
 
 
 @cache
+def processor() -> str:
+    """The processor's name, and the fast arithmetic that it has."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    about = {key.strip(): value.strip() for key, _, value in (x.partition(":") for x in lines)}
+    fast = {"amx_bf16", "avx512_bf16"} & set(about.get("flags", "").split())
+    name = about.get("model name") or platform.processor() or platform.machine()
+    return ", ".join([name, *sorted(fast)])
+
+
+@cache
 def commit() -> tuple[str | None, bool | None]:
     """The commit of the checkout that runs and whether it was changed; (None, None) for a wheel.
 

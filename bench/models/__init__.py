@@ -17,7 +17,7 @@ from bench.models.normalize import Normalize
 from bench.models.preactresnet import PreActResNet
 from bench.models.wrn import WideResNet
 
-__all__ = ["Normalize", "architectures", "build"]
+__all__ = ["EXTRA", "Normalize", "architectures", "build"]
 
 _Builder = Callable[[dict[str, int], int, int], nn.Module]
 _PATTERNS: dict[str, tuple[str, _Builder]] = {
@@ -36,6 +36,12 @@ _PATTERNS: dict[str, tuple[str, _Builder]] = {
         lambda o, classes, channels: WideResNet(o["depth"], o["widen"], classes, channels),
     ),
 }
+
+
+Builder = Callable[[dict[str, str], int, int, tuple[int, int]], nn.Module]
+EXTRA: dict[str, Builder] = {}
+"""Architectures from outside this package: a pattern of names, and what builds one from the match's
+groups, classes, channels and size."""
 
 
 def architectures() -> list[str]:
@@ -59,4 +65,7 @@ def build(arch: str, *, classes: int, channels: int, size: tuple[int, int]) -> n
             if 0 in options.values():
                 break
             return builder(options, classes, channels)
+    for regex, extra in EXTRA.items():
+        if match := re.fullmatch(regex, arch):
+            return extra(match.groupdict(), classes, channels, size)
     raise CrossfireError(f"unknown architecture '{arch}'; choose from {', '.join(architectures())}")

@@ -1,0 +1,201 @@
+"""`crossfire` against pyautoattack on 24 networks of many kinds, under three norms.
+
+    python benchmarks/breadth.py train --data FOLDER
+    python benchmarks/breadth.py attack --data FOLDER
+    python benchmarks/breadth.py report
+
+FOLDER holds cifar10.npz and mnist.npz. The networks are those of networks.py; a third of them served
+for choices, the rest are only judged. Networks and findings are kept in benchmarks/breadth. What is
+done is not done again; `attack --again` attacks by `crossfire` once more and takes what the
+reference found from there, whose seconds then are of another run. One thread.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from networks import SUBJECTS, Scaled, Subject, register
+from scipy.stats import binomtest
+from torch import Tensor, nn
+
+from bench import evaluate
+from bench.attacks.reference import autoattack_reference
+from bench.checkpoint import load as checkpoint
+from bench.data import load
+from bench.environment import processor
+from bench.files import write_atomic
+from bench.judge import Judge
+from bench.threats import Threat, budget_home, resolve
+
+KEPT = Path(__file__).with_name("breadth")
+IMAGES = 128
+SIZES = {
+    "digits": "--epochs 20",
+    "mnist": "--examples 6000 --epochs 10",
+    "cifar10": "--examples 10000 --epochs 6",
+}
+"""How long is trained on each data set."""
+AGAIN = "import networks; networks.register(); from bench.cli import main; main()"
+
+Finding = dict[str, Any]
+
+
+def place(dataset: str, folder: Path) -> str:
+    """The data set as commands name it."""
+    return dataset if dataset == "digits" else f"npz:{folder / dataset}.npz"
+
+
+def train(subject: Subject, folder: Path) -> None:
+    """Train a network, or go on, and keep its last weights."""
+    out = Path("build") / "breadth" / subject.name
+    words = f"train {subject.train} {SIZES[subject.dataset]} --arch {subject.arch}".split()
+    words += ["--dataset", place(subject.dataset, folder), "--out", str(out)]
+    if "rslad" in words:
+        words += ["--teacher", str(KEPT / "cifar-wide.safetensors")]
+    command = [sys.executable, "-c", AGAIN, *words, "--display", "none"]
+    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)})
+    write_atomic(KEPT / f"{subject.name}.safetensors", (out / "last.safetensors").read_bytes())
+
+
+def network(subject: Subject) -> nn.Module:
+    """The network as it was kept."""
+    model, _ = checkpoint(KEPT / f"{subject.name}.safetensors")
+    return model if subject.scale == 1 else Scaled(model, subject.scale).eval()
+
+
+def reference(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Finding:
+    """What pyautoattack finds, by the judge's word."""
+    began = time.perf_counter()
+    points = autoattack_reference(model, x, y, threat, batch_size=IMAGES)
+    seconds = time.perf_counter() - began
+    judge = Judge(model, IMAGES)
+    broken, _ = judge.adversarial(x, points, y, threat, bounded=False)
+    return found((~(broken | judge.wrong(x, y))).numpy(), seconds)
+
+
+def ours(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Finding:
+    """What `crossfire` finds, set-up included, and which of its conditional passes ran."""
+    began = time.perf_counter()
+    outcome = evaluate(model, x, y, threat=str(threat), suites=("crossfire",), display="none")
+    seconds = time.perf_counter() - began
+    ((_, column),) = outcome.columns.items()
+    remarks = [f"{f.id} {f.message}" for f in outcome.findings]
+    return found(column.robust, seconds) | {
+        "precision": outcome.precision,
+        "passes": int(column.forward.sum() + column.backward.sum()) / len(y),
+        "escalated": any(f.id == "A16" for f in outcome.findings),
+        "remarks": remarks,
+        "by": np.unique(column.by[column.by >= 0], return_counts=True)[1].tolist(),
+    }
+
+
+def found(robust: np.ndarray, seconds: float) -> Finding:  # type: ignore[type-arg]
+    """Flags of the examples that withstood, and what finding out took."""
+    flags = np.packbits(robust).tobytes().hex()
+    return {"robust": flags, "seconds": round(seconds, 3), "machine": processor()}
+
+
+def attack(subject: Subject, folder: Path, again: bool) -> None:
+    """Compare the two on one network, and write down what each found."""
+    split = load(place(subject.dataset, folder)).test.take(IMAGES)
+    home = budget_home(subject.dataset, tuple(split.images.shape[1:]))
+    for threat in resolve("union", home):
+        path = KEPT / f"{subject.name}-{threat.norm}.json"
+        kept = json.loads(path.read_text()) if path.exists() else {}
+        if "crossfire" in kept and not again:
+            continue
+        model, x, y = network(subject), split.floats(), split.labels
+        fresh = "reference" not in kept
+        if fresh:
+            kept = {"threat": str(threat), "reference": reference(model, x, y, threat)}
+        kept |= {"crossfire": ours(model, x, y, threat), "one_run": fresh}
+        write_atomic(path, json.dumps(kept, indent=1).encode())
+        print(*row(subject, threat.norm), sep=" | ", flush=True)
+
+
+def flags(finding: Finding) -> np.ndarray:  # type: ignore[type-arg]
+    """Flags (n,) of the examples that withstood."""
+    bits = np.frombuffer(bytes.fromhex(finding["robust"]), np.uint8)
+    return np.unpackbits(bits)[:IMAGES].astype(bool)
+
+
+def row(subject: Subject, norm: str) -> tuple[str, ...]:
+    """A row of the table: what both say of one network under one norm."""
+    kept = json.loads((KEPT / f"{subject.name}-{norm}.json").read_text())
+    theirs, own = flags(kept["reference"]), flags(kept["crossfire"])
+    ratio = kept["reference"]["seconds"] / kept["crossfire"]["seconds"]
+    return (
+        *(subject.name, subject.split, kept["threat"], f"{theirs.mean():.1%}", f"{own.mean():.1%}"),
+        *(str(int((own & ~theirs).sum())), str(int((theirs & ~own).sum()))),
+        *(f"{kept['reference']['seconds']:.0f}", f"{kept['crossfire']['seconds']:.2f}"),
+        *(f"{ratio:.0f}" + ("" if kept["one_run"] else "*"), "yes" if kept["crossfire"]["escalated"] else "–"),
+    )
+
+
+HEAD = "network | split | threat | reference | crossfire | missed | extra | reference s | s | ratio | escalated"
+
+
+def rows() -> Iterator[tuple[str, ...]]:
+    """All rows that there are."""
+    for subject in SUBJECTS:
+        for norm in ("linf", "l2", "l1"):
+            if (KEPT / f"{subject.name}-{norm}.json").exists():
+                yield row(subject, norm)
+
+
+def summary(table: list[tuple[str, ...]]) -> Iterator[str]:
+    """Misses with their upper limit, ratios and escalations of the networks that were only judged."""
+    for split in ("judge", "choose"):
+        mine = [r for r in table if r[1] == split]
+        if not mine:
+            continue
+        missed, verdicts = sum(int(r[5]) for r in mine), IMAGES * len(mine)
+        upper = binomtest(missed, verdicts).proportion_ci(0.95, "exact").high
+        escalated = sum(r[10] == "yes" for r in mine)
+        yield (
+            f"{split}: {missed} of {verdicts} verdicts missed ({missed / verdicts:.3%}, upper limit "
+            f"{upper:.3%}), {sum(int(r[6]) for r in mine)} extra; escalated {escalated} of {len(mine)}"
+        )
+        for norm in ("linf", "l2", "l1"):
+            ratios = [float(r[9].rstrip("*")) for r in mine if r[2].startswith(norm)]
+            yield f"{split} {norm}: median ratio {np.median(ratios):.0f}, least {min(ratios):.0f}"
+
+
+def main() -> None:
+    """Train, attack or report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["train", "attack", "report"])
+    parser.add_argument("--data", type=Path, default=Path("."))
+    parser.add_argument("--split", choices=["choose", "judge"])
+    parser.add_argument("--only", nargs="*")
+    parser.add_argument("--again", action="store_true")
+    given = parser.parse_args()
+    register()
+    torch.set_num_threads(1)
+    KEPT.mkdir(exist_ok=True)
+    chosen = [s for s in SUBJECTS if given.split in (None, s.split)]
+    if given.only:
+        chosen = [s for s in chosen if s.name in given.only]
+    if given.what == "report":
+        table = list(rows())
+        print(f"| {HEAD} |", "|---|---|---|--:|--:|--:|--:|--:|--:|--:|---|", sep="\n")
+        print(*(f"| {' | '.join(r)} |" for r in table), "", *summary(table), sep="\n")
+        return
+    for subject in chosen:
+        kept = KEPT / f"{subject.name}.safetensors"
+        if given.what == "attack":
+            attack(subject, given.data, given.again)
+        elif not kept.exists():
+            train(subject, given.data)
+
+
+if __name__ == "__main__":
+    main()

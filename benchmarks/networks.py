@@ -1,0 +1,245 @@
+"""Small networks of many kinds, and how each is trained: what breadth.py attacks.
+
+An architecture is named by its parts: `small-BODY-ACTIVATION-NORMALISATION`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from bench import models
+from bench.models import Normalize
+
+Split = Literal["choose", "judge"]
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "silu": nn.SiLU,
+    "gelu": nn.GELU,
+    "softplus": lambda: nn.Softplus(beta=5.0),
+}
+NORMALISATIONS: dict[str, Callable[[int], nn.Module]] = {
+    "batch": nn.BatchNorm2d,
+    "group": lambda width: nn.GroupNorm(4, width),
+    "layer": lambda width: nn.GroupNorm(1, width),
+    "none": lambda width: nn.Identity(),
+}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a body is made of: `act()` makes an activation, `norm(width)` a normalisation."""
+
+    act: Callable[[], nn.Module]
+    norm: Callable[[int], nn.Module]
+
+    def conv(self, inside: int, outside: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
+        """A 3x3 convolution, normalised and activated."""
+        conv = nn.Conv2d(inside, outside, 3, stride, padding=1, groups=groups)
+        return nn.Sequential(conv, self.norm(outside), self.act())
+
+    def separable(self, inside: int, outside: int, stride: int) -> nn.Sequential:
+        """A depthwise convolution and a 1x1 convolution, each normalised and activated."""
+        point = nn.Conv2d(inside, outside, 1)
+        depthwise = self.conv(inside, inside, stride, groups=inside)
+        return nn.Sequential(depthwise, point, self.norm(outside), self.act())
+
+
+class Residual(nn.Module):
+    """x + f(x), where f keeps the shape."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Feature maps or tokens -> the same shape."""
+        out: Tensor = x + self.inner(x)
+        return out
+
+
+class Attention(nn.Module):
+    """Self-attention with two heads over tokens (n, t, d)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.heads = nn.MultiheadAttention(width, 2, batch_first=True)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Tokens -> the same shape."""
+        out: Tensor = self.heads(tokens, tokens, tokens, need_weights=False)[0]
+        return out
+
+
+class Patches(nn.Module):
+    """Non-overlapping patches as tokens (n, t, d), with a learned position."""
+
+    def __init__(self, channels: int, width: int, size: tuple[int, int]) -> None:
+        super().__init__()
+        side = 4 if min(size) > 16 else 2
+        self.embed = nn.Conv2d(channels, width, side, stride=side)
+        self.position = nn.Parameter(
+            0.02 * torch.randn(1, (size[0] // side) * (size[1] // side), width)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images -> tokens."""
+        return self.embed(x).flatten(2).transpose(1, 2) + self.position
+
+
+class Mean(nn.Module):
+    """The mean over the tokens."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(n, t, d) -> (n, d)."""
+        return tokens.mean(1)
+
+
+def _plain(parts: Parts, channels: int, size: tuple[int, int], width: int) -> list[nn.Module]:
+    return [
+        parts.conv(channels, width, 2 if min(size) == 28 else 1),
+        parts.conv(width, 2 * width, 2),
+        parts.conv(2 * width, 2 * width),
+        parts.conv(2 * width, 4 * width, 2),
+        *_pooled(4 * width),
+    ]
+
+
+def _residual(parts: Parts, channels: int, size: tuple[int, int], width: int) -> list[nn.Module]:
+    def block(width: int) -> Residual:
+        return Residual(nn.Sequential(parts.conv(width, width), parts.conv(width, width)))
+
+    return [
+        parts.conv(channels, width, 2 if min(size) == 28 else 1),
+        parts.conv(width, 2 * width, 2),
+        block(2 * width),
+        parts.conv(2 * width, 4 * width, 2),
+        block(4 * width),
+        *_pooled(4 * width),
+    ]
+
+
+def _depthwise(parts: Parts, channels: int, size: tuple[int, int], width: int) -> list[nn.Module]:
+    return [
+        parts.conv(channels, 2 * width, 2 if min(size) == 28 else 1),
+        parts.separable(2 * width, 4 * width, 2),
+        parts.separable(4 * width, 4 * width, 1),
+        parts.separable(4 * width, 8 * width, 2),
+        *_pooled(8 * width),
+    ]
+
+
+def _attention(parts: Parts, channels: int, size: tuple[int, int], width: int) -> list[nn.Module]:
+    d = 4 * width
+
+    def block() -> list[nn.Module]:
+        mlp = nn.Sequential(nn.LayerNorm(d), nn.Linear(d, 2 * d), parts.act(), nn.Linear(2 * d, d))
+        return [Residual(nn.Sequential(nn.LayerNorm(d), Attention(d))), Residual(mlp)]
+
+    return [Patches(channels, d, size), *block(), *block(), nn.LayerNorm(d), Mean()]
+
+
+def _mlp(parts: Parts, channels: int, size: tuple[int, int], width: int) -> list[nn.Module]:
+    inputs = channels * size[0] * size[1]
+    hidden = [nn.Linear(inputs, 16 * width), parts.act(), nn.Linear(16 * width, 4 * width)]
+    return [nn.Flatten(), *hidden, parts.act()]
+
+
+def _pooled(width: int) -> list[nn.Module]:
+    return [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+
+
+BODIES = {
+    "plain": (_plain, 12),
+    "wide": (_plain, 20),
+    "residual": (_residual, 12),
+    "depthwise": (_depthwise, 12),
+    "attention": (_attention, 12),
+    "mlp": (_mlp, 16),
+}
+FEATURES = {"depthwise": 8, "mlp": 4}
+"""Features that a body ends in, in units of its width; 4 for the others."""
+
+
+def build(arch: dict[str, str], classes: int, channels: int, size: tuple[int, int]) -> nn.Module:
+    """A freshly initialised network."""
+    body, width = BODIES[arch["body"]]
+    parts = Parts(ACTIVATIONS[arch["act"]], NORMALISATIONS[arch["norm"]])
+    layers = body(parts, channels, size, width)
+    features = FEATURES.get(arch["body"], 4) * width
+    return nn.Sequential(Normalize.centred(channels), *layers, nn.Linear(features, classes))
+
+
+def register() -> None:
+    """Let `bench train --arch` know the networks of this file."""
+    pattern = r"small-(?P<body>[a-z]+)-(?P<act>[a-z]+)-(?P<norm>[a-z]+)"
+    models.EXTRA[pattern] = build
+
+
+class Scaled(nn.Module):
+    """A model whose logits are multiplied by a factor."""
+
+    def __init__(self, inner: nn.Module, factor: float) -> None:
+        super().__init__()
+        self.inner, self.factor = inner, factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of images (n, c, h, w) in [0, 1]."""
+        logits: Tensor = self.factor * self.inner(x)
+        return logits
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network of the comparison: `train` are the words after `bench train`; its logits are
+    multiplied by `scale`."""
+
+    name: str
+    dataset: str
+    arch: str
+    train: str
+    split: Split
+    scale: float = 1.0
+
+
+def _subject(row: str) -> Subject:
+    name, dataset, arch, train, split, *scale = (cell.strip() for cell in row.split("|"))
+    assert split in ("choose", "judge")
+    return Subject(name, dataset, arch, train, split, *map(float, scale))  # type: ignore[arg-type]
+
+
+SUBJECTS = tuple(
+    map(
+        _subject,
+        """
+digits-plain | digits | small-plain-relu-none | at | choose
+digits-mlp | digits | small-mlp-gelu-none | at --threat l2 | judge
+digits-residual | digits | small-residual-silu-group | trades | judge
+digits-attention | digits | small-attention-gelu-layer | avg --steps 5 --lr 0.05 | choose
+digits-cnn | digits | cnn | e-at | judge
+digits-depthwise | digits | small-depthwise-softplus-batch | at --threat l1 | judge
+mnist-plain | mnist | small-plain-softplus-batch | at --steps 5 | choose
+mnist-mlp | mnist | small-mlp-relu-none | n-fgsm | judge
+mnist-residual | mnist | small-residual-gelu-layer | at --threat l2 --steps 5 | judge
+mnist-wide | mnist | small-wide-relu-batch | e-at --steps 5 | choose
+mnist-cnn | mnist | small-plain-silu-none | max --steps 3 | judge
+mnist-attention | mnist | small-attention-gelu-layer | trades --steps 5 --lr 0.05 | judge | 10
+cifar-plain | cifar10 | small-plain-relu-batch | n-fgsm | choose
+cifar-residual | cifar10 | small-residual-relu-batch | n-fgsm | judge
+cifar-silu | cifar10 | small-residual-silu-group | e-at --steps 3 | choose
+cifar-wide | cifar10 | small-wide-relu-batch | at --steps 3 | judge
+cifar-depthwise | cifar10 | small-depthwise-relu-batch | trades --steps 3 | judge
+cifar-attention | cifar10 | small-attention-gelu-layer | n-fgsm --lr 0.05 | judge
+cifar-mlp | cifar10 | small-mlp-relu-none | at --threat l2 --steps 3 --lr 0.05 | choose
+cifar-softplus | cifar10 | small-plain-softplus-none | at --threat l2 --steps 3 --lr 0.05 | judge
+cifar-gelu | cifar10 | small-plain-gelu-group | at --threat l1 --steps 5 | judge
+cifar-natural | cifar10 | preactresnet10-w8 | undefended | choose
+cifar-averaged | cifar10 | small-residual-gelu-batch | n-fgsm --average 0.99 | judge | 0.01
+cifar-distilled | cifar10 | small-plain-silu-batch | teacher-student --variant rslad --steps 3 | judge
+""".strip().splitlines(),
+    )
+)
+"""A third of them served for choices; the split was fixed before the first attack."""
