@@ -53,7 +53,7 @@ def alarms(
                 f"{pair[0]}: a black-box attack broke {broken} of a few examples that gradients "
                 "had left: they are masked"
             )
-            if any(work.escalation for work in suites[pair]):
+            if any(work.after for work in suites[pair]):
                 message += ", and the whole escalation was run"
                 yield Finding("A8", "info", message, float(broken))
             else:
@@ -65,7 +65,7 @@ def escalations(
 ) -> Iterator[Finding]:
     """A16: after an alarm, a suite ran what it otherwise leaves out."""
     for pair, column in columns.items():
-        run = [number for number in column.run if suites[pair][number].escalation]
+        run = [number for number in column.run if suites[pair][number].after]
         if run:
             broken = int(np.isin(column.by, run).sum())
             names = ", ".join(suites[pair][number].attack.name for number in run)

@@ -9,7 +9,7 @@ found under one threat counts under every other whose budget it meets.
 """
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from bench.judge import Judge
 from bench.outcome import Outcome, Pair
 from bench.precision import Precision, Proposer, proposer
 from bench.protocol import Protocol
+from bench.repair import repaired
 from bench.suites import Pass
 from bench.threats import Threat, budget_home, guess_dataset, resolve
 from bench.work import Alarm, Array, Column, Examples, Job, State
@@ -214,9 +215,16 @@ class Evaluation:
     def jobs(self) -> list[Job]:
         """Every pass of every suite under every threat, in order."""
         return [
-            Job(column, number, work, Threat.parse(threat), self.settings.union_only, alarms)
+            Job(
+                column,
+                number,
+                work,
+                Threat.parse(threat),
+                self.settings.union_only,
+                self._alarms(work, passes),
+            )
             for column, ((threat, _), passes) in enumerate(self.suites.items())
-            for number, work, alarms in self._alarmed(passes)
+            for number, work in enumerate(passes)
         ]
 
     def engine(self, save: Callable[[State], None], progress: Progress | None = None) -> Engine:
@@ -236,21 +244,15 @@ class Evaluation:
             progress=show,
         )
 
-    def _alarmed(
-        self, passes: tuple[Pass, ...]
-    ) -> Iterator[tuple[int, Pass, tuple[Alarm, ...] | None]]:
-        """Each pass with its number and, if it waits for an alarm, the passes that may raise
-        one."""
-        waits: tuple[Alarm, ...] = ()
-        raisers: list[Alarm] = []
-        before = False
-        for number, work in enumerate(passes):
-            if work.escalation and not before:
-                waits, raisers = tuple(raisers), []
-            if work.alarm is not None:
-                raisers.append((number, work.alarm))
-            before = work.escalation
-            yield number, work, waits if work.escalation and not self.suspicious else None
+    def _alarms(self, work: Pass, passes: tuple[Pass, ...]) -> tuple[Alarm, ...] | None:
+        """The alarms that a pass waits for; None if it is run in any case."""
+        if not work.after or (suites.CHECKS in work.after and self.suspicious):
+            return None
+        return tuple(
+            (number, other.alarm)
+            for number, other in enumerate(passes)
+            if other.attack.name in work.after and other.alarm is not None
+        )
 
     def _suites(self) -> dict[Pair, tuple[Pass, ...]]:
         classes = self.logits.shape[1]
@@ -279,7 +281,12 @@ class Evaluation:
         return torch.cat([self.judge.logits(floats(x).to(self.device)).cpu() for x in parts])
 
     def _proposer(self, work: Pass) -> Proposer:
-        return replace(self.fast, repeats=work.repeats)
+        asked = self.fast
+        if work.repair:
+            probabilities = any(finding.id == "P6" for finding in self.findings)
+            network = repaired(self.model, probabilities=probabilities)
+            asked = Proposer(network, torch.float64, self.capacity)
+        return replace(asked, repeats=work.repeats, blur=work.blur)
 
     def check_unchanged(self) -> None:
         """P3: the weights are those that were hashed.

@@ -9,7 +9,7 @@ that is wrong can only lose an attack, because no verdict comes from here.
 import copy
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from bench.attacks.base import Answer, Attack, Slots, ask
 from bench.compiled import Compiling
 from bench.geometry import Batch
+from bench.streams import fold, uniform
 from bench.types import Model
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -60,13 +61,15 @@ class Proposer:
     arithmetic.
 
     `limit` is the largest batch in one call; running out of memory halves it and tries again.
-    `repeats` > 1 averages that many answers of a random model (EOT).
+    `repeats` > 1 averages that many answers, of a random model (EOT) or, with `blur`, of points
+    moved by uniform noise of half that width.
     """
 
     network: Model
     dtype: torch.dtype = torch.float32
     limit: int = 4096
     repeats: int = 1
+    blur: float = 0.0
 
     def __call__(self, points: Batch) -> Float[Tensor, "n k"]:
         """Logits, differentiable with respect to the points."""
@@ -83,12 +86,26 @@ class Proposer:
         while (asked := sum(len(answer.loss) for answer in answers)) < len(slots):
             part = slots.rows(slice(asked, asked + self.limit))
             try:
-                answers.append(_mean([ask(self, attack, part) for _ in range(self.repeats)]))
+                answers.append(self._averaged(attack, part))
             except torch.OutOfMemoryError:
                 if self.limit == 1:
                     raise
                 self.limit = max(1, min(self.limit, len(slots)) // 2)
         return answers[0] if len(answers) == 1 else _merge(answers, torch.cat)
+
+    def _averaged(self, attack: Attack, slots: Slots) -> Answer:
+        """The mean answer; with blur the logits are those of the points themselves."""
+        answers = [ask(self, attack, slots)]
+        for repeat in range(1, self.repeats):
+            moved = replace(slots, point=self._blurred(slots, repeat)) if self.blur else slots
+            answers.append(ask(self, attack, moved))
+        mean = _mean(answers)
+        return replace(mean, logits=answers[0].logits) if self.blur else mean
+
+    def _blurred(self, slots: Slots, repeat: int) -> Batch:
+        key = fold(fold(slots.key, "blur"), repeat)
+        noise = uniform(fold(key, slots.t), *slots.x.shape[1:])
+        return slots.point + self.blur * (2 * noise - 1)
 
 
 def _merge(answers: list[Answer], merge: Callable[[list[Tensor]], Tensor]) -> Answer:

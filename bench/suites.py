@@ -25,23 +25,33 @@ from bench.attacks.whole import Whole
 from bench.registry import Entry, choose, plugins, summary
 from bench.threats import Norm
 
+CHECKS = "checks"
+"""In `Pass.after`: the checks before the attacks."""
+
 
 @dataclass(frozen=True)
 class Pass:
-    """One attack over the examples that still stand: `targets` classes each (0: untargeted), then
-    `restarts` again."""
+    """One attack over the examples that are still robust: `targets` classes each (0: untargeted),
+    each with `restarts` restarts."""
 
     attack: Attack | Whole
     targets: int = 0
     restarts: int = 1
     repeats: int = 1
     """Answers of the model that are averaged at each step, for random models (EOT)."""
+    blur: float = 0.0
+    """Half the width of the uniform noise around a point over which gradients are averaged, in
+    pixel units: one of the `repeats` is the point itself."""
+    repair: bool = False
+    """Ask the model as `bench.repair` mends it."""
     sample: int | None = None
-    """Attack only so many of the examples that stand, drawn by the seed."""
+    """Attack only so many of the robust examples, drawn by the seed."""
     alarm: float | None = None
-    """More breaks than this share of what stands say that the passes before were misled."""
-    escalation: bool = False
-    """Run only if an alarm was raised since the escalation before this one."""
+    """Breaking more than this share of what it attacked raises the alarm: the passes before were
+    not enough."""
+    after: tuple[str, ...] = ()
+    """Run only after an alarm of one of these passes, or, with `CHECKS` among them, of the checks
+    before the attacks."""
 
 
 Suite = Callable[[Norm, int], tuple[Pass, ...]]
@@ -85,26 +95,34 @@ def crossfire(norm: Norm, classes: int) -> tuple[Pass, ...]:
     """Our own: margin ascent that stops where it can't win, and alarms that call for more.
 
     The first pass decides most examples at less than a hundredth of AutoAttack's cost. The second
-    looks longer: elsewhere, or, in ℓ1, where tangents promise too little, without giving up. Where
-    it finds anything, in ℓ1 more than a tenth of what was left, a third looks longer still. If that
-    finds much too, it can't be trusted either. Square attack tries a few of the survivors in any
-    case: it needs no gradients, so where it succeeds gradients were misleading. After either alarm
-    the whole of AutoAttack follows.
+    looks longer: elsewhere, or, in l1, where tangents promise too little, without giving up. Where
+    it finds anything, a third looks longer still. Square attack tries a few of the robust examples
+    in any case: it needs no gradients, so where it succeeds gradients were misleading. After an
+    alarm of either, or of the checks before the attacks, the model is repaired and attacked again;
+    if Square attack still finds something then, the whole of AutoAttack follows.
     """
     if norm == "l1":
         sparse = SparseAPGD("targeted-margin", steps=50, name="apgd-again")
         again = Pass(sparse, targets=3, alarm=0.1)
         more = Pass(replace(sparse, steps=100, name="apgd-more"), targets=9, alarm=0.1)
+        mended: Attack = replace(sparse, steps=50, name="apgd-repaired")
+        averaged: Attack = replace(sparse, steps=30, name="apgd-averaged")
     else:
         margin = MarginPGD(steps=40, slack=6.0, noise=1.0, name="margin-again")
         again = Pass(margin, targets=9, alarm=0.0)
         more = Pass(replace(margin, name="margin-more"), targets=9, restarts=3, alarm=0.05)
+        mended = replace(margin, slack=0.0, name="margin-repaired")
+        averaged = replace(margin, slack=0.0, steps=30, name="margin-averaged")
+    misled = (CHECKS, more.attack.name, "square-alarm")
     return (
         Pass(MarginPGD(slack=2.0), targets=9),
         again,
-        replace(more, escalation=True),
+        replace(more, after=(again.attack.name,)),
         Pass(Square(queries=50, name="square-alarm"), sample=16, alarm=0.0),
-        *(replace(work, escalation=True) for work in autoattack(norm, classes)),
+        Pass(mended, targets=9, repair=True, after=misled),
+        Pass(averaged, targets=3, repair=True, repeats=8, blur=0.05, after=misled),
+        Pass(Square(queries=300, name="square-check"), sample=64, alarm=0.0, after=misled),
+        *(replace(work, after=("square-check",)) for work in autoattack(norm, classes)),
     )
 
 

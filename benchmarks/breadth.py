@@ -4,10 +4,11 @@
     python benchmarks/breadth.py attack --data FOLDER
     python benchmarks/breadth.py report
 
-FOLDER holds cifar10.npz and mnist.npz. The networks are those of networks.py; a third of them served
-for choices, the rest are only judged. Networks and findings are kept in benchmarks/breadth. What is
-done is not done again; `attack --again` attacks by `crossfire` once more and takes what the
-reference found from there, whose seconds then are of another run. One thread.
+FOLDER holds cifar10.npz and mnist.npz. The networks are those of breadth/networks.txt; a third of
+them served for choices, the rest are only judged. Networks and findings are kept in
+benchmarks/breadth. What is done is not done again; `attack --again` attacks by `crossfire` once
+more and takes what the reference found from there, whose seconds then are of another run. One
+thread.
 """
 
 import argparse
@@ -56,7 +57,8 @@ def place(dataset: str, folder: Path) -> str:
 def train(subject: Subject, folder: Path) -> None:
     """Train a network, or go on, and keep its last weights."""
     out = Path("build") / "breadth" / subject.name
-    words = f"train {subject.train} {SIZES[subject.dataset]} --arch {subject.arch}".split()
+    kind, *own = subject.train.split()
+    words = f"train {kind} {SIZES[subject.dataset]} --arch {subject.arch}".split() + own
     words += ["--dataset", place(subject.dataset, folder), "--out", str(out)]
     if "rslad" in words:
         words += ["--teacher", str(KEPT / "cifar-wide.safetensors")]
@@ -97,7 +99,7 @@ def ours(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Finding:
     }
 
 
-def found(robust: np.ndarray, seconds: float) -> Finding:  # type: ignore[type-arg]
+def found(robust: np.ndarray, seconds: float) -> Finding:
     """Flags of the examples that withstood, and what finding out took."""
     flags = np.packbits(robust).tobytes().hex()
     return {"robust": flags, "seconds": round(seconds, 3), "machine": processor()}
@@ -121,7 +123,7 @@ def attack(subject: Subject, folder: Path, again: bool) -> None:
         print(*row(subject, threat.norm), sep=" | ", flush=True)
 
 
-def flags(finding: Finding) -> np.ndarray:  # type: ignore[type-arg]
+def flags(finding: Finding) -> np.ndarray:
     """Flags (n,) of the examples that withstood."""
     bits = np.frombuffer(bytes.fromhex(finding["robust"]), np.uint8)
     return np.unpackbits(bits)[:IMAGES].astype(bool)
@@ -136,11 +138,15 @@ def row(subject: Subject, norm: str) -> tuple[str, ...]:
         *(subject.name, subject.split, kept["threat"], f"{theirs.mean():.1%}", f"{own.mean():.1%}"),
         *(str(int((own & ~theirs).sum())), str(int((theirs & ~own).sum()))),
         *(f"{kept['reference']['seconds']:.0f}", f"{kept['crossfire']['seconds']:.2f}"),
-        *(f"{ratio:.0f}" + ("" if kept["one_run"] else "*"), "yes" if kept["crossfire"]["escalated"] else "–"),
+        f"{ratio:.0f}" + ("" if kept["one_run"] else "*"),
+        "yes" if kept["crossfire"]["escalated"] else "–",
     )
 
 
-HEAD = "network | split | threat | reference | crossfire | missed | extra | reference s | s | ratio | escalated"
+HEAD = (
+    "network | split | threat | reference | crossfire | missed | extra | reference s | s | ratio"
+    " | escalated"
+)
 
 
 def rows() -> Iterator[tuple[str, ...]]:
@@ -152,7 +158,7 @@ def rows() -> Iterator[tuple[str, ...]]:
 
 
 def summary(table: list[tuple[str, ...]]) -> Iterator[str]:
-    """Misses with their upper limit, ratios and escalations of the networks that were only judged."""
+    """Misses with their upper limit, ratios and escalations, for each part of the split."""
     for split in ("judge", "choose"):
         mine = [r for r in table if r[1] == split]
         if not mine:
@@ -161,8 +167,9 @@ def summary(table: list[tuple[str, ...]]) -> Iterator[str]:
         upper = binomtest(missed, verdicts).proportion_ci(0.95, "exact").high
         escalated = sum(r[10] == "yes" for r in mine)
         yield (
-            f"{split}: {missed} of {verdicts} verdicts missed ({missed / verdicts:.3%}, upper limit "
-            f"{upper:.3%}), {sum(int(r[6]) for r in mine)} extra; escalated {escalated} of {len(mine)}"
+            f"{split}: {missed} of {verdicts} verdicts missed ({missed / verdicts:.3%}, upper "
+            f"limit {upper:.3%}), {sum(int(r[6]) for r in mine)} extra; escalated {escalated} of "
+            f"{len(mine)}"
         )
         for norm in ("linf", "l2", "l1"):
             ratios = [float(r[9].rstrip("*")) for r in mine if r[2].startswith(norm)]

@@ -5,6 +5,7 @@ An architecture is named by its parts: `small-BODY-ACTIVATION-NORMALISATION`.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -87,7 +88,8 @@ class Patches(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Images -> tokens."""
-        return self.embed(x).flatten(2).transpose(1, 2) + self.position
+        tokens: Tensor = self.embed(x).flatten(2).transpose(1, 2) + self.position
+        return tokens
 
 
 class Mean(nn.Module):
@@ -170,7 +172,11 @@ def build(arch: dict[str, str], classes: int, channels: int, size: tuple[int, in
     parts = Parts(ACTIVATIONS[arch["act"]], NORMALISATIONS[arch["norm"]])
     layers = body(parts, channels, size, width)
     features = FEATURES.get(arch["body"], 4) * width
-    return nn.Sequential(Normalize.centred(channels), *layers, nn.Linear(features, classes))
+    network = nn.Sequential(Normalize.centred(channels), *layers, nn.Linear(features, classes))
+    for layer in network.modules():  # without normalisation the usual start is too small to train
+        if isinstance(layer, nn.Conv2d) or (isinstance(layer, nn.Linear) and arch["body"] == "mlp"):
+            nn.init.kaiming_normal_(layer.weight)
+    return network
 
 
 def register() -> None:
@@ -211,35 +217,6 @@ def _subject(row: str) -> Subject:
     return Subject(name, dataset, arch, train, split, *map(float, scale))  # type: ignore[arg-type]
 
 
-SUBJECTS = tuple(
-    map(
-        _subject,
-        """
-digits-plain | digits | small-plain-relu-none | at | choose
-digits-mlp | digits | small-mlp-gelu-none | at --threat l2 | judge
-digits-residual | digits | small-residual-silu-group | trades | judge
-digits-attention | digits | small-attention-gelu-layer | avg --steps 5 --lr 0.05 | choose
-digits-cnn | digits | cnn | e-at | judge
-digits-depthwise | digits | small-depthwise-softplus-batch | at --threat l1 | judge
-mnist-plain | mnist | small-plain-softplus-batch | at --steps 5 | choose
-mnist-mlp | mnist | small-mlp-relu-none | n-fgsm | judge
-mnist-residual | mnist | small-residual-gelu-layer | at --threat l2 --steps 5 | judge
-mnist-wide | mnist | small-wide-relu-batch | e-at --steps 5 | choose
-mnist-cnn | mnist | small-plain-silu-none | max --steps 3 | judge
-mnist-attention | mnist | small-attention-gelu-layer | trades --steps 5 --lr 0.05 | judge | 10
-cifar-plain | cifar10 | small-plain-relu-batch | n-fgsm | choose
-cifar-residual | cifar10 | small-residual-relu-batch | n-fgsm | judge
-cifar-silu | cifar10 | small-residual-silu-group | e-at --steps 3 | choose
-cifar-wide | cifar10 | small-wide-relu-batch | at --steps 3 | judge
-cifar-depthwise | cifar10 | small-depthwise-relu-batch | trades --steps 3 | judge
-cifar-attention | cifar10 | small-attention-gelu-layer | n-fgsm --lr 0.05 | judge
-cifar-mlp | cifar10 | small-mlp-relu-none | at --threat l2 --steps 3 --lr 0.05 | choose
-cifar-softplus | cifar10 | small-plain-softplus-none | at --threat l2 --steps 3 --lr 0.05 | judge
-cifar-gelu | cifar10 | small-plain-gelu-group | at --threat l1 --steps 5 | judge
-cifar-natural | cifar10 | preactresnet10-w8 | undefended | choose
-cifar-averaged | cifar10 | small-residual-gelu-batch | n-fgsm --average 0.99 | judge | 0.01
-cifar-distilled | cifar10 | small-plain-silu-batch | teacher-student --variant rslad --steps 3 | judge
-""".strip().splitlines(),
-    )
-)
-"""A third of them served for choices; the split was fixed before the first attack."""
+SUBJECTS = tuple(map(_subject, Path(__file__).with_name("breadth").joinpath("networks.txt").open()))
+"""A third of them served for choices; the split was fixed before the first attack. One line each:
+name | data set | architecture | training | split | scale of the logits."""

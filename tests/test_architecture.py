@@ -26,7 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("bench.aftermath", "bench.outcome"),
     ("bench.engine", "bench.journal", "bench.protocol", "defenses"),
     ("bench.work",),
-    ("bench.training", "bench.suites", "bench.audit"),
+    ("bench.training", "bench.suites", "bench.audit", "bench.repair"),
     ("bench.judge", "bench.compiled", "bench.precision"),
     ("bench.attacks", "bench.peers"),
     ("bench.models.attackers", "bench.models.sources"),

@@ -81,7 +81,7 @@ def test_a_second_look_that_finds_much_calls_for_a_third(
     passes = (
         suites.Pass(PGD(steps=1, step_size=0.0, random_start=False, name="blind")),
         suites.Pass(PGD(steps=20, name="second"), alarm=alarm),
-        suites.Pass(Square(queries=5, name="third"), escalation=True),
+        suites.Pass(Square(queries=5, name="third"), after=("second",)),
     )
     monkeypatch.setitem(suites._OURS, "crossfire", lambda norm, classes: passes)
     outcome = run(linear_model(3, SHAPE, 4), "crossfire", "linf:0.05", 12)
