@@ -8,7 +8,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-VERSION = 3
+VERSION = 4
 """Raised whenever the evaluator's rules change in a way that may change a verdict."""
 
 

@@ -95,31 +95,26 @@ def crossfire(norm: Norm, classes: int) -> tuple[Pass, ...]:
     """Our own: margin ascent that stops where it can't win, and alarms that call for more.
 
     The first pass decides most examples at less than a hundredth of AutoAttack's cost. The second
-    looks longer: elsewhere, or, in l1, where tangents promise too little, without giving up. Where
-    it finds anything, a third looks longer still. Square attack tries a few of the robust examples
-    in any case: it needs no gradients, so where it succeeds gradients were misleading. After an
-    alarm of either, or of the checks before the attacks, the model is repaired and attacked again;
-    if Square attack still finds something then, the whole of AutoAttack follows.
+    begins at a random point of a larger ball. Where it breaks anything, in l1 where sparse Auto-PGD
+    then breaks more, a third takes the same way without giving up. Square attack tries a few of the
+    robust examples in any case: it needs no gradients, so where it succeeds gradients were
+    misleading. After an alarm of either, or of the checks before the attacks, the model is repaired
+    and attacked again; if Square attack still breaks something, the whole of AutoAttack follows.
     """
-    if norm == "l1":
-        sparse = SparseAPGD("targeted-margin", steps=50, name="apgd-again")
-        again = Pass(sparse, targets=3, alarm=0.1)
-        more = Pass(replace(sparse, steps=100, name="apgd-more"), targets=9, alarm=0.1)
-        mended: Attack = replace(sparse, steps=50, name="apgd-repaired")
-        averaged: Attack = replace(sparse, steps=30, name="apgd-averaged")
-    else:
-        margin = MarginPGD(steps=40, slack=6.0, noise=1.0, name="margin-again")
-        again = Pass(margin, targets=9, alarm=0.0)
-        more = Pass(replace(margin, name="margin-more"), targets=9, restarts=3, alarm=0.05)
-        mended = replace(margin, slack=0.0, name="margin-repaired")
-        averaged = replace(margin, slack=0.0, steps=30, name="margin-averaged")
-    misled = (CHECKS, more.attack.name, "square-alarm")
+    size = 8.0 if norm == "l1" else 3.0
+    wide = MarginPGD(steps=40, slack=1.0, noise=1.0, wide=size, name="margin-wide")
+    full = replace(wide, slack=0.0, name="margin-more")
+    averaged = replace(full, steps=30, name="margin-averaged")
+    sparse = SparseAPGD("targeted-margin", steps=50, name="apgd-more")
+    first = "apgd-more" if norm == "l1" else "margin-wide"
+    misled = (CHECKS, "margin-more", "square-alarm")
     return (
         Pass(MarginPGD(slack=2.0), targets=9),
-        again,
-        replace(more, after=(again.attack.name,)),
+        Pass(wide, targets=9, alarm=0.0),
+        *((Pass(sparse, targets=3, alarm=0.0, after=("margin-wide",)),) if norm == "l1" else ()),
+        Pass(full, targets=9, restarts=2, alarm=0.05, after=(first,)),
         Pass(Square(queries=50, name="square-alarm"), sample=16, alarm=0.0),
-        Pass(mended, targets=9, repair=True, after=misled),
+        Pass(replace(full, name="margin-repaired"), targets=9, repair=True, after=misled),
         Pass(averaged, targets=3, repair=True, repeats=8, blur=0.05, after=misled),
         Pass(Square(queries=300, name="square-check"), sample=64, alarm=0.0, after=misled),
         *(replace(work, after=("square-check",)) for work in autoattack(norm, classes)),

@@ -84,18 +84,19 @@ def reference(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Finding
 
 
 def ours(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Finding:
-    """What `crossfire` finds, set-up included, and which of its conditional passes ran."""
+    """What `crossfire` finds, set-up included, what each pass that ran broke, and whether the model
+    was repaired after an alarm."""
     began = time.perf_counter()
     outcome = evaluate(model, x, y, threat=str(threat), suites=("crossfire",), display="none")
     seconds = time.perf_counter() - began
-    ((_, column),) = outcome.columns.items()
-    remarks = [f"{f.id} {f.message}" for f in outcome.findings]
+    ((pair, column),) = outcome.columns.items()
+    ran = [outcome.attacks[pair][number] for number in column.run]
     return found(column.robust, seconds) | {
         "precision": outcome.precision,
         "passes": int(column.forward.sum() + column.backward.sum()) / len(y),
-        "escalated": any(f.id == "A16" for f in outcome.findings),
-        "remarks": remarks,
-        "by": np.unique(column.by[column.by >= 0], return_counts=True)[1].tolist(),
+        "broke": {outcome.attacks[pair][n]: int((column.by == n).sum()) for n in column.run},
+        "escalated": "margin-repaired" in ran,
+        "remarks": [f"{f.id} {f.message}" for f in outcome.findings],
     }
 
 

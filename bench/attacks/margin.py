@@ -1,15 +1,18 @@
 """Targeted margin ascent that knows when it can't win.
 
 Raise z_t − z_y (Gowal et al. 2019) by steepest steps with momentum 0.75 and a step size that falls
-from `first` · ε to 0 along a cosine. A slot gives up as soon as even the linearised margin stays
-negative everywhere in the threat:
+from `first` times the radius to 0 along a cosine. The radius of the ball begins at (1 + wide) · ε,
+and falls to ε in the first half of the steps: in a larger ball the ascent crosses regions without
+slope, and finds its way back (stages of shrinking radius: Croce & Hein 2021; a relaxed ball: Pan et
+al. 2025). A slot gives up as soon as even the linearised margin stays negative everywhere in the
+present ball:
 
     margin(x + δ) + slack · max over δ' of ⟨∇, δ' − δ⟩ < 0,
 
 whose maximum, the Frank-Wolfe gap (Jaggi 2013), has a closed form in ball ∩ box. The rule has no
 unit: scaling the logits changes nothing. Where the gap is small the ascent has converged; where the
-gap is large and the margin far below it, the target is out of reach. Pruning by reach is our own;
-see docs/explanation/engine.md for what it costs.
+gap is large and the margin far below it, the target class is out of reach. Pruning by reach is our
+own; see docs/explanation/engine.md for what it costs.
 """
 
 import math
@@ -29,16 +32,22 @@ MOMENTUM = 0.75
 @dataclass(frozen=True)
 class MarginPGD:
     """At most `steps` steps; `slack` is how much faster than linearly a margin may rise; 0 never
-    gives up."""
+    gives up. The first point is the image, moved by a share `noise` of a random start in the first
+    ball, whose radius is (1 + `wide`) · ε."""
 
     steps: int = 20
     first: float = 1.0
     slack: float = 1.5
     noise: float = 0.0
+    wide: float = 0.0
     targeted: bool = True
     name: str = "margin"
     needs_gradient: bool = True
-    bounded: bool = True
+
+    @property
+    def bounded(self) -> bool:
+        """False where the ball begins larger than the threat's."""
+        return self.wide == 0
 
     def loss(self, logits: Tensor, slots: Slots) -> Tensor:
         """z_t − z_y, or its maximum over the wrong classes."""
@@ -47,13 +56,13 @@ class MarginPGD:
         return losses.margin(logits, slots.y)
 
     def start(self, slots: Slots, threat: Threat) -> Slots:
-        """The image, moved by a share `noise` of a random start."""
+        """The image, or a random point around it."""
         point = slots.x
         if self.noise:
-            geometry = GEOMETRY[threat.norm]
+            geometry, radius = GEOMETRY[threat.norm], (1 + self.wide) * threat.eps
             u = streams.uniform(slots.key, *slots.x.shape[1:])
-            delta = geometry.start(u, self.noise * threat.eps)
-            point = slots.x + geometry.project(slots.x, delta, threat.eps)
+            delta = geometry.start(u, self.noise * radius)
+            point = slots.x + geometry.project(slots.x, delta, radius)
         return slots.next(point, slots.done, velocity=torch.zeros_like(point))
 
     def step(self, slots: Slots, answer: Answer, threat: Threat) -> Slots:
@@ -61,12 +70,13 @@ class MarginPGD:
         geometry, gradient = GEOMETRY[threat.norm], answer.ascent
         delta = slots.point - slots.x
         progress = (slots.t - 1) / self.steps
-        size = self.first * threat.eps * (1 + torch.cos(math.pi * progress)) / 2
+        radius = threat.eps * (1 + self.wide * (1 - 2 * progress).clamp_min(0))
+        size = self.first * radius * (1 + torch.cos(math.pi * progress)) / 2
         direction = geometry.steepest(gradient, slots.point)
         move = lift(size, delta) * direction + MOMENTUM * slots.memory["velocity"]
-        moved = geometry.project(slots.x, delta + move, threat.eps)
+        moved = geometry.project(slots.x, delta + move, radius)
         done = slots.t >= self.steps
         if self.slack:
-            reach = geometry.gap(slots.x, delta, gradient, threat.eps)
+            reach = geometry.gap(slots.x, delta, gradient, radius)
             done |= answer.loss + self.slack * reach < 0
         return slots.next(slots.x + moved, done, velocity=moved - delta)

@@ -22,12 +22,15 @@ ATTACKS: list[tuple[Attack, str]] = [
     *[(Square(queries=20), n) for n in ("linf", "l2", "l1")],
     *[(PGD(steps=10), n) for n in ("linf", "l2", "l1")],
     *[(MarginPGD(steps=10, noise=1.0), n) for n in ("linf", "l2", "l1")],
+    *[(MarginPGD(steps=10, noise=1.0, wide=2.0), n) for n in ("linf", "l2", "l1")],
 ]
 EPS = {"linf": "0.06", "l2": "0.5", "l1": "3"}
 every = pytest.mark.parametrize(
     ("attack", "norm"),
     ATTACKS,
-    ids=[f"{type(attack).__name__}-{norm}" for attack, norm in ATTACKS],
+    ids=[
+        f"{number}-{type(attack).__name__}-{norm}" for number, (attack, norm) in enumerate(ATTACKS)
+    ],
 )
 
 
