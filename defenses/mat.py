@@ -1,4 +1,4 @@
-"""Mutual adversarial training (Liu et al. 2021, arXiv:2112.05004): networks that learn together.
+"""Mutual adversarial training (Liu et al. 2021, arXiv:2112.05005): networks that learn together.
 
 Several networks train side by side, each on labels and on what its peers predict at adversarial
 examples. Against one threat they are peers. Against several, one *specialist* for each threat
