@@ -15,6 +15,7 @@ from bench.models.sources import LoadedModel
 from bench.outcome import Outcome
 from bench.work import CREDIT
 from leaderboard import flags, schema
+from leaderboard.known import called
 from leaderboard.store import Board
 
 SHOWN = 12
@@ -100,6 +101,7 @@ def _model(outcome: Outcome, loaded: LoadedModel) -> schema.Model:
     metadata = dict(loaded.metadata)
     if metadata:
         metadata["tag"] = "last" if Path(loaded.source).stem == "last" else "best"
+        metadata["dataset"] = called(metadata["data_sha256"], metadata["dataset"])
     return schema.Model(
         name=loaded.name,
         source=loaded.source,
