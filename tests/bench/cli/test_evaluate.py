@@ -1,8 +1,10 @@
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 from click.testing import CliRunner
 
+from bench import checkpoint
 from bench.cli import main
 from bench.data import load
 from bench.registry import get_defense
@@ -66,12 +68,16 @@ def test_a_record_names_its_data_by_what_it_is(tmp_path: Path) -> None:
     labels = {f"y_{part}": split.labels.numpy() for part, split in parts.items()}
     np.savez(file, **pixels, **labels)
     get_defense("undefended")().fit(small_job(tmp_path / "run", epochs=1))
+    net, made = checkpoint.load(tmp_path / "run")
+    config = made.config | {"training": made.config["training"] | {"dataset": f"npz:{file}"}}
+    trained = {"dataset": f"npz:{file}", "data_sha256": digits.train.sha256(), "config": config}
+    checkpoint.save(tmp_path / "run", "best", net, dataclasses.replace(made, **trained))
     words = ("evaluate", tmp_path / "run", "--threat", "linf:0.1", "--examples", 8)
-    words = (*words, "--device", "cpu", "--board", tmp_path / "board", "--dataset")
-    run(*words, f"npz:{file}")
+    words = (*words, "--device", "cpu", "--board", tmp_path / "board")
+    run(*words)
     (record,) = Board(tmp_path / "board").records()
     assert record.data.name == record.data.called == "digits"
     assert "--dataset digits" in record.command
     assert "mine.npz" not in Board(tmp_path / "board").path(record).read_text()
-    assert "measured before" in run(*words, "digits")
+    assert "measured before" in run(*words, "--dataset", "digits")
     assert run("verify", Board(tmp_path / "board").path(record)).startswith("VALID")
