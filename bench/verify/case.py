@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from bench.checkpoint import file_of
-from bench.data import Dataset, Split
+from bench.data import Split
 from bench.errors import CrossfireError
 from bench.evaluator import VOTES, floats
 from bench.judge import Judge
@@ -62,14 +62,14 @@ class Case:
         return pd.read_parquet(self.board / self.record.evidence.table.file)
 
     @cached_property
-    def data(self) -> Dataset:
-        """The data set that the record says it was measured on."""
-        return self.datasets.of(self.record.data, self.options.dataset)
+    def dataset(self) -> str:
+        """The name under which the data set is found that the record was measured on."""
+        return self.datasets.choose(self.record.data, self.options.dataset)
 
     @cached_property
     def split(self) -> Split:
-        """Its examples that the record says it was measured on."""
-        return self.data.test.take(min(self.record.data.examples, len(self.data.test)))
+        """The examples that the record says it was measured on."""
+        return self.datasets.take(self.dataset, self.record.data.examples)
 
     @cached_property
     def loaded(self) -> LoadedModel:
@@ -80,14 +80,12 @@ class Case:
             ValueError: the board holds other weights under their name.
             CrossfireError: the model that the reader named can't be loaded.
         """
-        o = self.options
+        o, data = self.options, self.datasets.load(self.dataset)
         if o.model is not None:
-            return find(o.model, self.data, arch=o.arch, weights=o.weights, normalize=o.normalize)
+            return find(o.model, data, arch=o.arch, weights=o.weights, normalize=o.normalize)
         path = self._checkpoint()
         try:
-            return find(str(path), self.data)
-        except Missing:
-            raise
+            return find(str(path), data)
         except CrossfireError as error:
             raise Missing(str(error)) from error
 
@@ -95,7 +93,7 @@ class Case:
         kept, source = Board(self.board).weights(self.record), self.record.model.source
         if kept.is_file():
             if weights_sha256(kept) != self.record.model.weights_sha256:
-                raise ValueError(f"{kept} holds other weights")
+                raise ValueError(f"{kept.relative_to(self.board)} holds other weights")
             return kept
         path = file_of(Path(source))
         if path.suffix != ".safetensors" or not path.is_file():

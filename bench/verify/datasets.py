@@ -1,6 +1,6 @@
 """Finds the examples that a record was measured on."""
 
-from bench.data import Dataset, load
+from bench.data import Dataset, Split, load
 from bench.errors import CrossfireError
 from leaderboard.schema import Data
 
@@ -14,6 +14,7 @@ class Datasets:
 
     def __init__(self) -> None:
         self._found: dict[str, Dataset | str] = {}
+        self._taken: dict[tuple[str, int], Split] = {}
 
     def load(self, name: str) -> Dataset:
         """As `bench.data.load`.
@@ -31,8 +32,20 @@ class Datasets:
             raise CrossfireError(found)
         return found
 
-    def of(self, data: Data, named: str | None) -> Dataset:
-        """The one whose test set begins with the examples of a record.
+    def take(self, name: str, examples: int) -> Split:
+        """The first `examples` of a test set, or all if it has fewer; decoded once, if pictures.
+
+        Raises:
+            CrossfireError: the data set can't be had.
+        """
+        test = self.load(name).test
+        key = name, min(examples, len(test))
+        if key not in self._taken:
+            self._taken[key] = test.take(key[1])
+        return self._taken[key]
+
+    def choose(self, data: Data, named: str | None) -> str:
+        """The name of the data set whose test set begins with the examples of a record.
 
         `named` is what the reader called it. Where that is another data set, the record may still
         belong to one that needs no file; and what the record itself names counts even if it has
@@ -42,21 +55,19 @@ class Datasets:
             Missing: it is not here.
             CrossfireError: what the reader named can't be loaded.
         """
-        if named is not None and _begins(self.load(named), data):
-            return self.load(named)
-        others = []
+        if named is not None and self._begins(named, data):
+            return named
+        present = []
         for name in dict.fromkeys((data.name, data.called)):
             try:
-                others.append(self.load(name))
+                if self._begins(name, data):
+                    return name
+                present.append(name)
             except CrossfireError:
                 continue
-            if _begins(others[-1], data):
-                return others[-1]
-        if others:
-            return others[-1]
+        if present:
+            return present[-1]
         raise Missing(f"its data, {data.called}, are not here")
 
-
-def _begins(found: Dataset, data: Data) -> bool:
-    test = found.test
-    return data.examples <= len(test) and test.take(data.examples).sha256() == data.sha256
+    def _begins(self, name: str, data: Data) -> bool:
+        return self.take(name, data.examples).sha256() == data.sha256
