@@ -87,7 +87,7 @@ def load(path: Path) -> tuple[nn.Module, Metadata]:
         CrossfireError: the file is missing or damaged, holds no metadata, or other weights than
             those of the architecture that it names; or a weight is not finite.
     """
-    path = path / "best.safetensors" if path.is_dir() else path
+    path = file_of(path)
     tensors, text = read(path)
     if text is None:
         raise CrossfireError(f"{path} says nothing of its architecture; give one with --arch")
@@ -99,6 +99,11 @@ def load(path: Path) -> tuple[nn.Module, Metadata]:
     model = build(metadata.arch, **shape)  # type: ignore[arg-type]
     fill(model, tensors, f"{path} ({metadata.arch})")
     return model.eval(), metadata
+
+
+def file_of(path: Path) -> Path:
+    """The file of a checkpoint: the path itself, or a folder's `best`."""
+    return path / "best.safetensors" if path.is_dir() else path
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], str | None]:

@@ -96,7 +96,10 @@ def _bar() -> Iterator[Progress]:
         TextColumn("{task.fields[left]} left"),
     )
     clock = Clock()
-    with Bar(*columns, console=Console(stderr=True), expand=True, transient=True) as bar:
+    # What is printed meanwhile goes above the bar on a terminal, and stays on stdout elsewhere.
+    above = sys.stdout.isatty()
+    console = Console(stderr=True)
+    with Bar(*columns, console=console, expand=True, transient=True, redirect_stdout=above) as bar:
         task = bar.add_task("", total=None, left=duration(None))
 
         def progress(done: int, total: int, text: str) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 
 from bench import cluster
-from bench.checkpoint import Metadata, read
+from bench.checkpoint import Metadata, file_of, read
 from bench.data import load
+from bench.data.known import identify
 from bench.display import Progress
 from bench.errors import CrossfireError
 from bench.evaluator import Evaluation, Settings
@@ -28,7 +29,7 @@ class Measurement:
     Without a data set a checkpoint is measured on the one that it was trained on, and any other
     model on digits. `arch`, `weights` and `normalize` are for models that aren't checkpoints. With
     `ray` (`auto` or HOST:PORT) the workers of that Ray cluster share the work. Without `images` the
-    evidence leaves the adversarial examples out.
+    evidence leaves the adversarial examples out. With `keep_weights` the board gets the checkpoint.
     """
 
     settings: Settings = field(default_factory=Settings)
@@ -39,6 +40,7 @@ class Measurement:
     normalize: str | None = None
     ray: str | None = None
     images: bool = True
+    keep_weights: bool = False
 
     def measure(self, spec: str, progress: Progress) -> tuple[Record, bool]:
         """The record of the model that `spec` names, and whether it was measured just now.
@@ -49,6 +51,14 @@ class Measurement:
             CrossfireError: the model can't be found or can't be measured honestly.
         """
         loaded, evaluation = self.prepare(spec)
+        record, fresh = self._record(spec, loaded, evaluation, progress)
+        if self.keep_weights:
+            Board(self.board).keep_weights(file_of(Path(spec)))
+        return record, fresh
+
+    def _record(
+        self, spec: str, loaded: LoadedModel, evaluation: Evaluation, progress: Progress
+    ) -> tuple[Record, bool]:
         board = Board(self.board)
         for record in board.records():
             known = record.model.weights_sha256, record.protocol.sha256
@@ -79,8 +89,12 @@ class Measurement:
         name = self.settings.dataset or trained_on(spec) or "digits"
         data = load(name)
         loaded = find(spec, data, arch=self.arch, weights=self.weights, normalize=self.normalize)
+        if self.keep_weights and not (loaded.metadata and Path(spec).exists()):
+            raise CrossfireError(
+                f"{spec} is no checkpoint of bench train; leave out --keep-weights"
+            )
         split = data.test.take(self.examples)
-        settings = replace(self.settings, dataset=name)
+        settings = replace(self.settings, dataset=identify(data.test, len(split)) or name)
         return loaded, Evaluation(
             loaded.model, split.images, split.labels, torch.arange(len(split)), settings
         )
@@ -107,8 +121,7 @@ class Measurement:
 
 def trained_on(spec: str) -> str | None:
     """The data set that a checkpoint of ours was trained on; None for any other model."""
-    path = Path(spec)
-    path = path / "best.safetensors" if path.is_dir() else path
+    path = file_of(Path(spec))
     if path.suffix != ".safetensors" or not path.is_file():
         return None
     _, text = read(path)

@@ -5,6 +5,7 @@ import tempfile
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -15,6 +16,7 @@ from bench.models.sources import LoadedModel
 from bench.outcome import Outcome
 from bench.work import CREDIT
 from leaderboard import flags, schema
+from leaderboard.known import called
 from leaderboard.store import Board
 
 SHOWN = 12
@@ -100,6 +102,7 @@ def _model(outcome: Outcome, loaded: LoadedModel) -> schema.Model:
     metadata = dict(loaded.metadata)
     if metadata:
         metadata["tag"] = "last" if Path(loaded.source).stem == "last" else "best"
+        metadata |= _named(metadata)
     return schema.Model(
         name=loaded.name,
         source=loaded.source,
@@ -110,6 +113,15 @@ def _model(outcome: Outcome, loaded: LoadedModel) -> schema.Model:
         config=metadata.pop("config", {}),
         training=metadata or None,
     )
+
+
+def _named(metadata: dict[str, Any]) -> dict[str, Any]:
+    """What names the training data, by what they are where they are known."""
+    name = called(metadata["data_sha256"], metadata["dataset"])
+    config = metadata["config"]
+    if "training" in config:
+        config = config | {"training": config["training"] | {"dataset": name}}
+    return {"dataset": name, "config": config}
 
 
 def adversarial(outcome: Outcome, originals: Tensor) -> dict[str, Tensor]:

@@ -4,9 +4,9 @@
     python benchmarks/board.py cifar10 --seeds 3 --minutes 120 --dataset npz:cifar10.npz
 
 Best checkpoints go on the project's own board, with adversarial images of digits for the first
-seed; last ones, other recipes, and what AutoAttack says, on the board `leaderboard/further` beside
-it. Enter it again after an interruption, or with more minutes: what is done is not done again.
-Seeds come in turn, so that what there is at any time compares all defenses.
+seed and weights for the last; last epochs, other recipes, and what AutoAttack says, on the board
+`leaderboard/further` beside it. Enter it again after an interruption, or with more minutes: what is
+done is not done again. Seeds come in turn, so that what there is at any time compares all defenses.
 """
 
 import argparse
@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--all", action="store_true", help="the other defenses and switches too")
     parser.add_argument("--autoattack", action="store_true", help="measure the first seed by it")
     given = parser.parse_args()
-    scene = Scene(given.scene, given.dataset, time.monotonic() + 60 * given.minutes)
+    scene = Scene(given.scene, given.dataset, given.seeds, time.monotonic() + 60 * given.minutes)
     threads = str(max(1, (os.cpu_count() or 1) // given.workers))
     os.environ |= {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     with ThreadPoolExecutor(given.workers) as pool:
@@ -120,8 +120,8 @@ def main() -> None:
 class Scene:
     """The runs of one data set, below a folder of their own."""
 
-    def __init__(self, name: str, dataset: str | None, deadline: float) -> None:
-        self.name, self.deadline = name, deadline
+    def __init__(self, name: str, dataset: str | None, seeds: int, deadline: float) -> None:
+        self.name, self.newest, self.deadline = name, seeds - 1, deadline
         self.folder = ROOT / "build" / "results" / name
         self.folder.mkdir(parents=True, exist_ok=True)
         self.settings = SCENES[name].split()
@@ -136,17 +136,20 @@ class Scene:
         self.bench("train", words[0], *self.settings, *words[1:], "--seed", seed, "--out", out)
         board = BOARD if name in EVERY_SEED else FURTHER
         shown = seed == 0 and self.name == "digits" and board == BOARD
+        kept = ["--keep-weights"] if seed == self.newest and board == BOARD else []
         images = "--images" if shown else "--no-images"
-        self.measure(out, "best", "pgd-100,crossfire", board, images)
+        self.measure(out, "best", "pgd-100,crossfire", board, images, *kept)
         self.measure(out, "last", "pgd-100", FURTHER, "--no-images")
         if autoattack:
             self.measure(out, "best", "autoattack", FURTHER, "--no-images")
 
-    def measure(self, out: str, tag: str, suite: str, board: Path, images: str) -> None:
+    def measure(self, out: str, tag: str, suite: str, board: Path, *evidence: str) -> None:
         """Put one checkpoint on a board."""
         data = self.settings[:2]
         where = ("--board", os.path.relpath(board, self.folder), "--examples", EXAMPLES[self.name])
-        self.bench("evaluate", f"{out}/{tag}.safetensors", "--suite", suite, *data, *where, images)
+        self.bench(
+            "evaluate", f"{out}/{tag}.safetensors", "--suite", suite, *data, *where, *evidence
+        )
 
     def bench(self, *words: object) -> None:
         """Run a command, if there is time; it is killed when that is up, and can go on later."""

@@ -80,7 +80,7 @@ def _facts(row: Row) -> Cells:
     return {
         "runs": len(row.runs),
         "union_sd": spread,
-        "dataset": head.data.name,
+        "dataset": head.data.called,
         "split": head.data.split,
         "examples": head.data.examples,
         "protocol": head.protocol.sha256,

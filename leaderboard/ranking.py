@@ -20,8 +20,11 @@ from leaderboard.flags import count
 from leaderboard.schema import Data, Finding, Protocol, Record
 from leaderboard.statistics import mcnemar
 
-_RECIPE = ("dataset", "data_sha256", "threats", "epochs", "batch_size", "selected_on", "tag")
+_RECIPE = ("data_sha256", "threats", "epochs", "batch_size", "selected_on", "tag")
 """The facts about a training that belong to its recipe; the seed and what it cost do not."""
+
+_OF_A_RUN = ("seed", "dataset")
+"""Hyper-parameters that are not a choice: data are identified by their hash, not by their name."""
 
 _TEACHERS = ("teacher", "natural_teacher")
 """Hyper-parameters that name a checkpoint, which may have a seed of its own."""
@@ -100,7 +103,7 @@ def tables(records: Iterable[Record]) -> list[Table]:
 def table_of(record: Record) -> tuple[str, ...]:
     """What the records of one table have in common."""
     data = record.data
-    return (data.name, data.split, data.sha256, record.protocol.sha256)
+    return (data.called, data.split, data.sha256, record.protocol.sha256)
 
 
 def gather(records: Iterable[Record]) -> list[Row]:
@@ -118,17 +121,17 @@ def recipe(record: Record) -> str:
     if training is None or "seed" not in training:
         return model.weights_sha256
     facts = {name: training.get(name) for name in _RECIPE}
-    config = _seedless(model.config, training["seed"])
+    config = _choices(model.config, training["seed"])
     return json.dumps([model.defense, model.arch, config, facts], sort_keys=True)
 
 
-def _seedless(config: dict[str, Any], seed: int) -> dict[str, Any]:
-    """Hyper-parameters without seeds, those of their parts included; `at-3`, as the teacher of seed
-    3, is the same choice as `at-4` with seed 4."""
-    left = {name: value for name, value in config.items() if name != "seed"}
+def _choices(config: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Hyper-parameters that are choices, those of their parts included; `at-3`, as the teacher of
+    seed 3, is the same choice as `at-4` with seed 4."""
+    left = {name: value for name, value in config.items() if name not in _OF_A_RUN}
     for name, value in left.items():
         if isinstance(value, dict):
-            left[name] = _seedless(value, seed)
+            left[name] = _choices(value, seed)
         elif name in _TEACHERS and isinstance(value, str):
             left[name] = value.removesuffix(f"-{seed}").removesuffix(f"-s{seed}")
     return left

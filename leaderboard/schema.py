@@ -23,6 +23,7 @@ from typing import Any, Literal
 from leaderboard import flags
 from leaderboard.budget import parse_threat
 from leaderboard.fields import Part, read
+from leaderboard.known import called
 
 SCHEMA = 1
 """The schema version that this code writes."""
@@ -70,7 +71,7 @@ class Data(Part):
     """On what it was measured."""
 
     name: str
-    """The data set's name, for example `cifar10`."""
+    """The data set's name when it was measured: `cifar10`, or `npz:FILE` for one's own."""
     split: str
     """Which part of it, for example `test`."""
     examples: int
@@ -79,6 +80,11 @@ class Data(Part):
     """Number of classes."""
     sha256: str
     """sha256 of the pixels and labels that were used."""
+
+    @property
+    def called(self) -> str:
+        """What it is: the public data set that begins with these examples, or else its name."""
+        return called(self.sha256, self.name)
 
     def _check(self) -> None:
         _check_sha256(self.sha256, "Data.sha256")

@@ -4,6 +4,7 @@
     releases/<number>.json        frozen lists of records
     evidence/<sha256>.parquet     a row per example
     evidence/<sha256>.safetensors the adversarial examples
+    weights/<sha256>.safetensors  checkpoints that were measured, by the hash of their weights
 
 Files are named by their content, written to a temporary file, flushed to the disk and renamed.
 So several processes may append at once, and a kill at any instant leaves no half-written file
@@ -26,6 +27,7 @@ import numpy as np
 from leaderboard.errors import LeaderboardError
 from leaderboard.flags import unpack
 from leaderboard.schema import Evidence, File, Record, from_json, to_json
+from leaderboard.weights import weights_sha256
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -49,6 +51,15 @@ def columns(record: Record) -> list[str]:
     """Every column that the evidence table of `record` has."""
     pairs = [(verdict.threat, verdict.suite) for verdict in record.verdicts]
     return [*EXAMPLE_COLUMNS, *(column(t, s, what) for t, s in pairs for what in VERDICT_COLUMNS)]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _copy(source: Path) -> Callable[[Path], object]:
+    return lambda target: shutil.copyfile(source, target)
 
 
 class Contents(NamedTuple):
@@ -80,15 +91,32 @@ class Board:
         """
         _check_table(record, table)
         with self._writing():
-            rows = self._place(".parquet", lambda path: table.to_parquet(path, index=False))
-            images = adversarial and self._place(
-                ".safetensors", lambda path: shutil.copyfile(adversarial, path)
-            )
+            rows = self._place("evidence", ".parquet", lambda p: table.to_parquet(p, index=False))
+            images = adversarial and self._place("evidence", ".safetensors", _copy(adversarial))
             record = dataclasses.replace(record, evidence=Evidence(rows, images or None), id="")
             with _draft(self.folder / "records") as draft:
                 draft.write_text(to_json(record), encoding="utf-8")
                 _publish(draft, self.path(record))
         return record
+
+    def keep_weights(self, checkpoint: Path) -> Path:
+        """Keep a copy of a checkpoint, a safetensors file, and return where `weights` finds it.
+
+        Raises:
+            LeaderboardError: there is no such file, it isn't whole, or the folder can't be written.
+        """
+        if not checkpoint.is_file():
+            raise LeaderboardError(f"there is no checkpoint {checkpoint}; name its file")
+        try:
+            with self._writing():
+                kept = self._place("weights", ".safetensors", _copy(checkpoint), weights_sha256)
+        except ValueError as error:
+            raise LeaderboardError(f"no weights to keep in {checkpoint}: {error}") from error
+        return self.folder / kept.file
+
+    def weights(self, record: Record) -> Path:
+        """Where the checkpoint that a record was measured on is, if the board holds it."""
+        return self.folder / "weights" / f"{record.model.weights_sha256[:16]}.safetensors"
 
     def create(self, name: str, text: str) -> bool:
         """Write a new file of the board; False, and nothing is written, when it exists.
@@ -136,15 +164,20 @@ class Board:
                 "or choose another folder"
             ) from error
 
-    def _place(self, suffix: str, write: Callable[[Path], object]) -> File:
-        """Write a file of evidence under the name that its content gives it."""
-        with _draft(self.folder / "evidence") as draft:
+    def _place(
+        self,
+        folder: str,
+        suffix: str,
+        write: Callable[[Path], object],
+        identify: Callable[[Path], str] = _sha256,
+    ) -> File:
+        """Write a file under the name that its content gives it."""
+        with _draft(self.folder / folder) as draft:
             write(draft)
-            with draft.open("rb") as stream:
-                sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+            sha256 = identify(draft)
             name = f"{sha256[:16]}{suffix}"
             _publish(draft, draft.with_name(name))
-        return File(f"evidence/{name}", sha256)
+        return File(f"{folder}/{name}", sha256)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from bench.verify.rules import protocol_is_what_it_says
 from leaderboard.releases import frozen_records, get, latest
 from leaderboard.schema import Record
 from leaderboard.store import Board
+from leaderboard.weights import weights_sha256
 
 HERE = Path(__file__).parents[1] / "leaderboard"
 BOARD, FURTHER = Board(HERE / "published"), Board(HERE / "further")
@@ -38,6 +39,16 @@ def test_a_record_names_a_clean_commit_and_no_place_of_a_machine(
 def test_the_protocol_of_a_record_is_what_the_suites_are_now(board: Board, record: Record) -> None:
     """When this fails a suite has changed: raise `bench.protocol.VERSION`, then `make board`."""
     assert list(protocol_is_what_it_says(Case(record, board.folder, Options()))) == []
+
+
+def test_records_are_of_data_that_anybody_can_have() -> None:
+    assert {record.data.called for _, record in RECORDS} == {"digits", "cifar10"}
+
+
+def test_kept_weights_are_whole_and_those_of_a_record() -> None:
+    measured = {BOARD.weights(r): r.model.weights_sha256 for r in BOARD.records()}
+    kept = list((BOARD.folder / "weights").glob("*"))
+    assert {path: weights_sha256(path) for path in kept}.items() <= measured.items()
 
 
 def test_releases_are_whole() -> None:

@@ -72,6 +72,11 @@ from bench.cli import _options as options
     help="Keep the adversarial images as evidence; without them less can be verified.",
 )
 @click.option(
+    "--keep-weights",
+    is_flag=True,
+    help="Keep the checkpoint beside the record, so that a copy of the board can be verified.",
+)
+@click.option(
     "--runs",
     type=click.Path(path_type=Path),
     default=Path("runs"),
@@ -103,7 +108,7 @@ def command(
 
     own = {
         name: rest.pop(name)
-        for name in ("examples", "arch", "weights", "normalize", "ray", "images")
+        for name in ("examples", "arch", "weights", "normalize", "ray", "images", "keep_weights")
     }
     settings = Settings(suites=tuple(suite.split(",")), **rest)
     measurement = Measurement(settings, board=board, **own)

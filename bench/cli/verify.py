@@ -1,39 +1,54 @@
 """`bench verify`: records, examined again from their evidence."""
 
+import time
 from pathlib import Path
 from typing import Any
 
 import click
 
+from bench.cli import _options as options
+
 
 @click.command("verify")
 @click.argument("records", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--model", help="The model, where the record doesn't name a checkpoint that is here.")
-@click.option("--dataset", help="The data set, where it isn't where the record says.")
+@click.option("--model", help="The model, where its weights are not on the board.")
+@click.option("--dataset", help="The data set, for records of it, where its name doesn't find it.")
 @click.option("--arch", help="Architecture, for a file of weights that names none.")
 @click.option("--weights", type=click.Path(path_type=Path), help="Weights for --model.")
 @click.option("--normalize", help="Normalisation for --model: cifar10, imagenet or MEAN,STD.")
 @click.option("--sample", type=click.IntRange(min=1), help="Images of each kind to examine.")
+@click.option(
+    "--allow-missing",
+    is_flag=True,
+    help="Exit with 0 also where weights or data of some records are not here.",
+)
+@options.display
 @click.pass_context
 def command(
     context: click.Context,
     /,
     records: tuple[Path, ...],
-    **options: Any,  # noqa: ANN401
+    allow_missing: bool,
+    display: str | None,
+    **rest: Any,  # noqa: ANN401
 ) -> None:
     """Recompute RECORDS, files of a board, from their evidence: VALID or INVALID.
 
-    Exit code 1 when any of them is INVALID.
-    """
-    from bench.verify import Options, verify
+    Weights are taken from the board's folder weights, or from where the record says. A record whose
+    weights or data are not here is PARTLY CHECKED.
 
-    reports = [verify(path, Options(**options)) for path in records]
-    for report in reports:
-        name = report.record.model.name if report.record else "not a record"
-        click.echo(f"{'VALID' if report.valid else 'INVALID'} {report.path} ({name})")
-        for failure in report.failures:
-            click.echo(f"  {failure.rule}: {failure.message}")
-        if report.unchecked:
-            rules = ", ".join(report.unchecked)
-            click.echo(f"  not checked, adversarial examples were left out: {rules}")
-    context.exit(0 if all(report.valid for report in reports) else 1)
+    Exit code 1 when any is INVALID, else 2 when any is PARTLY CHECKED.
+    """
+    from bench.display import display as shown
+    from bench.verify import Options, summary, verify_all
+
+    reports, start = [], time.monotonic()
+    with shown(display if len(records) > 1 else "none") as progress:
+        for report in verify_all(records, Options(**rest), progress):
+            click.echo(report.text)
+            reports.append(report)
+    if len(reports) > 1:
+        click.echo(summary(reports, time.monotonic() - start))
+    outcomes = {report.outcome for report in reports}
+    missing = "PARTLY CHECKED" in outcomes and not allow_missing
+    context.exit(1 if "INVALID" in outcomes else 2 if missing else 0)

@@ -33,7 +33,7 @@ def comparison(a: Record, b: Record) -> Listing:
     return Listing(
         title=f"A = {_who(a)}, B = {_who(b)}",
         note=(
-            f"{a.data.name} {a.data.split}, {n:,} examples, protocol {short(a.protocol.sha256)}. "
+            f"{a.data.called} {a.data.split}, {n:,} examples, protocol {short(a.protocol.sha256)}. "
             "McNemar's exact test; gap: the smallest difference that so many disagreeing examples "
             "can tell apart at 5 %."
         ),
@@ -46,7 +46,7 @@ def changes(found: Iterable[Change], before: str, after: str) -> Listing:
     """What is not as it was."""
     rows: list[tuple[str, ...]] = [
         (
-            f"{change.row.head.data.name} {short(change.row.head.protocol.sha256)}",
+            f"{change.row.head.data.called} {short(change.row.head.protocol.sha256)}",
             label(change.row),
             change.row.head.model.arch,
             f"{change.before or '–'} -> {change.after or '–'}",

@@ -48,7 +48,7 @@ def _measurement(record: Record) -> dict[str, str]:
     seconds = sum(verdict.seconds for verdict in record.verdicts)
     changed = " with changes" if place.dirty else ""
     return {
-        "Data": f"{data.name} {data.split}, first {data.examples:,}, {data.sha256}",
+        "Data": f"{data.called} {data.split}, first {data.examples:,}, {data.sha256}",
         "Protocol": f"version {protocol.version}, seed {protocol.seed}, {protocol.sha256}",
         "Evaluated": record.created,
         "Attack passes": f"{forward:,} forward, {backward:,} backward, {seconds:,.0f} s",

@@ -1,68 +1,78 @@
-"""Checking a record again from its evidence: VALID, or INVALID with the rules that failed.
+"""Checking records again from their evidence: VALID, or INVALID with the rules that failed.
 
     report = verify(Path("board/records/0123456789abcdef.json"))
-    report.valid, report.failures
+    report.outcome, report.failures
 
 Everything that can follow is made to follow once more: hashes, flags, distances in float64,
-predictions in float32 in another batch size. What cannot be checked at all is when it was
-measured, on which machine and how long it took.
+predictions in float32 in another batch size. Where weights or data are not here the record is
+PARTLY CHECKED. What cannot be checked at all is when it was measured, on which machine and how
+long it took.
 """
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
+from bench.display import Progress
 from bench.errors import CrossfireError
+from bench.protocol import VERSION
 from bench.verify.case import Case, Options
+from bench.verify.datasets import Datasets, Missing
+from bench.verify.report import Failure, Gap, Report, summary
 from bench.verify.rules import DECISIVE, NEEDS_IMAGES, RULES
 from leaderboard.schema import Record, from_json
 
-__all__ = ["Failure", "Options", "Report", "verify"]
+__all__ = ["Failure", "Gap", "Options", "Report", "summary", "verify", "verify_all"]
 
 
-class Failure(NamedTuple):
-    """A rule that is broken, and how."""
+def verify_all(paths: Sequence[Path], options: Options, progress: Progress) -> Iterator[Report]:
+    """Examine several records one after the other; data that they share are read once.
 
-    rule: str
-    message: str
-
-
-@dataclass(frozen=True)
-class Report:
-    """What the examination of one record found."""
-
-    path: Path
-    record: Record | None
-    """None when the file is no record."""
-    failures: tuple[Failure, ...]
-    unchecked: tuple[str, ...] = ()
-    """Rules about adversarial examples that the record left out."""
-
-    @property
-    def valid(self) -> bool:
-        """Whether no rule is broken."""
-        return not self.failures
+    Raises:
+        CrossfireError: a file doesn't exist, which is said before any is examined; or what the
+            options name can't be found.
+    """
+    for path in paths:
+        _check_there(path)
+    datasets = Datasets()
+    for done, path in enumerate(paths):
+        progress(done, len(paths), f"verify {path.stem}")
+        yield verify(path, options, datasets)
+    progress(len(paths), len(paths), "verify")
 
 
-def verify(path: Path, options: Options | None = None) -> Report:
+def verify(path: Path, options: Options | None = None, datasets: Datasets | None = None) -> Report:
     """Examine the record in a file of a board against its evidence, its data and its model.
 
     Raises:
-        CrossfireError: there is no such file, or data or model can't be found here.
+        CrossfireError: there is no such file, or what the options name can't be found.
     """
-    if not path.is_file():
-        raise CrossfireError(f"there is no record {path}; name a file in a board's folder records")
+    _check_there(path)
     try:
         record = from_json(path.read_bytes())
     except ValueError as error:
         return Report(path, None, (Failure("V01", str(error)),))
-    case = Case(record, path.absolute().parent.parent, options or Options())
+    board = path.absolute().parent.parent
+    case = Case(record, board, options or Options(), datasets or Datasets())
     if failures := _evidence(case):
         return Report(path, record, failures)
-    left_out = record.evidence is not None and record.evidence.adversarial is None
-    unchecked = NEEDS_IMAGES if left_out else ()
-    return Report(path, record, _examine(case, unchecked), unchecked)
+    left_out = _left_out(record)
+    failures, missing = _examine(case, {gap.rule for gap in left_out})
+    return Report(path, record, failures, left_out, missing)
+
+
+def _check_there(path: Path) -> None:
+    if not path.is_file():
+        raise CrossfireError(f"there is no record {path}; name a file in a board's folder records")
+
+
+def _left_out(record: Record) -> tuple[Gap, ...]:
+    gaps = []
+    if record.protocol.version < VERSION:
+        gaps.append(Gap("V06", f"protocol {record.protocol.version} is older than these rules"))
+    if record.evidence is not None and record.evidence.adversarial is None:
+        gaps += [Gap(rule, "adversarial examples were left out") for rule in NEEDS_IMAGES]
+    return tuple(gaps)
 
 
 def _evidence(case: Case) -> tuple[Failure, ...]:
@@ -83,16 +93,20 @@ def _evidence(case: Case) -> tuple[Failure, ...]:
     return tuple(failures)
 
 
-def _examine(case: Case, unchecked: tuple[str, ...]) -> tuple[Failure, ...]:
+def _examine(case: Case, left_out: set[str]) -> tuple[tuple[Failure, ...], tuple[Gap, ...]]:
     """The other rules, up to the first that makes the later ones meaningless."""
     failures: list[Failure] = []
+    missing: list[Gap] = []
     for name, rule in RULES.items():
-        if name in unchecked:
+        if name in left_out:
             continue
         try:
-            failures += [Failure(name, message) for message in rule(case)]
+            for message in rule(case):
+                failures.append(Failure(name, message))
+        except Missing as error:
+            missing.append(Gap(name, str(error)))
         except (ValueError, IndexError, KeyError) as error:
             failures.append(Failure(name, str(error)))
         if failures and name in DECISIVE:
             break
-    return tuple(failures)
+    return tuple(failures), tuple(missing)

@@ -1,6 +1,6 @@
 """A record with everything that it must agree with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,12 +9,16 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from bench.data import Split, load
+from bench.checkpoint import file_of
+from bench.data import Split
 from bench.errors import CrossfireError
 from bench.evaluator import VOTES, floats
 from bench.judge import Judge
 from bench.models.sources import LoadedModel, find
+from bench.verify.datasets import Datasets, Missing
 from leaderboard.schema import Record, Verdict
+from leaderboard.store import Board
+from leaderboard.weights import weights_sha256
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -25,10 +29,10 @@ BATCH = 50
 
 @dataclass(frozen=True)
 class Options:
-    """Where to find what a record names; by default where the record says.
+    """Where to find what a record names; by default on its board, then where the record says.
 
-    Without a `model` the record's own checkpoint is taken. Nothing but a checkpoint is loaded
-    because a record names it: a Python file runs only when the reader names it here.
+    Nothing but a checkpoint is loaded because a record names it: a Python file runs only when the
+    reader names it here, as `model`.
     """
 
     model: str | None = None
@@ -47,6 +51,7 @@ class Case:
     record: Record
     board: Path
     options: Options
+    datasets: Datasets = field(default_factory=Datasets)
 
     @cached_property
     def table(self) -> "DataFrame":
@@ -57,30 +62,48 @@ class Case:
         return pd.read_parquet(self.board / self.record.evidence.table.file)
 
     @cached_property
+    def dataset(self) -> str:
+        """The name under which the data set is found that the record was measured on."""
+        return self.datasets.choose(self.record.data, self.options.dataset)
+
+    @cached_property
     def split(self) -> Split:
         """The examples that the record says it was measured on."""
-        data = load(self.options.dataset or self.record.data.name)
-        return data.test.take(min(self.record.data.examples, len(data.test)))
+        return self.datasets.take(self.dataset, self.record.data.examples)
 
     @cached_property
     def loaded(self) -> LoadedModel:
         """The model.
 
         Raises:
-            CrossfireError: it isn't where the record says, or the record names more than a
-                checkpoint.
+            Missing: its weights are not here, or it can't be built from them.
+            ValueError: the board holds other weights under their name.
+            CrossfireError: the model that the reader named can't be loaded.
         """
-        spec = self.options.model
-        if spec is None:
-            spec = self.record.model.source
-            path = Path(spec)
-            if not (path.is_dir() or (path.is_file() and path.suffix == ".safetensors")):
-                raise CrossfireError(
-                    f"'{spec}' is not a checkpoint here; name the model by --model"
-                )
-        data = load(self.options.dataset or self.record.data.name)
-        o = self.options
-        return find(spec, data, arch=o.arch, weights=o.weights, normalize=o.normalize)
+        o, data = self.options, self.datasets.load(self.dataset)
+        if o.model is not None:
+            return find(o.model, data, arch=o.arch, weights=o.weights, normalize=o.normalize)
+        path = self._checkpoint()
+        try:
+            return find(str(path), data)
+        except CrossfireError as error:
+            raise Missing(str(error)) from error
+
+    def _checkpoint(self) -> Path:
+        kept, source = Board(self.board).weights(self.record), self.record.model.source
+        if kept.is_file():
+            if weights_sha256(kept) != self.record.model.weights_sha256:
+                raise ValueError(f"{kept.relative_to(self.board)} holds other weights")
+            return kept
+        path = file_of(Path(source))
+        if path.suffix != ".safetensors" or not path.is_file():
+            raise Missing("its weights are not here")
+        try:
+            if weights_sha256(path) == self.record.model.weights_sha256:
+                return path
+        except ValueError:
+            pass
+        raise Missing(f"{path} holds other weights by now")
 
     @cached_property
     def random(self) -> bool:

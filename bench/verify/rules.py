@@ -22,12 +22,15 @@ import torch
 from torch import Tensor
 
 from bench import losses, suites
+from bench.errors import CrossfireError
 from bench.evaluator import floats
 from bench.judge import allowed, distances
 from bench.protocol import VERSION, Protocol
 from bench.threats import Threat
 from bench.verify.case import Case
+from bench.verify.datasets import Missing
 from leaderboard.flags import unpack
+from leaderboard.known import expected
 from leaderboard.schema import Verdict
 from leaderboard.store import column, columns
 
@@ -64,7 +67,11 @@ def table_agrees(case: Case) -> Iterator[str]:
 
 def data_is_the_data_sets(case: Case) -> Iterator[str]:
     """V04."""
-    if case.split.sha256() != case.record.data.sha256:
+    data = case.record.data
+    known = expected(data.name, data.split, data.examples)
+    if known not in (None, data.sha256):
+        yield f"the first {data.examples} examples of {data.name} are others"
+    elif case.split.sha256() != case.record.data.sha256:
         yield f"the data set has hash {case.split.sha256()[:16]}, not the record's"
     elif (case.table["label"].to_numpy() != case.split.labels.numpy()).any():
         yield "labels in the table are not the data set's"
@@ -72,8 +79,11 @@ def data_is_the_data_sets(case: Case) -> Iterator[str]:
 
 def weights_are_the_models(case: Case) -> Iterator[str]:
     """V05."""
-    if case.loaded.weights_sha256 != case.record.model.weights_sha256:
+    model = case.record.model
+    if case.loaded.weights_sha256 != model.weights_sha256:
         yield f"the model has weights {case.loaded.weights_sha256[:16]}, not the record's"
+    elif case.options.model is None and case.loaded.arch != model.arch:
+        yield f"the checkpoint is a {case.loaded.arch}, not a {model.arch}"
 
 
 def protocol_is_what_it_says(case: Case) -> Iterator[str]:
@@ -81,13 +91,16 @@ def protocol_is_what_it_says(case: Case) -> Iterator[str]:
     record = case.record
     if record.protocol.version < VERSION:
         return
-    settings = {
-        f"{threat}/{name}": suites.describe(
-            suites.get(name)(Threat.parse(threat).norm, record.data.classes)
-        )
-        for threat in record.protocol.threats
-        for name in record.protocol.suites
-    }
+    try:
+        settings = {
+            f"{threat}/{name}": suites.describe(
+                suites.get(name)(Threat.parse(threat).norm, record.data.classes)
+            )
+            for threat in record.protocol.threats
+            for name in record.protocol.suites
+        }
+    except CrossfireError as error:
+        raise Missing(str(error)) from error
     known = {
         Protocol(
             dataset=record.data.name,

@@ -2,6 +2,7 @@
 
 import json
 
+import click
 import pytest
 
 from bench.display import Clock, display, duration
@@ -58,3 +59,15 @@ def test_stdout_stays_for_results(mode: str, capsys: pytest.CaptureFixture[str])
     shown = capsys.readouterr()
     assert shown.out == ""
     assert (mode == "none") == (shown.err == "")
+
+
+def test_what_is_printed_beside_a_bar_goes_where_stdout_goes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # the bar believes that stderr is a terminal
+    with display("rich") as progress:
+        progress(1, 2, "verify")
+        click.echo("VALID")
+    shown = capsys.readouterr()
+    assert shown.out == "VALID\n"
+    assert "VALID" not in shown.err

@@ -1,5 +1,7 @@
 import dataclasses
 
+from leaderboard.frame import cells
+from leaderboard.known import expected
 from leaderboard.ranking import Row, Table, tables
 from leaderboard.schema import Finding, Record
 from leaderboard.statistics import mcnemar
@@ -54,6 +56,44 @@ def test_different_protocols_data_and_sizes_never_share_a_table() -> None:
         make_record("d", dataset="svhn"),
     ]
     assert [len(table.rows) for table in tables(records)] == [1, 1, 1, 1]
+
+
+def renamed(record: Record, name: str, sha256: str) -> Record:
+    return dataclasses.replace(
+        record, data=dataclasses.replace(record.data, name=name, sha256=sha256), id=""
+    )
+
+
+def test_a_table_is_called_after_its_data_and_not_after_their_file() -> None:
+    known = expected("cifar10", "test", 256)
+    assert known is not None
+    record = renamed(make_record(examples=256), "npz:mine.npz", known)
+    table = only_table([record])
+    assert (table.data.called, cells(table)[0]["dataset"]) == ("cifar10", "cifar10")
+    assert table.data.name == "npz:mine.npz"
+    other = renamed(record, "npz:mine.npz", "0" * 64)
+    assert only_table([other]).data.called == "npz:mine.npz"
+
+
+def test_a_name_alone_joins_no_tables() -> None:
+    known = expected("cifar10", "test", 256)
+    assert known is not None
+    old = renamed(make_record("a", examples=256), "npz:mine.npz", known)
+    new = renamed(make_record("b", examples=256), "cifar10", known)
+    assert len(tables([old, new])) == 1
+    protocol = dataclasses.replace(new.protocol, sha256="1" * 64)
+    assert len(tables([old, dataclasses.replace(new, protocol=protocol, id="")])) == 2
+    assert len(tables([old, renamed(new, "cifar10", "0" * 64)])) == 2
+
+
+def test_the_name_of_the_training_data_is_no_choice_but_their_hash_is() -> None:
+    def record(seed: int, name: str, sha256: str) -> Record:
+        training = {"seed": seed, "dataset": name, "data_sha256": sha256}
+        config = {"steps": 10, "training": {"seed": seed, "dataset": name}}
+        return make_record("at", seed=seed, training=training, config=config)
+
+    table = only_table([record(0, "npz:a.npz", "a"), record(1, "mnist", "a"), record(2, "c", "c")])
+    assert sorted(len(row.runs) for row in table.rows) == [1, 2]
 
 
 def test_seeds_are_one_recipe_wherever_the_config_names_them() -> None:

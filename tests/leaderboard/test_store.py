@@ -4,12 +4,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from safetensors.numpy import save_file
 
 from leaderboard.errors import LeaderboardError
 from leaderboard.schema import from_json
 from leaderboard.store import Board, column, columns
+from leaderboard.weights import weights_sha256
 from tests.records import make_record, make_table
 
 WRITERS = 8
@@ -19,6 +22,11 @@ EACH = 5
 @pytest.fixture
 def board(tmp_path: Path) -> Board:
     return Board(tmp_path / "board")
+
+
+def make_checkpoint(path: Path) -> Path:
+    save_file({"weight": np.arange(6, dtype=np.float32)}, path, {"crossfire": "{}"})
+    return path
 
 
 def test_an_appended_record_comes_back_with_its_evidence(board: Board, tmp_path: Path) -> None:
@@ -40,6 +48,29 @@ def test_adversarial_examples_may_be_left_out(board: Board) -> None:
     stored = board.append(record, make_table(record), None)
     assert stored.evidence is not None
     assert stored.evidence.adversarial is None
+
+
+def test_kept_weights_are_found_by_the_record_and_are_the_same_file(
+    board: Board, tmp_path: Path
+) -> None:
+    checkpoint = make_checkpoint(tmp_path / "best.safetensors")
+    record = make_record(weights_sha256=weights_sha256(checkpoint))
+    assert not board.weights(record).exists()
+    kept = board.keep_weights(checkpoint)
+    assert kept == board.keep_weights(checkpoint) == board.weights(record)
+    assert kept.read_bytes() == checkpoint.read_bytes()
+    assert not board.weights(make_record("other")).exists()
+    assert [path.name for path in kept.parent.iterdir()] == [kept.name]
+
+
+def test_weights_that_are_not_whole_are_not_kept(board: Board, tmp_path: Path) -> None:
+    checkpoint = make_checkpoint(tmp_path / "best.safetensors")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-1])
+    with pytest.raises(LeaderboardError, match=r"no weights to keep in .*not a whole"):
+        board.keep_weights(checkpoint)
+    assert list((board.folder / "weights").iterdir()) == []
+    with pytest.raises(LeaderboardError, match="there is no checkpoint"):
+        board.keep_weights(tmp_path / "none.safetensors")
 
 
 def test_appending_again_changes_nothing(board: Board) -> None:

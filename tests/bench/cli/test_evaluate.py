@@ -1,8 +1,12 @@
+import dataclasses
 from pathlib import Path
 
+import numpy as np
 from click.testing import CliRunner
 
+from bench import checkpoint
 from bench.cli import main
+from bench.data import load
 from bench.registry import get_defense
 from leaderboard.store import Board
 from tests.small import small_job
@@ -28,3 +32,52 @@ def test_adversarial_images_are_left_out_on_demand_and_the_record_says_so(tmp_pa
     said = run("verify", Board(tmp_path / "bare").path(bare))
     assert said.startswith("VALID")
     assert "left out: V07, V08, V10" in said
+
+
+def test_weights_are_kept_on_demand_for_a_measured_record_too(tmp_path: Path) -> None:
+    get_defense("undefended")().fit(small_job(tmp_path / "run", epochs=1))
+    board = Board(tmp_path / "board")
+    words = ("evaluate", tmp_path / "run", "--threat", "linf:0.1", "--examples", 8)
+    words = (*words, "--device", "cpu", "--board", board.folder)
+    run(*words)
+    (record,) = board.records()
+    assert not board.weights(record).exists()
+    assert "measured before" in run(*words, "--keep-weights")
+    assert board.records() == [record]
+    checkpoint = tmp_path / "run" / "best.safetensors"
+    assert board.weights(record).read_bytes() == checkpoint.read_bytes()
+
+
+def test_only_checkpoints_can_be_kept_and_that_is_said_before_the_attack(tmp_path: Path) -> None:
+    program = tmp_path / "mine.py"
+    program.write_text(
+        "import torch\n\ndef model():\n    torch.manual_seed(0)\n"
+        "    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))\n"
+    )
+    words = ["evaluate", f"{program}:model", "--keep-weights", "--board", str(tmp_path / "board")]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 2
+    assert "leave out --keep-weights" in result.stderr
+    assert not (tmp_path / "board").exists()
+
+
+def test_a_record_names_its_data_by_what_it_is(tmp_path: Path) -> None:
+    digits, file = load("digits"), tmp_path / "mine.npz"
+    parts = {"train": digits.train, "test": digits.test}
+    pixels = {f"x_{part}": split.images[:, 0].numpy() for part, split in parts.items()}
+    labels = {f"y_{part}": split.labels.numpy() for part, split in parts.items()}
+    np.savez(file, **pixels, **labels)
+    get_defense("undefended")().fit(small_job(tmp_path / "run", epochs=1))
+    net, made = checkpoint.load(tmp_path / "run")
+    config = made.config | {"training": made.config["training"] | {"dataset": f"npz:{file}"}}
+    trained = {"dataset": f"npz:{file}", "data_sha256": digits.train.sha256(), "config": config}
+    checkpoint.save(tmp_path / "run", "best", net, dataclasses.replace(made, **trained))
+    words = ("evaluate", tmp_path / "run", "--threat", "linf:0.1", "--examples", 8)
+    words = (*words, "--device", "cpu", "--board", tmp_path / "board")
+    run(*words)
+    (record,) = Board(tmp_path / "board").records()
+    assert record.data.name == record.data.called == "digits"
+    assert "--dataset digits" in record.command
+    assert "mine.npz" not in Board(tmp_path / "board").path(record).read_text()
+    assert "measured before" in run(*words, "--dataset", "digits")
+    assert run("verify", Board(tmp_path / "board").path(record)).startswith("VALID")

@@ -1,0 +1,18 @@
+"""What a data set is, whatever file it was read from."""
+
+from bench.data.splits import Split
+from leaderboard.known import KNOWN
+
+
+def identify(test: Split, examples: int) -> str | None:
+    """The public data set whose test set begins with the first `examples` of `test`.
+
+    They are compared as part of the shortest known prefix that covers them; None when there is none
+    or it differs.
+    """
+    for known in KNOWN:
+        if known.split == "test" and known.shape == test.shape:
+            covering = [n for n in sorted(known.prefixes) if examples <= n <= len(test)]
+            if covering and test.take(covering[0]).sha256() == known.prefixes[covering[0]]:
+                return known.dataset
+    return None

@@ -1,0 +1,71 @@
+"""What the examination of a record found, and how it is said."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple, get_args
+
+from leaderboard.schema import Record
+
+Outcome = Literal["VALID", "PARTLY CHECKED", "INVALID"]
+
+
+class Failure(NamedTuple):
+    """A rule that is broken, and how."""
+
+    rule: str
+    message: str
+
+
+class Gap(NamedTuple):
+    """A rule that was not applied, and why."""
+
+    rule: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the examination of one record found."""
+
+    path: Path
+    record: Record | None
+    """None when the file is no record."""
+    failures: tuple[Failure, ...]
+    left_out: tuple[Gap, ...] = ()
+    """What nobody can check, because the record doesn't say it."""
+    missing: tuple[Gap, ...] = ()
+    """What could be checked if weights or data were here."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """INVALID if a rule is broken; VALID if none is and nothing was missing here."""
+        if self.failures:
+            return "INVALID"
+        return "PARTLY CHECKED" if self.missing else "VALID"
+
+    @property
+    def text(self) -> str:
+        """A line with the outcome and what was not checked, and one for each broken rule."""
+        name = self.record.model.called if self.record else "not a record"
+        gaps = "".join(f"; not checked, {gap}" for gap in _grouped((*self.missing, *self.left_out)))
+        head = f"{self.outcome} {self.path} ({name}){gaps}"
+        return "\n".join([head, *(f"  {rule}: {message}" for rule, message in self.failures)])
+
+
+def summary(reports: Iterable[Report], seconds: float) -> str:
+    """One line about many: how many records came to which outcome."""
+    outcomes = [report.outcome for report in reports]
+    counted = [f"{outcomes.count(outcome)} {outcome.lower()}" for outcome in get_args(Outcome)]
+    hint = "; name missing models or data by --model, --dataset"
+    return (
+        f"{len(outcomes)} records in {seconds:.0f} s: {', '.join(counted)}"
+        f"{hint if 'PARTLY CHECKED' in outcomes else ''}"
+    )
+
+
+def _grouped(gaps: Iterable[Gap]) -> list[str]:
+    rules: dict[str, list[str]] = {}
+    for rule, why in gaps:
+        rules.setdefault(why, []).append(rule)
+    return [f"{why}: {', '.join(names)}" for why, names in rules.items()]
