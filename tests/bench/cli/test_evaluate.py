@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -28,3 +30,18 @@ def test_adversarial_images_are_left_out_on_demand_and_the_record_says_so(tmp_pa
     said = run("verify", Board(tmp_path / "bare").path(bare))
     assert said.startswith("VALID")
     assert "left out: V07, V08, V10" in said
+
+
+def test_an_evaluation_imports_no_more_than_it_needs(tmp_path: Path) -> None:
+    get_defense("undefended")().fit(small_job(tmp_path / "run", epochs=1))
+    code = """
+import sys
+from bench.cli import main
+try:
+    main(["evaluate", "run", "--threat", "linf:0.1", "--examples", "8", "--display", "plain"])
+except SystemExit as end:
+    assert not end.code, end.code
+heavy = {"lightning_fabric", "torchvision", "sklearn", "scipy", "matplotlib", "PIL", "triton"}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
