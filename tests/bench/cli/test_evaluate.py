@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,23 @@ def test_adversarial_images_are_left_out_on_demand_and_the_record_says_so(tmp_pa
     said = run("verify", Board(tmp_path / "bare").path(bare))
     assert said.startswith("VALID")
     assert "left out: V07, V08, V10" in said
+
+
+def test_a_record_is_known_by_its_arithmetic_too(tmp_path: Path) -> None:
+    get_defense("undefended")().fit(small_job(tmp_path / "run", epochs=1))
+    board = ("--board", tmp_path / "board")
+    measure = ("evaluate", tmp_path / "run", "--threat", "linf:0.1", "--examples", 8, *board)
+    cpu = ("--device", "cpu", "--precision")
+    assert "measured before" not in run(*measure, *cpu, "bf16")
+    assert "measured before" not in run(*measure, *cpu, "fp32")
+    assert "measured before" in run(*measure, *cpu, "fp32")
+    assert "measured before" in run(*measure, *cpu, "auto")
+    records = Board(tmp_path / "board").records()
+    assert sorted(record.environment.precision for record in records) == ["bf16", "fp32"]
+    (row,) = json.loads(run("report", *board, "--format", "json"))[0]
+    assert row["arithmetic"] == "fp32"
+    ids = [record.id[:8] for record in records]
+    assert "fp32" in run("compare", *ids, *board)
 
 
 def test_an_evaluation_imports_no_more_than_it_needs(tmp_path: Path) -> None:
