@@ -1,5 +1,5 @@
 """Whether to believe a measurement: checks before the attacks, each a pure function that returns
-what it found.
+what it found. Several look at the same logits of the images, so that the model is asked but once.
 
 A finding of gate `refuse` ends the evaluation with one line; `flag` shows the row apart; `info` is
 said and no more. The names P1 to P10 are those by which records and documents call the checks.
@@ -17,6 +17,8 @@ from bench.geometry import GEOMETRY, Batch
 from bench.threats import Norm, Threat
 from bench.types import Model
 from leaderboard.schema import Finding
+
+Logits = Float[Tensor, "n k"]
 
 STEEP = 3.0
 FLAT: dict[Norm, float] = {"linf": 0.4, "l2": 0.4, "l1": 0.2}
@@ -63,18 +65,17 @@ def mode(model: Model) -> Iterator[Finding]:
         yield Finding("P3", "refuse", message, float(len(training)))
 
 
-def finite(model: Model, images: Batch) -> Iterator[Finding]:
+def finite(model: Model, images: Batch, logits: Logits) -> Iterator[Finding]:
     """P1: logits of images and of noise are numbers."""
-    noise = torch.rand(images.shape, generator=torch.Generator().manual_seed(0))
-    bad = sum(int((~_logits(model, x).isfinite()).any(1).sum()) for x in (images, noise.to(images)))
+    noise = torch.rand(images.shape, generator=torch.Generator().manual_seed(0)).to(images)
+    bad = sum(int((~x.isfinite()).any(1).sum()) for x in (logits, _logits(model, noise)))
     if bad:
         message = f"{bad} of {2 * len(images)} outputs are NaN or infinite; mend the model"
         yield Finding("P1", "refuse", message, float(bad))
 
 
-def determinism(model: Model, images: Batch) -> Iterator[Finding]:
+def determinism(model: Model, images: Batch, first: Logits) -> Iterator[Finding]:
     """P4: five passes over the same images agree to 1e-4 of the logits' length."""
-    first = _logits(model, images)
     others = [_logits(model, images) for _ in range(4)]
     gap = max(
         float(((o - first).norm(dim=1) / first.norm(dim=1).clamp_min(1e-12)).max()) for o in others
@@ -84,9 +85,8 @@ def determinism(model: Model, images: Batch) -> Iterator[Finding]:
         yield Finding("P4", "flag", message, gap)
 
 
-def batch_independence(model: Model, images: Batch) -> Iterator[Finding]:
+def batch_independence(model: Model, images: Batch, together: Logits) -> Iterator[Finding]:
     """P5: an image's logits don't depend on the images beside it, their number or their order."""
-    together = _logits(model, images)
     alone = torch.cat([_logits(model, image[None]) for image in images])
     reordered = _logits(model, images.flip(0)).flip(0)
     spread = together.abs().amax().clamp_min(1e-12)
@@ -96,9 +96,8 @@ def batch_independence(model: Model, images: Batch) -> Iterator[Finding]:
         yield Finding("P5", "refuse", f"{message}; the model must treat each image alone", gap)
 
 
-def probabilities(model: Model, images: Batch) -> Iterator[Finding]:
+def probabilities(outputs: Logits) -> Iterator[Finding]:
     """P6: outputs are logits, not probabilities, whose gradients vanish where the model is sure."""
-    outputs = _logits(model, images)
     if bool((outputs >= 0).all()) and bool(((outputs.sum(1) - 1).abs() < 1e-5).all()):
         yield Finding("P6", "flag", "outputs look like probabilities; remove the softmax", None)
 
@@ -168,16 +167,17 @@ def preflight(model: Model, images: Batch, labels: Int[Tensor, " n"]) -> list[Fi
 
     run(image_range(images))
     run(mode(model))
-    run(class_count(_logits(model, images[:2]).shape[1], labels))
-    run(finite(model, images))
-    if not run(determinism(model, images)):
-        run(batch_independence(model, images))
-    run(probabilities(model, images))
+    logits = _logits(model, images)
+    run(class_count(logits.shape[1], labels))
+    run(finite(model, images, logits))
+    if not run(determinism(model, images, logits)):
+        run(batch_independence(model, images, logits))
+    run(probabilities(logits))
     run(gradients(model, images, labels))
     return findings
 
 
-def _logits(model: Model, images: Batch) -> Float[Tensor, "n k"]:
+def _logits(model: Model, images: Batch) -> Logits:
     try:
         with torch.no_grad():
             logits = model(images)

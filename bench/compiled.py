@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 Form = Callable[[Tensor], Tensor]
 
@@ -63,6 +62,9 @@ def compiled(network: nn.Module, points: Tensor, *, frozen: bool = False) -> For
 
 def operations(network: nn.Module, image: Tensor) -> int:
     """Multiplications and additions of one forward pass of an image (1, c, h, w)."""
+    # Imported here because Triton comes with it, which an evaluation does not need.
+    from torch.utils.flop_counter import FlopCounterMode
+
     copied = copy.deepcopy(network).eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         copied(image)

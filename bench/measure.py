@@ -62,7 +62,8 @@ class Measurement:
         board = Board(self.board)
         for record in board.records():
             known = record.model.weights_sha256, record.protocol.sha256
-            if known == (evaluation.weights, evaluation.protocol.sha256):
+            same = known == (evaluation.weights, evaluation.protocol.sha256)
+            if same and record.environment.precision == evaluation.arithmetic[1]:
                 return record, False
         unfinished = self.board / ".unfinished"
         journal = Journal(unfinished / "ray" if self.ray else unfinished, evaluation.key)

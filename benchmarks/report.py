@@ -1,4 +1,5 @@
-"""How long the command line takes to start, and to rank ten thousand records.
+"""How long the command line takes to start, to rank ten thousand records, and what an evaluation
+takes beside its attacks: for that, a network misses all of 128 CIFAR-10-like images.
 
     python benchmarks/report.py
 
@@ -9,14 +10,20 @@ only ever adds. Exits with 1 when a promise isn't kept.
 
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 RECORDS, EXAMPLES, RUNS = 10_000, 1_000, 3
-MOST_SECONDS, MOST_MEMORY = {"--help": 0.3, "report": 3.0}, 500
+MOST_SECONDS = {"--help": 0.3, "report": 3.0, "evaluate": 3.0, "evaluate --dry-run": 5.0}
+MOST_MEMORY = {"--help": 500, "report": 500}
+MISSED, ATTACKED = 128, 128
+ARCH = "preactresnet10-w16"
 BENCH = (sys.executable, "-c", "from bench.cli import main; main()")
 
 
@@ -41,11 +48,58 @@ def generate(folder: Path) -> None:
         (records / f"{record.id[:16]}.json").write_text(to_json(record))
 
 
-def measure(*arguments: str) -> tuple[float, float]:
-    """Processor seconds of the fastest run, and the largest memory of any run in MB."""
+def subject(folder: Path) -> None:
+    """Images of CIFAR-10's number and shape, and an untrained network that misses the first
+    `MISSED` of the test and is right on the next `ATTACKED`."""
+    import numpy as np
+    import torch
+
+    from bench.checkpoint import Metadata, save
+    from bench.models import build
+
+    torch.manual_seed(0)
+    shape = {"classes": 10, "channels": 3, "size": (32, 32)}
+    network = build(ARCH, **shape).eval()  # type: ignore[arg-type]
+    about: dict[str, Any] = {"defense": "undefended", "config": {}, "dataset": "npz", "arch": ARCH}
+    about |= {"data_sha256": "", "threats": (), "selected_on": "", "versions": {}, "commit": None}
+    cost = dict.fromkeys(
+        ("epoch", "epochs", "seed", "forward_passes", "backward_passes", "seconds"), 0
+    )
+    save(folder, "best", network, Metadata(**about, **shape, **cost))  # type: ignore[arg-type]
+    rng = np.random.default_rng(0)
+    train, test = (rng.integers(0, 64, (n, 32, 32, 3)).astype(np.uint8) for n in (50_000, 10_000))
+    labels = np.arange(10_000) % 10
+    with torch.no_grad():
+        images = torch.from_numpy(test[: MISSED + ATTACKED]).permute(0, 3, 1, 2) / 255
+        labels[: MISSED + ATTACKED] = network(images).argmax(1).numpy()
+    labels[:MISSED] = (labels[:MISSED] + 1) % 10
+    arrays = {"x_train": train, "y_train": np.arange(50_000) % 10, "x_test": test, "y_test": labels}
+    np.savez_compressed(folder / "images.npz", **arrays)  # type: ignore[arg-type]
+
+
+def evaluations(folder: Path) -> list[tuple[str, ...]]:
+    """The words of an evaluation that has nothing to attack, and of an estimate."""
+    what = str(folder / "best.safetensors")
+    how = ("--threat", "linf", "--suite", "crossfire", "--device", "cpu", "--display", "none")
+    where = ("--dataset", f"npz:{folder / 'images.npz'}", "--board", str(folder / "board"))
+    return [
+        ("evaluate", what, "--examples", str(MISSED), *how, *where),
+        ("evaluate", "--dry-run", what, "--examples", str(MISSED + ATTACKED), *how, *where),
+    ]
+
+
+def measure(*arguments: str, board: Path | None = None) -> tuple[float, float]:
+    """Processor seconds of the fastest run, and the largest memory of any run in MB; without the
+    `board` of the run before, for else nothing would be left to measure."""
     seconds, memory = [], []
+    environment = {"OMP_NUM_THREADS": "1"} | os.environ
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # which would compile torch at each start
     for _ in range(RUNS):
-        process = subprocess.Popen([*BENCH, *arguments], stdout=subprocess.DEVNULL, cwd=ROOT)
+        if board is not None:
+            shutil.rmtree(board, ignore_errors=True)
+        process = subprocess.Popen(
+            [*BENCH, *arguments], stdout=subprocess.DEVNULL, cwd=ROOT, env=environment
+        )
         _, status, usage = os.wait4(process.pid, 0)
         seconds.append(usage.ru_utime + usage.ru_stime)
         memory.append(usage.ru_maxrss / 1024)
@@ -54,23 +108,34 @@ def measure(*arguments: str) -> tuple[float, float]:
     return min(seconds), max(memory)
 
 
+def report(name: str, promise: str, measured: tuple[float, float]) -> bool:
+    """Print one line; whether its promise is kept."""
+    seconds, memory = measured
+    print(f"bench {name:26} {seconds:6.2f} s {memory:6.0f} MB", flush=True)
+    return seconds < MOST_SECONDS[promise] and memory < MOST_MEMORY.get(promise, memory + 1)
+
+
+def apart(work: Callable[[Path], None], folder: Path) -> None:
+    """Do it in a process of its own: Linux counts the memory of a parent for its children too."""
+    process = multiprocessing.get_context("spawn").Process(target=work, args=(folder,))
+    process.start()
+    process.join()
+
+
 def main() -> int:
     """Print the figures; 1 when one of them is too large."""
-    kept = True
-    with tempfile.TemporaryDirectory() as folder:
-        # In a process of its own: Linux counts the memory of a parent for its children too.
-        generating = multiprocessing.get_context("spawn").Process(
-            target=generate, args=(Path(folder),)
-        )
-        generating.start()
-        generating.join()
-        forms = [("report", "--format", form) for form in ("terminal", "markdown", "csv")]
-        for words in [("--help",), *forms]:
-            board = ("--board", folder) if words[0] == "report" else ()
-            seconds, memory = measure(*words, *board)
-            kept &= seconds < MOST_SECONDS[words[0]] and memory < MOST_MEMORY
-            print(f"bench {' '.join(words):26} {seconds:6.2f} s {memory:6.0f} MB")
-    return 0 if kept else 1
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        apart(generate, folder)
+        kept = [report("--help", "--help", measure("--help"))]
+        for form in ("terminal", "markdown", "csv"):
+            words = ("report", "--format", form)
+            kept.append(report(" ".join(words), "report", measure(*words, "--board", name)))
+        apart(subject, folder)
+        for command in evaluations(folder):
+            promise = " ".join(command[: 1 + ("--dry-run" in command)])
+            kept.append(report(promise, promise, measure(*command, board=folder / "board")))
+    return 0 if all(kept) else 1
 
 
 if __name__ == "__main__":

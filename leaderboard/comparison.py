@@ -39,7 +39,8 @@ def _compare(column: str, a: str, b: str, n: int) -> Comparison:
 
 
 def pick(records: Iterable[Record], first: str, second: str) -> tuple[Record, Record]:
-    """The newest two records of one table that `first` and `second` name.
+    """The newest two records of one table that `first` and `second` name, of one arithmetic if
+    there are such.
 
     A record is named by the beginning of its id, its file, its model's name or its defense.
 
@@ -54,7 +55,12 @@ def pick(records: Iterable[Record], first: str, second: str) -> tuple[Record, Re
             f"'{first}' and '{second}' have no two records of the same data and protocol; "
             "evaluate both with the same options"
         )
-    return max(pairs, key=lambda pair: (pair[0].created, pair[1].created))
+    return max(pairs, key=_preference)
+
+
+def _preference(pair: tuple[Record, Record]) -> tuple[bool, str, str]:
+    a, b = pair
+    return a.environment.precision == b.environment.precision, a.created, b.created
 
 
 def find(records: Iterable[Record], name: str) -> list[Record]:

@@ -27,9 +27,11 @@ def cells(table: Table) -> list[Cells]:
     Columns: `rank` (None while a flag is open), `defense`, `arch`; then `clean`, one for each
     threat and suite such as `linf:8/255/pgd-100`, and `union`, each followed by the ends of its
     95 % interval, `..._low` and `..._high`; then `runs` and the standard deviation of their union,
-    what was measured on what, hashes, flags, and what the training of a run cost.
+    what was measured on what, hashes, flags, and what the training of a run cost. `arithmetic` is
+    that of the runs' attacks, `arithmetics` every one in the table: `bf16`, `fp32` or both.
     """
     labels = Counter((row.name, row.head.model.arch) for row in table.rows)
+    kinds = _arithmetic(*table.rows)
     return [
         {
             "rank": row.rank,
@@ -37,6 +39,8 @@ def cells(table: Table) -> list[Cells]:
             "arch": row.head.model.arch,
             **_accuracies(row),
             **_facts(row),
+            "arithmetic": _arithmetic(row),
+            "arithmetics": kinds,
         }
         for row in table.rows
     ]
@@ -93,6 +97,10 @@ def _facts(row: Row) -> Cells:
         "extra_data": bool(training.get("extra_data")) if training else None,
         **{f"training_{name}": _cost(row, name) for name in _COST},
     }
+
+
+def _arithmetic(*rows: Row) -> str:
+    return " ".join(sorted({run.environment.precision for row in rows for run in row.runs}))
 
 
 def _cost(row: Row, name: str) -> float | None:

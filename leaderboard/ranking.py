@@ -1,7 +1,8 @@
 """From records to tables: what may be compared, in which order, and who shares a rank.
 
 1. Only records of one protocol on the same data share a table.
-2. Of several records of the same weights the newest counts; it supersedes the others.
+2. Of several records of the same weights one counts: the newest whose attacks were made in float32,
+   the stricter arithmetic, or else the newest.
 3. Models trained by one recipe with different seeds are one row: its runs.
 4. Rows are ordered by the mean accuracy of their runs under the union. A row takes the next rank
    only when McNemar's exact test separates it from the first row of the rank above it, every run
@@ -108,10 +109,13 @@ def table_of(record: Record) -> tuple[str, ...]:
 
 def gather(records: Iterable[Record]) -> list[Row]:
     """The rows of one table, in no particular order: superseded records dropped, seeds joined."""
-    newest = {record.model.weights_sha256: record for record in records}
+    records = list(records)
+    strictest = sorted(records, key=lambda record: record.environment.precision == "fp32")
+    counting = {record.model.weights_sha256: record for record in strictest}
     recipes: dict[str, list[Record]] = defaultdict(list)
-    for record in newest.values():
-        recipes[recipe(record)].append(record)
+    for record in records:
+        if counting[record.model.weights_sha256] is record:
+            recipes[recipe(record)].append(record)
     return [Row(tuple(runs)) for runs in recipes.values()]
 
 

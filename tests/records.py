@@ -38,6 +38,7 @@ def make_record(
     findings: tuple[Finding, ...] = (),
     dataset: str = "cifar10",
     created: str = "2026-01-01T00:00:00+00:00",
+    precision: str = "bf16",
     **model: Any,  # noqa: ANN401
 ) -> Record:
     """A record whose flags are drawn so that clean and each threat have about these accuracies."""
@@ -83,7 +84,7 @@ def make_record(
         union=flags.conjunction([flags.pack(clean), *(verdict.flags for verdict in verdicts)]),
         findings=findings,
         environment=Environment(
-            "0.1.0", "3.11.7", "2.6.0", "Linux x86_64", "cpu", "float32", None, None
+            "0.1.0", "3.11.7", "2.6.0", "Linux x86_64", "cpu", precision, None, None
         ),
         command=f"bench evaluate runs/{name}/best.safetensors",
     )

@@ -8,7 +8,8 @@ target class is replaced by its tangent plane π, and the next point lies a litt
 
 where d(·, π) is the least movement within the box and α pulls back to the image. A point that is
 adversarial already first goes a share 1 − β of its way back. The gradient and the verdict on a
-point come from the same answer, so that a step costs one query; the published code asks twice.
+point come from the same answer, so that a step costs one query; the published code asks again where
+it stepped back to, which finds less for as many queries (docs/explanation/engine.md).
 """
 
 from dataclasses import dataclass

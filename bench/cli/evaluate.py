@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from bench.cli import _options as options
+from bench.cli._imports import lasting
 
 
 @click.command("evaluate")
@@ -102,9 +103,10 @@ def command(
     MODEL is a checkpoint's file or folder, FILE.py:CALLABLE, torchvision:NAME, timm:NAME,
     robustbench:ID or hf-hub:REPO. Without one, every training run without a record is measured.
     """
-    from bench.display import display as shown
-    from bench.evaluator import Settings
-    from bench.measure import Measurement, checkpoints, line
+    with lasting():
+        from bench.display import display as shown
+        from bench.evaluator import Settings
+        from bench.measure import Measurement, checkpoints, line
 
     own = {
         name: rest.pop(name)

@@ -1,17 +1,24 @@
 """Data sets that arrive as arrays: the embedded digits, and a user's own NumPy file."""
 
-import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import distribution
 from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import torch
+from numpy.lib.npyio import NpzFile
 
-from bench.data.splits import Dataset, Split, shuffled, stratified
+from bench.data.splits import Dataset, Split, check_labels, shuffled, stratified
 from bench.errors import CrossfireError
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 CHANNELS = (1, 3)
+
+Shape = tuple[int, ...]
 
 
 def load_digits() -> Dataset:
@@ -34,42 +41,73 @@ def load_digits() -> Dataset:
 def load_npz(path: Path) -> Dataset:
     """A file of x_train, y_train, x_test, y_test: uint8 images (n, h, w[, c]) and labels (n,).
 
+    Of x_train, most of the file, only the header is read until the training data is asked for.
+
     Raises:
         CrossfireError: the file is missing or damaged, or an array is not of that kind.
     """
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            missing = [key for key in KEYS if key not in file]
-            if missing:
-                raise CrossfireError(
-                    f"{path} has no {', '.join(missing)}; it must hold {', '.join(KEYS)}"
-                )
-            x_train, y_train, x_test, y_test = (file[key] for key in KEYS)
-    except FileNotFoundError:
-        raise CrossfireError(f"there is no file {path}; name an .npz file that exists") from None
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise CrossfireError(f"{path} is not a readable .npz file: {error}") from None
-    train, test = _split(path, "train", x_train, y_train), _split(path, "test", x_test, y_test)
-    if train.images.shape[1:] != test.images.shape[1:]:
+    with _opened(path) as file:
+        missing = [key for key in KEYS if key not in file]
+        if missing:
+            raise CrossfireError(
+                f"{path} has no {', '.join(missing)}; it must hold {', '.join(KEYS)}"
+            )
+        shape, dtype = _header(path, "x_train")
+        y_train, x_test, y_test = (file[key] for key in KEYS[1:])
+    _check(path, "train", shape, dtype, y_train)
+    _check(path, "test", x_test.shape, x_test.dtype, y_test)
+    if _channels_last(shape)[1:] != _channels_last(x_test.shape)[1:]:
         raise CrossfireError(f"x_train and x_test in {path} hold images of different shapes")
     classes = int(max(y_train.max(), y_test.max())) + 1
-    return Dataset.divide(f"npz:{path}", classes, train, test)
+    name, test = f"npz:{path}", _split(x_test, y_test)
+    check_labels(name, classes, torch.from_numpy(y_train.astype(np.int64)))
+
+    def train() -> Split:
+        with _opened(path) as file:
+            return _split(file["x_train"], y_train)
+
+    return Dataset.divide(name, classes, train, test)
 
 
-def _split(path: Path, part: str, x: np.ndarray, y: np.ndarray) -> Split:
-    if x.dtype != np.uint8:
+@contextmanager
+def _opened(path: Path) -> Iterator[NpzFile]:
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            yield file
+    except FileNotFoundError:
+        raise CrossfireError(f"there is no file {path}; name an .npz file that exists") from None
+    except (OSError, ValueError, EOFError, AttributeError, KeyError, BadZipFile, zlib.error) as bad:
+        raise CrossfireError(f"{path} is not a readable .npz file: {bad}") from None
+
+
+def _header(path: Path, key: str) -> tuple[Shape, np.dtype[Any]]:
+    """Shape and type of an array, without its content."""
+    with ZipFile(path) as archive, archive.open(f"{key}.npy") as stream:
+        first = np.lib.format.read_magic(stream) == (1, 0)
+        read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(stream)
+    return shape, dtype
+
+
+def _channels_last(shape: Shape) -> Shape:
+    """Grey images may lack the last axis."""
+    return (*shape, 1) if len(shape) == 3 else shape
+
+
+def _check(path: Path, part: str, shape: Shape, dtype: np.dtype[Any], y: np.ndarray) -> None:
+    if dtype != np.uint8:
+        raise CrossfireError(f"x_{part} in {path} is {dtype}; store pixels as uint8 from 0 to 255")
+    full = _channels_last(shape)
+    if len(full) != 4 or full[3] not in CHANNELS:
         raise CrossfireError(
-            f"x_{part} in {path} is {x.dtype}; store pixels as uint8 from 0 to 255"
+            f"x_{part} in {path} has shape {full}; store (n, height, width, 1 or 3)"
         )
-    if x.ndim == 3:
-        x = x[..., None]
-    if x.ndim != 4 or x.shape[3] not in CHANNELS:
+    if not np.issubdtype(y.dtype, np.integer) or y.shape != full[:1] or not len(y):
         raise CrossfireError(
-            f"x_{part} in {path} has shape {x.shape}; store (n, height, width, 1 or 3)"
+            f"y_{part} in {path} must hold one whole number for each of {full[0]} images"
         )
-    if not np.issubdtype(y.dtype, np.integer) or y.shape != (len(x),) or not len(x):
-        raise CrossfireError(
-            f"y_{part} in {path} must hold one whole number for each of {len(x)} images"
-        )
-    pixels = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
+
+
+def _split(x: np.ndarray, y: np.ndarray) -> Split:
+    pixels = np.ascontiguousarray(x.reshape(_channels_last(x.shape)).transpose(0, 3, 1, 2))
     return Split(torch.from_numpy(pixels), torch.from_numpy(y.astype(np.int64)))

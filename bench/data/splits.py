@@ -1,7 +1,9 @@
 """Splits: images and labels in a fixed order, and which of them a defense may see."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -59,28 +61,49 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A named data set. Defenses train on `train`, select on `heldout`, and never see `test`."""
+    """A named data set. Defenses train on `train`, select on `heldout`, and never see `test`.
+
+    Both are parts of what `whole` reads, which is not called before one of them is asked for: an
+    evaluation does without.
+    """
 
     name: str
     classes: int
-    train: Split
-    heldout: Split
+    whole: Callable[[], Split]
     test: Split
 
     @classmethod
-    def divide(cls, name: str, classes: int, train: Split, test: Split) -> "Dataset":
-        """Set a fixed tenth of every class of `train` aside as `heldout`.
+    def divide(
+        cls, name: str, classes: int, train: Split | Callable[[], Split], test: Split
+    ) -> "Dataset":
+        """`train`, or what a function will read as such, less a fixed tenth of every class that is
+        set aside as `heldout`.
 
         Raises:
-            CrossfireError: a label lies outside [0, classes).
+            CrossfireError: a label lies outside [0, classes); for what is read later, then.
         """
-        for split in (train, test):
-            if len(split) and not 0 <= split.labels.min() <= split.labels.max() < classes:
-                raise CrossfireError(
-                    f"labels of '{name}' must be whole numbers from 0 to {classes - 1}"
-                )
-        held, kept = stratified(train.labels, HELDOUT)
-        return cls(name, classes, train.select(kept), train.select(held), test)
+        check_labels(name, classes, test.labels)
+        if callable(train):
+            return cls(name, classes, train, test)
+        check_labels(name, classes, train.labels)
+        return cls(name, classes, lambda: train, test)
+
+    @cached_property
+    def train(self) -> Split:
+        """What defenses train on."""
+        return self._parts[0]
+
+    @cached_property
+    def heldout(self) -> Split:
+        """A fixed tenth of every class of the training data."""
+        return self._parts[1]
+
+    @cached_property
+    def _parts(self) -> tuple[Split, Split]:
+        whole = self.whole()
+        check_labels(self.name, self.classes, whole.labels)
+        held, kept = stratified(whole.labels, HELDOUT)
+        return whole.select(kept), whole.select(held)
 
     @property
     def channels(self) -> int:
@@ -91,6 +114,16 @@ class Dataset:
     def size(self) -> tuple[int, int]:
         """Height and width in pixels."""
         return self.test.shape[1:]
+
+
+def check_labels(name: str, classes: int, labels: Int[Tensor, " n"]) -> None:
+    """Labels are class numbers.
+
+    Raises:
+        CrossfireError: one lies outside [0, classes).
+    """
+    if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
+        raise CrossfireError(f"labels of '{name}' must be whole numbers from 0 to {classes - 1}")
 
 
 def sha256(images: Shaped[Tensor, "n c h w"], labels: Int[Tensor, " n"]) -> str:

@@ -24,22 +24,27 @@ CLASSES = {
 def load_vision(name: str, root: Path | None = None) -> Dataset:
     """One of `CLASSES`, from `root` (see `bench.data.load`) or downloaded into it.
 
+    The training data is read, and for svhn downloaded, when it is first asked for.
+
     Raises:
         CrossfireError: torchvision doesn't work here, or the files can't be had.
     """
     folder = root or Path(os.environ.get("CROSSFIRE_DATA", "~/.cache/crossfire")).expanduser()
     attribute, classes = CLASSES[name]
     kind = getattr(torchvision("datasets", name), attribute)
-    option, values = ("split", ("train", "test")) if name == "svhn" else ("train", (True, False))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        train, test = (_split(kind(folder, download=True, **{option: value})) for value in values)
-    except (OSError, RuntimeError) as error:
-        raise CrossfireError(
-            f"cannot load {name} into {folder} ({reason(error)}); "
-            "connect to the network once, or use digits or npz:FILE"
-        ) from error
-    return Dataset.divide(name, classes, train, test)
+    option, train, test = ("split", "train", "test") if name == "svhn" else ("train", True, False)
+
+    def read(part: str | bool) -> Split:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return _split(kind(folder, download=True, **{option: part}))
+        except (OSError, RuntimeError) as error:
+            raise CrossfireError(
+                f"cannot load {name} into {folder} ({reason(error)}); "
+                "connect to the network once, or use digits or npz:FILE"
+            ) from error
+
+    return Dataset.divide(name, classes, lambda: read(train), read(test))
 
 
 def torchvision(part: str, name: str) -> Any:  # noqa: ANN401

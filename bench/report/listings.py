@@ -104,7 +104,8 @@ def _beside(rows: list[Cells], threat: str, columns: list[str]) -> Listing | Non
 
 
 def _who(record: Record) -> str:
-    return f"{record.model.defense or record.model.name} ({record.id[:8]})"
+    name, arithmetic = record.model.defense or record.model.name, record.environment.precision
+    return f"{name} ({record.id[:8]}, {arithmetic})"
 
 
 def _p(value: float) -> str:

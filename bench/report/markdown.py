@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from bench.report.wording import attacked, bounds, percent, runs, scope, short, title
+from bench.report.wording import attacked, bounds, percent, remarks, scope, short, title
 from leaderboard.frame import Cells, measured
 
 
@@ -42,7 +42,7 @@ def _cells(row: Cells) -> list[str]:
         str(row["examples"]),
         f"v{row['protocol_version']} `{short(row['protocol'])}`",
         f"`{short(row['weights'])}`",
-        ", ".join(filter(None, [runs(row), row["flags"]])),
+        ", ".join(remarks(row)),
     ]
 
 

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from bench.report.wording import attacked, bounds, percent, runs, scope, short, title
+from bench.report.wording import attacked, bounds, percent, remarks, scope, short, title
 from leaderboard.frame import Cells
 
 
@@ -59,7 +59,6 @@ def _row(row: Cells, suites: list[str]) -> list[str]:
     by_threat: dict[str, list[str]] = {}
     for name, column in attacked(row).items():
         by_threat.setdefault(column.threat, []).append(_accuracy(row, name))
-    remarks = " ".join(filter(None, [runs(row), row["flags"]]))
     return [
         str(row["rank"] or "–"),
         f"{escape(row['defense'])}\n[dim]{escape(row['arch'])}",
@@ -67,7 +66,7 @@ def _row(row: Cells, suites: list[str]) -> list[str]:
         _accuracy(row, "clean"),
         *map("\n".join, by_threat.values()),
         _accuracy(row, "union"),
-        f"{short(row['weights'])}\n[dim]{escape(remarks)}",
+        f"{short(row['weights'])}\n[dim]{escape(' '.join(remarks(row)))}",
     ]
 
 

@@ -76,6 +76,13 @@ def runs(row: Cells) -> str:
     return f"{row['runs']} runs ± {percent(row['union_sd'])}" if row["runs"] > 1 else ""
 
 
+def remarks(row: Cells) -> list[str]:
+    """What else is to be said of a row: its runs, their arithmetic where the table holds more than
+    one, and its flags."""
+    arithmetic = row["arithmetic"].replace(" ", "/") if " " in row["arithmetics"] else ""
+    return list(filter(None, [runs(row), arithmetic, row["flags"]]))
+
+
 def title(row: Cells) -> str:
     """What the whole table has in common: data, number of examples, protocol."""
     return (

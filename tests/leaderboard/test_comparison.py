@@ -30,6 +30,12 @@ def test_the_newest_two_of_one_table_are_picked() -> None:
     assert pick([old, A, B, elsewhere], "at", "mat") == (A, B)
 
 
+def test_records_of_one_arithmetic_are_picked_before_newer_ones_of_two() -> None:
+    newer = make_record("mat", created="2027-01-01T00:00:00+00:00", examples=200, precision="fp32")
+    assert pick([A, B, newer], "at", "mat") == (A, B)
+    assert pick([A, newer], "at", "mat") == (A, newer)
+
+
 def test_records_of_different_tables_are_not_compared() -> None:
     with pytest.raises(LeaderboardError, match="evaluate both with the same options"):
         pick([A, make_record("mat", examples=100)], "at", "mat")

@@ -33,6 +33,16 @@ def test_columns_run_suite_by_suite() -> None:
     ]
 
 
+def test_a_row_names_the_arithmetic_of_its_runs_and_that_of_the_table() -> None:
+    runs = [
+        make_record("a", seed=seed, training={"seed": seed}, precision=precision)
+        for seed, precision in enumerate(("fp32", "bf16"))
+    ]
+    rows = cells(tables([*runs, make_record("b", accuracies=(0.9, 0.1, 0.1, 0.1))])[0])
+    assert [row["arithmetic"] for row in rows] == ["bf16 fp32", "bf16"]
+    assert {row["arithmetics"] for row in rows} == {"bf16 fp32"}
+
+
 def test_several_runs_give_means_and_their_spread() -> None:
     runs = [
         make_record("a", seed=seed, training={"seed": seed, "forward_passes": 100, "seconds": 2.5})

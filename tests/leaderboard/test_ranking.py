@@ -130,6 +130,14 @@ def test_a_newer_record_of_the_same_weights_supersedes_the_older() -> None:
     assert only_table([old, new]).rows == (Row((new,), 1),)
 
 
+def test_a_record_in_float32_speaks_for_weights_that_were_also_attacked_in_bf16() -> None:
+    strict = make_record("a", precision="fp32")
+    newer = make_record("a", created="2026-02-01T00:00:00+00:00")
+    newest = make_record("a", created="2026-03-01T00:00:00+00:00", precision="fp32")
+    assert only_table([strict, newer]).rows == (Row((strict,), 1),)
+    assert only_table([strict, newer, newest]).rows == (Row((newest,), 1),)
+
+
 def test_seeds_of_one_recipe_are_one_row_with_their_mean() -> None:
     runs = [make_record("a", seed=seed, training={"seed": seed}) for seed in range(3)]
     (row,) = only_table(runs).rows

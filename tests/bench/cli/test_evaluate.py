@@ -1,4 +1,7 @@
 import dataclasses
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -81,3 +84,35 @@ def test_a_record_names_its_data_by_what_it_is(tmp_path: Path) -> None:
     assert "mine.npz" not in Board(tmp_path / "board").path(record).read_text()
     assert "measured before" in run(*words, "--dataset", "digits")
     assert run("verify", Board(tmp_path / "board").path(record)).startswith("VALID")
+
+
+def test_a_record_is_known_by_its_arithmetic_too(tmp_path: Path) -> None:
+    get_defense("undefended")().fit(small_job(tmp_path / "run", epochs=1))
+    board = ("--board", tmp_path / "board")
+    measure = ("evaluate", tmp_path / "run", "--threat", "linf:0.1", "--examples", 8, *board)
+    cpu = ("--device", "cpu", "--precision")
+    assert "measured before" not in run(*measure, *cpu, "bf16")
+    assert "measured before" not in run(*measure, *cpu, "fp32")
+    assert "measured before" in run(*measure, *cpu, "fp32")
+    assert "measured before" in run(*measure, *cpu, "auto")
+    records = Board(tmp_path / "board").records()
+    assert sorted(record.environment.precision for record in records) == ["bf16", "fp32"]
+    (row,) = json.loads(run("report", *board, "--format", "json"))[0]
+    assert row["arithmetic"] == "fp32"
+    ids = [record.id[:8] for record in records]
+    assert "fp32" in run("compare", *ids, *board)
+
+
+def test_an_evaluation_imports_no_more_than_it_needs(tmp_path: Path) -> None:
+    get_defense("undefended")().fit(small_job(tmp_path / "run", epochs=1))
+    code = """
+import sys
+from bench.cli import main
+try:
+    main(["evaluate", "run", "--threat", "linf:0.1", "--examples", "8", "--display", "plain"])
+except SystemExit as end:
+    assert not end.code, end.code
+heavy = {"lightning_fabric", "torchvision", "sklearn", "scipy", "matplotlib", "PIL", "triton"}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)

@@ -76,6 +76,18 @@ def test_a_missing_a_truncated_and_a_foreign_file_are_told_apart(tmp_path: Path)
         load(spec)
 
 
+def test_the_training_data_is_read_when_it_is_asked_for(tmp_path: Path) -> None:
+    spec = store(tmp_path)
+    file = tmp_path / "mine.npz"
+    whole = load(spec)
+    pixels = arrays()["x_train"].tobytes()
+    file.write_bytes(file.read_bytes().replace(pixels, pixels[:-1] + bytes([pixels[-1] ^ 1])))
+    damaged = load(spec)
+    assert damaged.test.sha256() == whole.test.sha256()
+    with pytest.raises(CrossfireError, match="not a readable"):
+        damaged.heldout  # noqa: B018
+
+
 def test_an_unknown_name_points_to_the_list() -> None:
     with pytest.raises(CrossfireError, match="unknown data set 'cifar11'"):
         load("cifar11")

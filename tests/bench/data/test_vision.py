@@ -131,13 +131,16 @@ def test_mnist_is_grey(site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert torch.equal(mnist.test.images[:, 0], torch.from_numpy(GREY))
 
 
-def test_svhn_keeps_channels_in_front(
+def test_svhn_keeps_channels_in_front_and_its_training_data_is_loaded_when_asked_for(
     site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     matrix = {"X": COLOUR.transpose(2, 3, 1, 0), "y": np.where(LABELS == 0, 10, LABELS)[:, None]}
     scipy.io.savemat(tmp_path / "origin.mat", matrix)
     entry = [f"{site}/origin.mat", "x.mat", md5((tmp_path / "origin.mat").read_bytes())]
-    monkeypatch.setattr(datasets.SVHN, "split_list", {"train": entry, "test": entry})
+    nowhere = [f"{site}/nowhere.mat", "y.mat", entry[2]]
+    monkeypatch.setattr(datasets.SVHN, "split_list", {"train": nowhere, "test": entry})
     svhn = load("svhn", root=tmp_path / "data")
     assert torch.equal(svhn.test.images, torch.from_numpy(COLOUR))
     assert svhn.test.labels.tolist() == LABELS.tolist()
+    with pytest.raises(CrossfireError, match="cannot load svhn"):
+        svhn.train  # noqa: B018

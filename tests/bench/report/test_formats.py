@@ -59,6 +59,17 @@ def test_a_report_says_when_nothing_but_the_union_was_measured(form: str) -> Non
     assert said not in " ".join(render(tables([whole]), form).split())
 
 
+@pytest.mark.parametrize(
+    ("form", "said"), [("terminal", "bf16"), ("markdown", "| bf16 |"), ("html", "· bf16</span>")]
+)
+def test_a_report_names_arithmetics_where_a_table_holds_more_than_one(form: str, said: str) -> None:
+    fast, strict = make_record("a"), make_record("b", precision="fp32")
+    both = render(tables([fast, strict]), form)
+    assert said in both
+    assert said.replace("bf16", "fp32") in both
+    assert said not in render(tables([fast]), form)
+
+
 def test_a_flagged_row_is_shown_apart_with_its_reason() -> None:
     for text in (in_terminal(cells(board()[0])), render(board(), "markdown")):
         ranked, _, apart = text.partition("Not ranked")

@@ -22,7 +22,7 @@ def test_a_comparison_says_who_is_better_in_each_column() -> None:
     better = {row[0]: row[-1] for row in listing.rows}
     assert better["linf:8/255/pgd-100"] == "A"
     assert better["clean"] == "neither"
-    assert f"A = a ({a.id[:8]}), B = b ({b.id[:8]})" == listing.title
+    assert f"A = a ({a.id[:8]}, bf16), B = b ({b.id[:8]}, bf16)" == listing.title
 
 
 def test_changes_name_table_row_ranks_and_reason() -> None:

@@ -1,0 +1,116 @@
+"""FAB-T with the gradient where it crossed the boundary, and with one where it steps back to.
+
+    python benchmarks/fab.py FOLDER [NETWORK ...]
+
+The second costs a question more at each adversarial point. How near are their adversarial examples
+after equally many questions, and when the second may ask twice as many? FOLDER holds cifar10.npz
+and mnist.npz; the networks are those of breadth.py that serve for choices, each with images that it
+classifies correctly and their largest wrong classes as targets.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from breadth import network, place
+from networks import SUBJECTS, register
+from torch import Tensor, nn
+
+from bench import streams
+from bench.attacks.base import Answer, Attack, Slots, ask
+from bench.attacks.fab import FAB
+from bench.attacks.hyperplane import toward
+from bench.data import load
+from bench.geometry import GEOMETRY, lift, pick
+from bench.losses import margin
+from bench.threats import Threat, budget_home, resolve
+
+IMAGES, TARGETS, QUESTIONS = 32, 3, 101
+CLOSER = 0.999
+"""A distance is less than another if it is less than this share of it."""
+
+
+@dataclass(frozen=True)
+class Fresh(FAB):
+    """FAB that asks again where it has stepped back to."""
+
+    def start(self, slots: Slots, threat: Threat) -> Slots:
+        """The image."""
+        return slots.next(slots.x, slots.done, back=torch.zeros_like(slots.done))
+
+    def step(self, slots: Slots, answer: Answer, threat: Threat) -> Slots:
+        """Back if the point is adversarial and is no step back itself, else across the plane."""
+        gradient, away = answer.ascent, slots.point - slots.x
+        back = (answer.logits.argmax(1) != slots.y) & ~slots.memory["back"]
+        at_point = answer.loss.nan_to_num(0, 0, 0)
+        at_image = at_point - (gradient * away).flatten(1).sum(1)
+        reach, distance = toward(threat.norm, gradient), GEOMETRY[threat.norm].distance
+        own, image = reach(slots.point, at_point), reach(slots.x, at_image)
+        near_by, far_off = distance(own), distance(image)
+        alpha = (near_by / (near_by + far_off).clamp_min(1e-12)).clamp_max(self.alpha)
+        across = torch.lerp(away + self.eta * own, self.eta * image, lift(alpha, away))
+        moved = pick(back, self.beta * away, across)
+        return slots.next((slots.x + moved).clamp_(0, 1), slots.t >= self.steps, back=back)
+
+
+def nearest(
+    model: nn.Module, attack: Attack, slots: Slots, threat: Threat, questions: int
+) -> Tensor:
+    """Distance of each slot's nearest adversarial example after so many questions, (n,)."""
+    best = torch.full((len(slots),), torch.inf, dtype=torch.float64)
+    slots = attack.start(slots, threat)
+    for _ in range(questions):
+        answer = ask(model, attack, slots)
+        distance = GEOMETRY[threat.norm].distance(slots.point.double() - slots.x.double())
+        wrong = margin(answer.logits, slots.y) > 0
+        best = torch.where(wrong, torch.minimum(best, distance), best)
+        slots = attack.step(slots, answer, threat)
+    return best
+
+
+def work(model: nn.Module, x: Tensor, y: Tensor) -> Slots:
+    """A slot for each image that is classified correctly and each of its targets."""
+    with torch.no_grad():
+        logits = model(x)
+    right = (logits.argmax(1) == y).nonzero().flatten()[:IMAGES]
+    x, y, logits = x[right], y[right], logits[right]
+    rivals = logits.scatter(1, y[:, None], -torch.inf).topk(TARGETS).indices.flatten()
+    x, y = x.repeat_interleave(TARGETS, 0), y.repeat_interleave(TARGETS)
+    return Slots.fresh(x, y, rivals, streams.keys(0, torch.arange(len(x)), "fab"))
+
+
+def compare(model: nn.Module, slots: Slots, threat: Threat) -> list[str]:
+    """How often each is nearer, the median ratio of distances, and what each breaks in the
+    budget."""
+
+    def run(attack: Attack, questions: int) -> Tensor:
+        return nearest(model, attack, slots, threat, questions).view(-1, TARGETS).amin(1)
+
+    own, *others = run(FAB(), QUESTIONS), run(Fresh(), QUESTIONS), run(Fresh(), 2 * QUESTIONS)
+    cells = [str(len(own)), str(int((own <= threat.eps).sum()))]
+    for other in others:
+        nearer = int((own < CLOSER * other).sum()), int((other < CLOSER * own).sum())
+        ratio = float((other / own)[own.isfinite() & other.isfinite()].median())
+        broken = int((other <= threat.eps).sum())
+        cells += [str(broken), f"{nearer[0]} : {nearer[1]}", f"{ratio:.4f}"]
+    return cells
+
+
+def main(folder: Path, *names: str) -> None:
+    """Print a row for each network, of all or of those named, and each norm."""
+    register()
+    print("network | threat | images | broken: stale", end=" | ")
+    print("fresh | nearer, stale : fresh | fresh / stale", end=" | ")
+    print("twice fresh | nearer, stale : twice | twice / stale")
+    chosen = [subject for subject in SUBJECTS if subject.split == "choose"]
+    for subject in (subject for subject in chosen if not names or subject.name in names):
+        model = network(subject).requires_grad_(False)
+        split = load(place(subject.dataset, folder)).test.take(10 * IMAGES)
+        slots = work(model, split.floats(), split.labels)
+        for threat in resolve("union", budget_home(subject.dataset, tuple(slots.x.shape[1:]))):
+            print(subject.name, threat, *compare(model, slots, threat), sep=" | ", flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *sys.argv[2:])
