@@ -12,7 +12,7 @@ from html import escape
 from importlib.resources import files
 
 from bench.report.evidence import Curve
-from bench.report.wording import percent, short, symbol
+from bench.report.wording import percent, rank, short, symbol
 from leaderboard.frame import Cells, measured
 
 Number = int | float
@@ -165,7 +165,7 @@ def ranking(rows: Sequence[Cells]) -> str:
     parts += [tag("line", x1=x, x2=x, y1=panel.top, y2=bottom, class_="grid") for x in edges]
     for place, row in enumerate(rows):
         y = panel.top + 34 * place + 17
-        parts.append(text(160, y + 4, f"{row['rank'] or '–'}  {row['defense']}", "end"))
+        parts.append(text(160, y + 4, f"{rank(row)}  {row['defense']}", "end"))
         shown = _least(row)
         for k, name in enumerate(shown.values()):
             height, norm = y + 5 * (k - (len(shown) - 1) / 2), name.partition(":")[0]
