@@ -37,6 +37,9 @@ Numbers = NDArray[Any]
 MOST_FREEDOM = 100
 """More degrees of freedom count as these: the quantile at 5 % is then one percent too large."""
 
+_TINY = 1e-30
+"""Where nothing varies a difference is certain, and no difference none."""
+
 PAIRED = 3
 """The fewest common seeds by which two recipes are paired: with two, one degree of freedom is left,
 and Satterthwaite's approximation rejects a tenth of what is equal."""
@@ -191,12 +194,8 @@ class Stack:
         seeds, weight = self._seeds(i, j)
         variance = images + seeds
         weight += images**2 / max(self.n - 1, 1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            strength = gap**2 / variance
-            freedom = variance**2 / weight
-        strength[gap == 0] = 0
-        # Nothing varies: any number of degrees of freedom says the same.
-        key = np.clip(np.nan_to_num(freedom, copy=False, nan=1), 1, MOST_FREEDOM).astype(np.int32)
+        strength = gap**2 / (variance + _TINY)
+        key = np.clip(variance**2 / (weight + _TINY), 1, MOST_FREEDOM).astype(np.int32)
         if self.single.any():
             self._singles(i, j, Pairs(gap, variance, strength, key), images)
         return Pairs(gap, variance, strength, key)
@@ -219,9 +218,7 @@ class Stack:
         spread = (self.seeds.squares[i, None] + self.seeds.squares[j]) * (several + 1)
         gap, variance, strength, key = pairs
         np.copyto(variance, images + spread, where=one ^ other, casting="same_kind")
-        with np.errstate(divide="ignore", invalid="ignore"):
-            borrowed = np.where(gap == 0, 0, gap**2 / variance)
-        np.copyto(strength, borrowed, where=one ^ other, casting="same_kind")
+        np.copyto(strength, gap**2 / (variance + _TINY), where=one ^ other, casting="same_kind")
         np.copyto(key, several - 1, where=one ^ other, casting="same_kind")
         differ = np.rint(images * self.n * max(self.n - 1, 1) + self.n * gap**2)
         fewer = np.rint((differ - np.abs(self.n * gap)) / 2)

@@ -68,7 +68,7 @@ def _blocks(rows: Sequence[Runs]) -> Iterator[_Block]:
     stack = Stack(rows)
     for first in range(0, len(rows), _BLOCK):
         pairs = stack.pairs(slice(first, first + _BLOCK), slice(first, None))
-        pairs.strength[np.tril_indices(len(pairs.strength), m=pairs.strength.shape[1])] = -np.inf
+        pairs.strength[np.tril_indices(len(pairs.strength))] = -np.inf
         yield _Block(first, pairs.strength, pairs.key.astype(np.min_scalar_type(pairs.key.max())))
 
 
@@ -77,7 +77,7 @@ def _rejected(blocks: list[_Block], rows: int) -> Iterable[Numbers]:
     pairs = rows * (rows - 1) // 2
     if pairs > _FEW:
         bound = _bound(blocks, pairs)
-        return (block.strength >= bound[block.key] for block in blocks)
+        return (block.strength >= bound.take(block.key) for block in blocks)
     tested = [np.isfinite(block.strength) | (block.strength > 0) for block in blocks]
     found = [
         p_value(float(strength), int(key))
@@ -103,7 +103,8 @@ def _bound(blocks: list[_Block], pairs: int) -> Numbers:
     while rejected > before:
         bound = _strengths(keys, LEVEL / max(1, pairs - rejected))
         before = rejected
-        rejected = sum(int((block.strength >= bound[block.key]).sum()) for block in blocks)
+        found = (block.strength >= bound.take(block.key) for block in blocks)
+        rejected = sum(int(np.count_nonzero(differ)) for differ in found)
     return bound
 
 

@@ -99,7 +99,7 @@ def test_the_smallest_gap_is_the_edge_of_the_test() -> None:
 def test_equal_rows_do_not_differ_and_opposite_ones_do() -> None:
     right, wrong = np.ones((3, 50), bool), np.zeros((3, 50), bool)
     assert compare_runs(runs(right), runs(right)).p == 1
-    assert compare_runs(runs(right), runs(wrong)).p == 0
+    assert compare_runs(runs(right), runs(wrong)).p < 1e-12
 
 
 def test_only_rows_that_saw_the_same_images_are_compared() -> None:
