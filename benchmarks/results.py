@@ -2,8 +2,8 @@
 
     python benchmarks/results.py digits
 
-Means over the seeds; pairs are compared by McNemar's exact test over all seeds' examples together,
-the same seed and example in both.
+Means over the seeds; pairs of recipes are compared over images and seeds (`leaderboard.seeds`), and
+corrected for the number of pairs by Holm's method.
 """
 
 import sys
@@ -12,10 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, stdev
 
-from scipy.stats import binomtest
-
 from leaderboard.flags import conjunction, count, number
 from leaderboard.schema import Record
+from leaderboard.seeds import Runs as Column
+from leaderboard.seeds import compare_runs
+from leaderboard.separation import holm
 from leaderboard.store import Board
 
 ROOT = Path(__file__).parents[1]
@@ -52,7 +53,7 @@ def read(scene: str) -> Runs:
         for record in Board(board).records():
             path = Path(record.model.source)
             name, _, seed = path.parent.name.rpartition("-")
-            if scene in record.data.name and seed.isdecimal():
+            if scene in record.data.called and seed.isdecimal():
                 found[name][int(seed)][path.stem].append(record)
     # A run that is still under way has no best epoch on the board yet.
     return {
@@ -122,40 +123,43 @@ def table(runs: Runs) -> str:
 
 
 def claims(runs: Runs) -> str:
-    """A row a pair of runs: their difference in points, over all seeds and the least and most of
-    one, and what the paired test says."""
+    """A row a pair of recipes: how many seeds of each, their difference in points with the least
+    and the most of one seed, and p by itself and by Holm's method."""
+    pairs = [
+        (claim, one, other)
+        for claim in CLAIMS
+        if (one := _column(runs, claim[0], *claim[2:]))
+        and (other := _column(runs, claim[1], *claim[2:]))
+    ]
+    tests = [compare_runs(one, other) for _, one, other in pairs]
+    adjusted = holm([test.p for test in tests])
     lines = [
-        "| a | b | under | a − b | by seed | only a right | only b right | p |",
+        "| a | b | under | seeds | a − b | by seed | p | Holm |",
         "|---|---|---|--:|--:|--:|--:|--:|",
     ]
-    for a, b, norm, suite in CLAIMS:
-        one, other = runs.get(a, {}), runs.get(b, {})
-        pairs = [_pair(one[s], other[s], norm, suite) for s in one.keys() & other.keys()]
-        found = [pair for pair in pairs if pair is not None]
-        if not found:
-            continue
-        gaps = [100 * (only_a - only_b) / examples for only_a, only_b, examples in found]
-        only_a, only_b = (sum(pair[side] for pair in found) for side in (0, 1))
-        p = binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
+    for (claim, one, other), test, corrected in zip(pairs, tests, adjusted, strict=True):
+        a, b, norm, suite = claim
+        gaps = [100 * gap for gap in _gaps(one, other)]
         span = f"{min(gaps):+.1f} to {max(gaps):+.1f}" if len(gaps) > 1 else ""
-        cells = [a, b, f"{norm} {suite}", f"{mean(gaps):+.1f}", span, str(only_a), str(only_b)]
-        lines.append(f"| {' | '.join(cells)} | {p:.2g} |")
+        seeds = " and ".join(dict.fromkeys(str(len(side.flags)) for side in (one, other)))
+        cells = [a, b, f"{norm} {suite}", seeds, f"{100 * test.gap:+.1f}", span]
+        lines.append(f"| {' | '.join([*cells, f'{test.p:.2g}', f'{corrected:.2g}'])} |")
     return "\n".join(lines)
 
 
-def _pair(
-    a: dict[str, list[Record]], b: dict[str, list[Record]], norm: str, suite: str
-) -> tuple[int, int, int] | None:
-    """Examples that only a gets right, that only b does, and all; None where one wasn't
-    measured."""
-    if "best" not in a or "best" not in b:
-        return None
-    one, two = (flags(run["best"], norm, suite) for run in (a, b))
-    if one is None or two is None:
-        return None
-    first, second = number(one), number(two)
-    examples = a["best"][0].data.examples
-    return (first & ~second).bit_count(), (second & ~first).bit_count(), examples
+def _column(runs: Runs, name: str, norm: str, suite: str) -> Column | None:
+    """The flags of a recipe's best checkpoints, seed by seed; None where that wasn't measured."""
+    seen = {seed: tags["best"] for seed, tags in runs.get(name, {}).items() if "best" in tags}
+    packed = {seed: flags(records, norm, suite) for seed, records in sorted(seen.items())}
+    known = {seed: text for seed, text in packed.items() if text is not None}
+    examples = [records[0].data.examples for records in seen.values()]
+    return Column(tuple(known.values()), examples[0], tuple(known)) if known else None
+
+
+def _gaps(a: Column, b: Column) -> list[float]:
+    """Differences in accuracy, one for each seed that both have."""
+    one, other = (dict(zip(side.seeds, side.flags, strict=True)) for side in (a, b))
+    return [(count(one[s]) - count(other[s])) / a.examples for s in one if s in other]
 
 
 def _merit(seeds: dict[int, dict[str, list[Record]]]) -> float:

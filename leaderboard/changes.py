@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from leaderboard.ranking import Row, Table, recipe, table_of, tables
 from leaderboard.schema import Record
+from leaderboard.separation import Ranks
 
 Rows = dict[tuple[str, ...], Row]
 """The rows of all tables, by what identifies table and row."""
@@ -15,10 +16,10 @@ class Change(NamedTuple):
 
     row: Row
     """The row as it is now, or as it was when it has left."""
-    before: int | None
-    """Its rank before; None when it had none."""
-    after: int | None
-    """Its rank after; None when it has none."""
+    before: Ranks | None
+    """Its ranks before; None when it had none."""
+    after: Ranks | None
+    """Its ranks after; None when it has none."""
     why: tuple[str, ...]
     """Every reason, never empty."""
 
@@ -28,11 +29,11 @@ def changes(before: Iterable[Record], after: Iterable[Record]) -> list[Change]:
     old, new = _rows(tables(before)), _rows(tables(after))
     entered = {key for key in new if key not in old}
     found = [
-        Change(new[key], old[key].rank if key in old else None, new[key].rank, why)
+        Change(new[key], old[key].ranks if key in old else None, new[key].ranks, why)
         for key in new
         if (why := _why(key, old, new, entered))
     ]
-    left = [Change(old[key], old[key].rank, None, ("left",)) for key in old if key not in new]
+    left = [Change(old[key], old[key].ranks, None, ("left",)) for key in old if key not in new]
     return found + left
 
 
@@ -47,7 +48,7 @@ def _why(
     if key in entered:
         return ("entered",)
     reasons = [*_measured(old[key], row), *_flags(old[key], row)]
-    if old[key].rank != row.rank and not reasons:
+    if old[key].ranks != row.ranks and not reasons:
         reasons.append(_pushed(key, row, new, entered))
     return tuple(reasons)
 
@@ -70,7 +71,7 @@ def _pushed(key: tuple[str, ...], row: Row, new: Rows, entered: set[tuple[str, .
     """Why a row moved that is itself as it was."""
     above = sum(
         other[:-1] == key[:-1]
-        and new[other].rank is not None
+        and new[other].ranks is not None
         and new[other].accuracy > row.accuracy
         for other in entered
     )

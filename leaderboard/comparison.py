@@ -1,55 +1,58 @@
-"""Two models on the same examples, example by example."""
+"""Two rows on the same examples: recipes over their seeds, or single models example by example."""
 
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from leaderboard.errors import LeaderboardError
-from leaderboard.flags import count
-from leaderboard.ranking import table_of
+from leaderboard.ranking import Row, table_of, tables
 from leaderboard.schema import Record
-from leaderboard.statistics import Paired, mcnemar, smallest_gap
+from leaderboard.seeds import Difference, compare_runs
+from leaderboard.statistics import mcnemar
 
 
 class Comparison(NamedTuple):
-    """One column of two records."""
+    """One column of two rows."""
 
     column: str
     """`clean`, `linf:8/255/pgd-100`, ..., or `union`."""
     a: float
-    """Accuracy of the first model, in [0, 1]."""
+    """Mean accuracy of the first row's runs, in [0, 1]."""
     b: float
-    """Accuracy of the second model, in [0, 1]."""
-    paired: Paired
-    """On how many examples they disagree, and whether that can be chance."""
-    gap: float | None
-    """The smallest difference in accuracy that this disagreement could have told apart."""
+    """Mean accuracy of the second row's runs, in [0, 1]."""
+    difference: Difference
+    """Whether the difference can be chance."""
+    only: tuple[int, int] | None
+    """Examples that one model alone gets right, and the other alone; None for several runs."""
 
 
-def compare(a: Record, b: Record) -> list[Comparison]:
-    """Every column of two records of one table."""
-    columns = zip(a.measured.items(), b.measured.values(), strict=True)
-    return [_compare(name, first, second, a.data.examples) for (name, first), second in columns]
+def compare(a: Row, b: Row) -> list[Comparison]:
+    """Every column of two rows of one table."""
+    return [_compare(column, a, b) for column in a.head.measured]
 
 
-def _compare(column: str, a: str, b: str, n: int) -> Comparison:
-    paired = mcnemar(a, b)
-    gap = smallest_gap(paired.only_a + paired.only_b, n)
-    return Comparison(column, count(a) / n, count(b) / n, paired, gap)
+def _compare(column: str, a: Row, b: Row) -> Comparison:
+    one, other = a.column(column), b.column(column)
+    single = len(a.runs) == len(b.runs) == 1
+    only = mcnemar(one.flags[0], other.flags[0])[:2] if single else None
+    return Comparison(column, one.accuracy, other.accuracy, compare_runs(one, other), only)
 
 
-def pick(records: Iterable[Record], first: str, second: str) -> tuple[Record, Record]:
-    """The newest two records of one table that `first` and `second` name, of one arithmetic if
-    there are such.
-
-    A record is named by the beginning of its id, its file, its model's name or its defense.
+def pick(records: Iterable[Record], first: str, second: str) -> tuple[Row, Row]:
+    """The newest two rows of one table that `first` and `second` name, see `find`; of one
+    arithmetic if there are such.
 
     Raises:
-        LeaderboardError: a name fits no record, or no two that may be compared.
+        LeaderboardError: a name fits nothing, or no two rows that may be compared.
     """
     records = list(records)
     ours, theirs = find(records, first), find(records, second)
-    pairs = [(a, b) for a in ours for b in theirs if table_of(a) == table_of(b) and a != b]
+    pairs = [
+        (a, b)
+        for a in ours
+        for b in theirs
+        if table_of(a.head) == table_of(b.head) and a.runs != b.runs
+    ]
     if not pairs:
         raise LeaderboardError(
             f"'{first}' and '{second}' have no two records of the same data and protocol; "
@@ -58,24 +61,29 @@ def pick(records: Iterable[Record], first: str, second: str) -> tuple[Record, Re
     return max(pairs, key=_preference)
 
 
-def _preference(pair: tuple[Record, Record]) -> tuple[bool, str, str]:
-    a, b = pair
-    return a.environment.precision == b.environment.precision, a.created, b.created
+def _preference(pair: tuple[Row, Row]) -> tuple[bool, str, str]:
+    a, b = ({run.environment.precision for run in row.runs} for row in pair)
+    return a == b, pair[0].head.created, pair[1].head.created
 
 
-def find(records: Iterable[Record], name: str) -> list[Record]:
-    """The records that a name fits.
+def find(records: Iterable[Record], name: str) -> list[Row]:
+    """The rows that a name fits: those that are called so; or else single records, by the beginning
+    of their id, their file or their model's name; or else the rows of a defense.
 
     Raises:
         LeaderboardError: there is none.
     """
+    records = list(records)
+    rows = [row for table in tables(records) for row in table.rows]
     stem = Path(name).stem if name.endswith(".json") else name
-    found = [
-        record
+    single = [
+        Row((record,), label=record.model.called)
         for record in records
         if (len(stem) >= 4 and record.id.startswith(stem))
-        or name in (record.model.name, record.model.called, record.model.defense)
+        or name in (record.model.name, record.model.called)
     ]
+    found = [row for row in rows if row.label == name] or single
+    found = found or [row for row in rows if row.name == name]
     if not found:
         raise LeaderboardError(f"no record is named '{name}'; name an id, a model or a defense")
     return found

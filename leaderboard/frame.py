@@ -3,14 +3,12 @@
 The rows are dictionaries, so that a report of ten thousand records needn't wait for pandas.
 """
 
-from collections import Counter
-from statistics import stdev
+import math
 from typing import TYPE_CHECKING, Any
 
-from leaderboard.flags import count
 from leaderboard.ranking import Row, Table
 from leaderboard.schema import UNION_ONLY
-from leaderboard.statistics import wilson
+from leaderboard.seeds import estimate
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -24,18 +22,19 @@ _COST = ("forward_passes", "backward_passes", "seconds")
 def cells(table: Table) -> list[Cells]:
     """The table's rows in its order; accuracies are means over the runs, in [0, 1].
 
-    Columns: `rank` (None while a flag is open), `defense`, `arch`; then `clean`, one for each
-    threat and suite such as `linf:8/255/pgd-100`, and `union`, each followed by the ends of its
-    95 % interval, `..._low` and `..._high`; then `runs` and the standard deviation of their union,
-    what was measured on what, hashes, flags, and what the training of a run cost. `arithmetic` is
-    that of the runs' attacks, `arithmetics` every one in the table: `bf16`, `fp32` or both.
+    Columns: `rank_low` and `rank_high`, the best and the worst rank that the row may have (None
+    while a flag is open), `defense` (the row's name), `arch`; then `clean`, one for each threat and
+    suite such as `linf:8/255/pgd-100`, and `union`, each followed by the ends of its 95 % interval,
+    `..._low` and `..._high`; then `runs` and the standard deviation of their union, what was
+    measured on what, hashes, flags, and what the training of a run cost. `arithmetic` is that of
+    the runs' attacks, `arithmetics` every one in the table: `bf16`, `fp32` or both.
     """
-    labels = Counter((row.name, row.head.model.arch) for row in table.rows)
     kinds = _arithmetic(*table.rows)
     return [
         {
-            "rank": row.rank,
-            "defense": label(row, unique=labels[row.name, row.head.model.arch] == 1),
+            "rank_low": row.ranks and row.ranks.low,
+            "rank_high": row.ranks and row.ranks.high,
+            "defense": row.label,
             "arch": row.head.model.arch,
             **_accuracies(row),
             **_facts(row),
@@ -50,7 +49,7 @@ def frame(table: Table) -> "DataFrame":
     """The same as a DataFrame."""
     import pandas as pd
 
-    return pd.DataFrame(cells(table)).astype({"rank": "Int64"})
+    return pd.DataFrame(cells(table)).astype({"rank_low": "Int64", "rank_high": "Int64"})
 
 
 def measured(row: Cells) -> list[str]:
@@ -58,32 +57,22 @@ def measured(row: Cells) -> list[str]:
     return [name for name in row if f"{name}_low" in row]
 
 
-def label(row: Row, unique: bool = False) -> str:
-    """The defense's name, and the model's unless no other row has the same defense and arch.
-
-    Of several seeds' models the shortest name speaks: `at` and not `at-s1`.
-    """
-    model = min((run.model.called for run in row.runs), key=lambda name: (len(name), name))
-    return row.name if unique or model == row.name else f"{row.name} ({model})"
-
-
 def _accuracies(row: Row) -> Cells:
     result: Cells = {}
-    columns = [run.measured for run in row.runs]
+    columns, n = [run.measured for run in row.runs], row.head.data.examples
     for name in columns[0]:
-        mean = sum(count(column[name]) for column in columns) / len(columns)
-        interval = wilson(mean, row.head.data.examples)
-        result[name] = round(mean / row.head.data.examples, 6)
-        result[f"{name}_low"], result[f"{name}_high"] = (round(end, 6) for end in interval)
+        flags = [column[name] for column in columns]
+        mean, low, high = estimate(flags, n)
+        result[name] = round(mean, 6)
+        result[f"{name}_low"], result[f"{name}_high"] = round(low, 6), round(high, 6)
     return result
 
 
 def _facts(row: Row) -> Cells:
     head, training = row.head, row.head.model.training or {}
-    spread = round(stdev(row.accuracies), 6) if len(row.runs) > 1 else None
     return {
         "runs": len(row.runs),
-        "union_sd": spread,
+        "union_sd": _spread(row.accuracies),
         "dataset": head.data.called,
         "split": head.data.split,
         "examples": head.data.examples,
@@ -101,6 +90,15 @@ def _facts(row: Row) -> Cells:
 
 def _arithmetic(*rows: Row) -> str:
     return " ".join(sorted({run.environment.precision for row in rows for run in row.runs}))
+
+
+def _spread(accuracies: tuple[float, ...]) -> float | None:
+    """Standard deviation of the runs; `statistics.stdev` is a hundred times slower."""
+    if len(accuracies) == 1:
+        return None
+    mean = sum(accuracies) / len(accuracies)
+    squares = sum((accuracy - mean) ** 2 for accuracy in accuracies)
+    return round(math.sqrt(squares / (len(accuracies) - 1)), 6)
 
 
 def _cost(row: Row, name: str) -> float | None:

@@ -4,22 +4,25 @@
 2. Of several records of the same weights one counts: the newest whose attacks were made in float32,
    the stricter arithmetic, or else the newest.
 3. Models trained by one recipe with different seeds are one row: its runs.
-4. Rows are ordered by the mean accuracy of their runs under the union. A row takes the next rank
-   only when McNemar's exact test separates it from the first row of the rank above it, every run
-   of the one from every run of the other; otherwise it shares that rank.
+4. Rows are ordered by the mean accuracy of their runs under the union. The ranks that a row may
+   have follow from tests of all pairs (`leaderboard.separation`): 1 + how many rows are
+   significantly better, to the number of rows - how many are significantly worse.
 5. A row with an open flag of the audits has no rank. It stands below, with the reason.
+6. A row is called by its recipe (`leaderboard.naming`).
 """
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from leaderboard.flags import count
+from leaderboard.naming import Facts, names
 from leaderboard.schema import Data, Finding, Protocol, Record
-from leaderboard.statistics import mcnemar
+from leaderboard.seeds import Runs
+from leaderboard.separation import Ranks, ranks
 
 _RECIPE = ("data_sha256", "threats", "epochs", "batch_size", "selected_on", "tag")
 """The facts about a training that belong to its recipe; the seed and what it cost do not."""
@@ -37,8 +40,10 @@ class Row:
 
     runs: tuple[Record, ...]
     """Oldest first; never empty."""
-    rank: int | None = None
-    """Place in the table; None while a flag is open."""
+    ranks: Ranks | None = None
+    """The ranks that it may have in the table; None while a flag is open."""
+    label: str = ""
+    """What it is called in its table."""
 
     @property
     def head(self) -> Record:
@@ -63,6 +68,13 @@ class Row:
             by_id.setdefault(finding.id, []).append(finding.message)
         more = {name: f" (and {len(said) - 1} more)" for name, said in by_id.items() if said[1:]}
         return {name: said[0] + more.get(name, "") for name, said in by_id.items()}
+
+    def column(self, name: str) -> Runs:
+        """The runs' flags in one measured column, such as `union`."""
+        flags = (run.union if name == "union" else run.measured[name] for run in self.runs)
+        seeds = [(run.model.training or {}).get("seed") for run in self.runs]
+        known = () if None in seeds else tuple(seeds)
+        return Runs(tuple(flags), self.head.data.examples, known)
 
     @cached_property
     def accuracies(self) -> tuple[float, ...]:
@@ -96,7 +108,7 @@ def tables(records: Iterable[Record]) -> list[Table]:
     for record in records:
         groups[table_of(record)].append(record)
     return [
-        Table(group[-1].data, group[-1].protocol, rank(gather(group)))
+        Table(group[-1].data, group[-1].protocol, rank(named(gather(group))))
         for _, group in sorted(groups.items())
     ]
 
@@ -141,23 +153,25 @@ def _choices(config: dict[str, Any], seed: int) -> dict[str, Any]:
     return left
 
 
+def choices(record: Record) -> Facts:
+    """What the recipe of a record's model chose, by name: its hyper-parameters and its training."""
+    model, training = record.model, record.model.training or {}
+    chosen: dict[str, Any] = {}
+    for name, value in _choices(model.config, training.get("seed", 0)).items():
+        chosen |= value if isinstance(value, dict) else {name: value}
+    return chosen | {name: training.get(name) for name in _RECIPE}
+
+
+def named(rows: Sequence[Row]) -> list[Row]:
+    """The rows of one table with their labels."""
+    labels = names([row.runs for row in rows], choices)
+    return [Row(row.runs, row.ranks, label) for row, label in zip(rows, labels, strict=True)]
+
+
 def rank(rows: Iterable[Row]) -> tuple[Row, ...]:
-    """The rows with their ranks, best first; those with open flags last and without one."""
-    ordered = sorted(
-        rows, key=lambda row: (bool(row.flagged), -row.accuracy, row.name, row.head.id)
-    )
-    ranked: list[Row] = []
-    leader: Row | None = None
-    for place, row in enumerate(ordered, start=1):
-        if row.flagged:
-            ranked.append(Row(row.runs))
-            continue
-        if leader is None or separated(leader, row):
-            leader = Row(row.runs, place)
-        ranked.append(Row(row.runs, leader.rank))
-    return tuple(ranked)
-
-
-def separated(a: Row, b: Row) -> bool:
-    """Whether the paired test separates every run of `a` from every run of `b`."""
-    return all(mcnemar(one.union, other.union).separated for one in a.runs for other in b.runs)
+    """The rows with their ranks, best first; those with open flags last and without."""
+    ordered = sorted(rows, key=lambda row: (-row.accuracy, row.name, row.head.id))
+    listed = [row for row in ordered if not row.flagged]
+    found = ranks([row.column("union") for row in listed])
+    ranked = [Row(row.runs, own, row.label) for row, own in zip(listed, found, strict=True)]
+    return (*ranked, *(row for row in ordered if row.flagged))

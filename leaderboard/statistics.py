@@ -44,15 +44,15 @@ class Paired(NamedTuple):
         return self.p < 1 - CONFIDENCE
 
 
-def wilson(successes: float, n: int) -> Interval:
+def wilson(successes: float, n: float, z: float = _Z) -> Interval:
     """Wilson's score interval for the share `successes / n`, without continuity correction.
 
-    `successes` may be a mean over several runs on the same n examples.
+    `n` may be an effective number of examples, and `z` another quantile than the normal one.
     """
     share = successes / n
-    centre = share + _Z**2 / (2 * n)
-    spread = _Z * math.sqrt(share * (1 - share) / n + (_Z / (2 * n)) ** 2)
-    scale = 1 + _Z**2 / n
+    centre = share + z**2 / (2 * n)
+    spread = z * math.sqrt(max(0.0, share * (1 - share) / n) + (z / (2 * n)) ** 2)
+    scale = 1 + z**2 / n
     return Interval(max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale))
 
 

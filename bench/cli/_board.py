@@ -18,6 +18,8 @@ def read(folder: Path, release: int | None = None) -> "list[Record]":
         CrossfireError: there is no record.
         LeaderboardError: there is no such release, or it isn't whole.
     """
+    import gc
+
     from bench.errors import CrossfireError
     from leaderboard.releases import frozen_records, get
     from leaderboard.store import Board
@@ -32,4 +34,6 @@ def read(folder: Path, release: int | None = None) -> "list[Record]":
         raise CrossfireError(
             f"no records in {folder}; make one with: bench evaluate --threat union"
         )
+    # They live as long as the process: the collector needn't look at thousands of them again.
+    gc.freeze()
     return contents.records

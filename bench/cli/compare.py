@@ -1,4 +1,4 @@
-"""`bench compare`: two records, example by example."""
+"""`bench compare`: two recipes or two models on the same examples."""
 
 from pathlib import Path
 
@@ -14,9 +14,10 @@ from bench.cli import _options as options
 @options.board
 @options.text_format
 def command(a: str, b: str, board: Path, form: str) -> None:
-    """Compare records A and B with McNemar's exact paired test.
+    """Compare A and B: recipes over images and seeds, single models by McNemar's exact test.
 
-    A record is named by the beginning of its id, its file, its model's name or its defense.
+    A recipe is named as in the leaderboard; a single record by the beginning of its id, its file or
+    its model's name.
     """
     from bench.report.listing import render
     from bench.report.listings import comparison

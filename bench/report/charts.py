@@ -12,7 +12,7 @@ from html import escape
 from importlib.resources import files
 
 from bench.report.evidence import Curve
-from bench.report.wording import percent, short, symbol
+from bench.report.wording import percent, rank, short, symbol
 from leaderboard.frame import Cells, measured
 
 Number = int | float
@@ -158,14 +158,16 @@ def passes(row: Cells) -> int | None:
 def ranking(rows: Sequence[Cells]) -> str:
     """Every row's accuracies as points with their intervals, best row first; under each threat that
     of the suite which left least standing."""
-    panel = Panel(170, 30, 400, 34 * len(rows), 0, 1)
-    parts = [text(170 + 100 * k, 18, f"{25 * k} %", "middle") for k in range(5)]
+    names = [f"{rank(row)}  {row['defense']}" for row in rows]
+    left = max(170, 20 + 7 * max(map(len, names)))
+    panel = Panel(left, 30, 400, 34 * len(rows), 0, 1)
+    parts = [text(left + 100 * k, 18, f"{25 * k} %", "middle") for k in range(5)]
     edges = [panel.x(k / 4) for k in range(5)]
     bottom = panel.top + panel.height
     parts += [tag("line", x1=x, x2=x, y1=panel.top, y2=bottom, class_="grid") for x in edges]
-    for place, row in enumerate(rows):
+    for place, (row, who) in enumerate(zip(rows, names, strict=True)):
         y = panel.top + 34 * place + 17
-        parts.append(text(160, y + 4, f"{row['rank'] or '–'}  {row['defense']}", "end"))
+        parts.append(text(left - 10, y + 4, who, "end"))
         shown = _least(row)
         for k, name in enumerate(shown.values()):
             height, norm = y + 5 * (k - (len(shown) - 1) / 2), name.partition(":")[0]
@@ -176,7 +178,7 @@ def ranking(rows: Sequence[Cells]) -> str:
             )
             parts.append(tag("circle", title, cx=panel.x(row[name]), cy=height, r=2.5, class_=norm))
     parts += _legend(_least(rows[0]), bottom + 22)
-    return svg(590, bottom + 34, "Accuracies with their 95 % intervals", parts)
+    return svg(left + 420, bottom + 34, "Accuracies with their 95 % intervals", parts)
 
 
 def drawn(rows: Sequence[Cells]) -> dict[str, str]:

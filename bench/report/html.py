@@ -12,13 +12,12 @@ from typing import Any
 from bench.report import charts
 from bench.report.evidence import Fall, Picture, curves, falls, pictures, read_table, under
 from bench.report.provenance import facts
-from bench.report.wording import UNION_ALONE, bounds, compact, percent, short, symbol
+from bench.report.wording import RANKS, UNION_ALONE, bounds, compact, percent, rank, short, symbol
 from leaderboard.budget import parse_threat
-from leaderboard.flags import count
 from leaderboard.frame import Cells, cells
 from leaderboard.published import SOURCE, Published, matching
 from leaderboard.ranking import Row, Table
-from leaderboard.statistics import wilson
+from leaderboard.seeds import estimate
 
 CARDS = 100
 """Rows of a table whose evidence is shown; further rows have their provenance only."""
@@ -72,12 +71,12 @@ class Section:
     @property
     def ranked(self) -> list[Line]:
         """The rows with a rank."""
-        return [line for line in self.lines if line.row.rank is not None]
+        return [line for line in self.lines if line.row.ranks is not None]
 
     @property
     def flagged(self) -> list[Line]:
         """The rows with an open flag."""
-        return [line for line in self.lines if line.row.rank is None]
+        return [line for line in self.lines if line.row.ranks is None]
 
 
 def render(tables: list[Table], board: Path | None, published: bool = False) -> str:
@@ -91,8 +90,10 @@ def render(tables: list[Table], board: Path | None, published: bool = False) -> 
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=percent, short=short, symbol=symbol, compact=compact)
+    environment.filters.update(percent=percent, short=short, symbol=symbol)
+    environment.filters.update(compact=compact, rank=rank)
     environment.globals.update(bounds=bounds, parse_threat=parse_threat, union_alone=UNION_ALONE)
+    environment.globals.update(ranks=RANKS)
     sections = [_section(table, board, published) for table in tables]
     return environment.get_template("page.html").render(
         sections=sections, data=[_data(section) for section in sections], source=SOURCE
@@ -112,9 +113,9 @@ def _line(row: Row, row_cells: Cells, board: Path | None) -> Line:
     n, training = row.head.data.examples, row.head.model.training or {}
     threats = {}
     for threat in row.head.protocol.threats:
-        mean = sum(count(under(run, threat)) for run in row.runs) / len(row.runs)
-        low, high = wilson(mean, n)
-        threats[threat] = {threat: mean / n, f"{threat}_low": low, f"{threat}_high": high}
+        flags = [under(run, threat) for run in row.runs]
+        mean, low, high = estimate(flags, n)
+        threats[threat] = {threat: mean, f"{threat}_low": low, f"{threat}_high": high}
     norms = {parse_threat(threat).norm for threat in training.get("threats") or ()}
     trained = "several" if len(norms) > 1 else next(iter(norms), "none" if training else "unknown")
     extra = {True: "yes", False: "no", None: "unknown"}[row_cells["extra_data"]]
@@ -150,6 +151,7 @@ def _flags(row: Row) -> dict[str, Any]:
         "id": row.head.id,
         "name": row.name,
         "flagged": bool(row.flagged),
+        "seeds": row.column("clean").seeds,
         "runs": [
             {name: _base64(flags) for name, flags in run.items() if name != "union"}
             for run in measured

@@ -12,6 +12,9 @@ from rich.text import Text
 
 from bench.report.markdown import line
 
+MOST = 18
+"""Characters of a column's longest word that are never broken."""
+
 _NUMERIC = tuple("0123456789.+-–<")
 
 
@@ -56,8 +59,12 @@ def _terminal(listings: Iterable[Listing]) -> str:
     with console.capture() as capture:
         for listing in listings:
             grid = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-            for name, side in zip(listing.head, listing.sides, strict=True):
-                grid.add_column(name, justify=side, overflow="fold")
+            for k, (name, side) in enumerate(zip(listing.head, listing.sides, strict=True)):
+                longest = max(
+                    (len(word) for row in listing.rows for word in row[k].split()), default=0
+                )
+                room = min(MOST, longest)
+                grid.add_column(name, justify=side, overflow="fold", min_width=room)
             for row in listing.rows:
                 grid.add_row(*map(escape, row))
             console.print(Text(listing.title, "bold"), Text(listing.note, "dim"), sep="\n")

@@ -3,41 +3,48 @@
 from collections.abc import Iterable
 
 from bench.report.listing import Listing
-from bench.report.wording import attacked, percent, short
+from bench.report.wording import attacked, percent, rank, short
 from leaderboard.changes import Change
 from leaderboard.comparison import compare
-from leaderboard.frame import Cells, label
+from leaderboard.frame import Cells
 from leaderboard.published import SOURCE, matching
-from leaderboard.schema import Record
+from leaderboard.ranking import Row
+from leaderboard.separation import Ranks
+
+SINGLE = "McNemar's exact test of two models"
+SEVERAL = "Two-way test over images and seeds"
 
 
-def comparison(a: Record, b: Record) -> Listing:
-    """Two records of one table, example by example."""
-    n = a.data.examples
+def comparison(a: Row, b: Row) -> Listing:
+    """Two rows of one table, column by column."""
+    data, single = a.head.data, len(a.runs) == len(b.runs) == 1
     rows: list[tuple[str, ...]] = []
     for one in compare(a, b):
-        paired = one.paired
+        _, p, smallest = one.difference
         rows.append(
             (
                 one.column,
                 percent(one.a),
                 percent(one.b),
                 f"{100 * (one.a - one.b):+.1f}",
-                str(paired.only_a),
-                str(paired.only_b),
-                _p(paired.p),
-                "–" if one.gap is None else percent(one.gap),
-                ("A" if one.a > one.b else "B") if paired.separated else "neither",
+                *map(str, one.only or ()),
+                _p(p),
+                "–" if smallest is None else percent(smallest),
+                ("A" if one.a > one.b else "B") if one.difference.separated else "neither",
             )
         )
     return Listing(
         title=f"A = {_who(a)}, B = {_who(b)}",
         note=(
-            f"{a.data.called} {a.data.split}, {n:,} examples, protocol {short(a.protocol.sha256)}. "
-            "McNemar's exact test; gap: the smallest difference that so many disagreeing examples "
-            "can tell apart at 5 %."
+            f"{data.called} {data.split}, {data.examples:,} examples, protocol "
+            f"{short(a.head.protocol.sha256)}. {SINGLE if single else SEVERAL}, each column by "
+            "itself at 5 %; gap: the smallest difference that could be told apart."
         ),
-        head=("column", "A %", "B %", "A - B", "only A", "only B", "p", "gap", "better"),
+        head=(
+            *("column", "A %", "B %", "A - B"),
+            *(("only A", "only B") if single else ()),
+            *("p", "gap", "better"),
+        ),
         rows=rows,
     )
 
@@ -47,9 +54,9 @@ def changes(found: Iterable[Change], before: str, after: str) -> Listing:
     rows: list[tuple[str, ...]] = [
         (
             f"{change.row.head.data.called} {short(change.row.head.protocol.sha256)}",
-            label(change.row),
+            change.row.label,
             change.row.head.model.arch,
-            f"{change.before or '–'} -> {change.after or '–'}",
+            f"{_ranks(change.before)} -> {_ranks(change.after)}",
             "; ".join(change.why),
         )
         for change in found
@@ -87,7 +94,7 @@ def _beside(rows: list[Cells], threat: str, columns: list[str]) -> Listing | Non
         )
         for m in figures
     ]
-    for row in (row for row in rows if row["rank"] is not None):
+    for row in (row for row in rows if row["rank_low"] is not None):
         column = min(columns, key=lambda name: float(row[name]))
         model, suite = f"{row['defense']}\n{row['arch']}", column.rpartition("/")[2]
         whose = f"here, n = {row['examples']:,}"
@@ -103,9 +110,15 @@ def _beside(rows: list[Cells], threat: str, columns: list[str]) -> Listing | Non
     )
 
 
-def _who(record: Record) -> str:
-    name, arithmetic = record.model.defense or record.model.name, record.environment.precision
-    return f"{name} ({record.id[:8]}, {arithmetic})"
+def _who(row: Row) -> str:
+    arithmetic = "/".join(sorted({run.environment.precision for run in row.runs}))
+    which = row.head.id[:8] if len(row.runs) == 1 else f"{len(row.runs)} runs"
+    return f"{row.label} ({which}, {arithmetic})"
+
+
+def _ranks(ranks: Ranks | None) -> str:
+    low, high = ranks or (None, None)
+    return rank({"rank_low": low, "rank_high": high})
 
 
 def _p(value: float) -> str:

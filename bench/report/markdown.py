@@ -2,7 +2,17 @@
 
 from collections.abc import Iterable
 
-from bench.report.wording import attacked, bounds, percent, remarks, scope, short, title
+from bench.report.wording import (
+    RANKS,
+    attacked,
+    bounds,
+    percent,
+    rank,
+    remarks,
+    scope,
+    short,
+    title,
+)
 from leaderboard.frame import Cells, measured
 
 
@@ -12,15 +22,15 @@ def render(tables: Iterable[list[Cells]]) -> str:
 
 
 def _section(rows: list[Cells]) -> str:
-    ranked = [row for row in rows if row["rank"] is not None]
-    flagged = [row for row in rows if row["rank"] is None]
+    ranked = [row for row in rows if row["rank_low"] is not None]
+    flagged = [row for row in rows if row["rank_low"] is None]
     lines = [f"### {title(rows[0])}", "", f"{scope(rows[0])}; % correct (95 % interval)", ""]
     if ranked:
         lines += [*_table(ranked), ""]
     if flagged:
         lines += ["Not ranked, because an audit flag is open:", "", *_table(flagged), ""]
         lines += [f"- {row['defense']}, {row['flags']}: {row['reason']}" for row in flagged] + [""]
-    return "\n".join(lines)
+    return "\n".join([*lines, RANKS, ""] if ranked else lines)
 
 
 def _table(rows: list[Cells]) -> list[str]:
@@ -35,7 +45,7 @@ def _table(rows: list[Cells]) -> list[str]:
 
 def _cells(row: Cells) -> list[str]:
     return [
-        str(row["rank"] or "–"),
+        rank(row),
         row["defense"],
         row["arch"],
         *(f"{percent(row[column])} ({bounds(row, column)})" for column in measured(row)),

@@ -15,6 +15,14 @@ UNION_ALONE = (
 """Said of a table that was measured with --union-only."""
 
 
+RANKS = (
+    "A rank runs from 1 + the number of rows that are significantly better to the number of rows - "
+    "those that are significantly worse. Every two rows are tested over images and seeds (over "
+    "images alone where both have one run), at 5 % for the whole table by Holm's method."
+)
+"""Said below every table with ranks."""
+
+
 class Column(NamedTuple):
     """A measured column under one threat, in its three words."""
 
@@ -50,6 +58,12 @@ def bounds(row: Cells, column: str, digits: int = 1) -> str:
     low = math.floor(100 * scale * row[f"{column}_low"] + 1e-3) / scale
     high = math.ceil(100 * scale * row[f"{column}_high"] - 1e-3) / scale
     return f"{low:.{digits}f}–{high:.{digits}f}"
+
+
+def rank(row: Cells) -> str:
+    """The ranks that a row may have, `1–4` or `5`; `–` while a flag is open."""
+    low, high = row["rank_low"], row["rank_high"]
+    return "–" if low is None else f"{low}" if low == high else f"{low}–{high}"
 
 
 def symbol(threat: str) -> str:

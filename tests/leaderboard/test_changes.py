@@ -2,6 +2,7 @@ import dataclasses
 
 from leaderboard.changes import Change, changes
 from leaderboard.schema import Finding, Record
+from leaderboard.separation import Ranks
 from tests.records import make_record
 
 GOOD, FAIR, POOR = ((0.9, a, a, a) for a in (0.85, 0.5, 0.1))
@@ -17,7 +18,7 @@ def again(record: Record, **to: object) -> Record:
     return dataclasses.replace(record, created=LATER, id="", **to)  # type: ignore[arg-type]
 
 
-def by_name(found: list[Change]) -> dict[str, tuple[int | None, int | None, tuple[str, ...]]]:
+def by_name(found: list[Change]) -> dict[str, tuple[Ranks | None, Ranks | None, tuple[str, ...]]]:
     return {change.row.name: (change.before, change.after, change.why) for change in found}
 
 
@@ -29,9 +30,9 @@ def test_nothing_changes_between_equal_boards() -> None:
 def test_who_enters_pushes_others_down() -> None:
     board = [record("a", FAIR), record("b", POOR)]
     assert by_name(changes(board, [*board, record("new", GOOD)])) == {
-        "new": (None, 1, ("entered",)),
-        "a": (1, 2, ("1 entered above",)),
-        "b": (2, 3, ("1 entered above",)),
+        "new": (None, (1, 1), ("entered",)),
+        "a": ((1, 1), (2, 2), ("1 entered above",)),
+        "b": ((2, 2), (3, 3), ("1 entered above",)),
     }
 
 
@@ -52,11 +53,11 @@ def test_an_opened_flag_takes_the_rank_and_the_others_move_up() -> None:
     board = [record("a", GOOD), record("b", POOR)]
     flag = Finding("A8", "flag", "Square breaks more", None)
     found = by_name(changes(board, [*board, again(board[0], findings=(flag,))]))
-    assert found["a"][:2] == (1, None)
+    assert found["a"][:2] == ((1, 1), None)
     assert "flag A8 opened" in found["a"][2]
-    assert found["b"] == (2, 1, ("rows around it changed",))
+    assert found["b"] == ((2, 2), (1, 1), ("rows around it changed",))
 
 
 def test_a_row_that_left_is_named() -> None:
     board = [record("a", GOOD), record("b", POOR)]
-    assert by_name(changes(board, board[:1])) == {"b": (2, None, ("left",))}
+    assert by_name(changes(board, board[:1])) == {"b": ((2, 2), None, ("left",))}

@@ -3,31 +3,55 @@ import pytest
 from leaderboard.comparison import compare, find, pick
 from leaderboard.errors import LeaderboardError
 from leaderboard.flags import unpack
+from leaderboard.ranking import Row
+from leaderboard.schema import Record
+from leaderboard.seeds import compare_runs
+from leaderboard.statistics import mcnemar
 from tests.records import make_record
 
 A, B = make_record("at", examples=200), make_record("mat", examples=200)
 
 
-def test_every_column_is_compared_example_by_example() -> None:
-    lines = {line.column: line for line in compare(A, B)}
+def recipe(name: str) -> list[Record]:
+    return [
+        make_record(f"{name}-{k}", defense=name, seed=k, examples=200, training={"seed": k})
+        for k in range(3)
+    ]
+
+
+def test_every_column_of_two_models_is_compared_example_by_example() -> None:
+    lines = {line.column: line for line in compare(Row((A,)), Row((B,)))}
     assert list(lines) == list(A.measured)
     for column, line in lines.items():
         ours, theirs = (unpack(record.measured[column], 200) for record in (A, B))
         assert (line.a, line.b) == (ours.mean(), theirs.mean())
-        assert line.paired.only_a == (ours & ~theirs).sum()
-        assert line.paired.only_b == (theirs & ~ours).sum()
-        assert line.gap is None or line.gap > 0
+        assert line.only == ((ours & ~theirs).sum(), (theirs & ~ours).sum())
+        assert line.difference.p == mcnemar(A.measured[column], B.measured[column]).p
+
+
+def test_recipes_are_compared_over_their_seeds() -> None:
+    a, b = (Row(tuple(recipe(name))) for name in ("at", "mat"))
+    for line in compare(a, b):
+        assert line.difference == compare_runs(a.column(line.column), b.column(line.column))
+        assert line.only is None
 
 
 @pytest.mark.parametrize("name", [A.id[:8], A.id, f"board/records/{A.id[:16]}.json", "at"])
 def test_a_record_is_found_by_id_file_or_name(name: str) -> None:
-    assert find([A, B], name) == [A]
+    (row,) = find([A, B], name)
+    assert row.runs == (A,)
+
+
+def test_a_recipe_is_found_by_its_name_and_a_run_of_it_by_its_own() -> None:
+    records = [*recipe("at"), *recipe("mat")]
+    assert [len(row.runs) for row in find(records, "at")] == [3]
+    assert [row.runs for row in find(records, "at-1")] == [(records[1],)]
 
 
 def test_the_newest_two_of_one_table_are_picked() -> None:
     old = make_record("at", seed=1, created="2025-01-01T00:00:00+00:00", examples=200)
     elsewhere = make_record("at", dataset="svhn", created="2027-01-01T00:00:00+00:00")
-    assert pick([old, A, B, elsewhere], "at", "mat") == (A, B)
+    assert [row.head for row in pick([old, A, B, elsewhere], "at", "mat")] == [A, B]
 
 
 def test_records_of_one_arithmetic_are_picked_before_newer_ones_of_two() -> None:

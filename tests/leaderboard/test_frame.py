@@ -1,4 +1,5 @@
 from dataclasses import replace
+from statistics import stdev
 
 import pytest
 
@@ -6,6 +7,7 @@ from leaderboard.flags import count
 from leaderboard.frame import cells, frame, measured
 from leaderboard.ranking import tables
 from leaderboard.schema import Finding, Record
+from leaderboard.seeds import estimate
 from leaderboard.statistics import wilson
 from tests.records import make_record
 
@@ -51,7 +53,9 @@ def test_several_runs_give_means_and_their_spread() -> None:
     (row,) = cells(tables(runs)[0])
     assert row["runs"] == 3
     assert row["union"] == pytest.approx(sum(count(run.union) for run in runs) / 120, abs=1e-6)
-    assert row["union_sd"] > 0
+    assert row["union_sd"] == pytest.approx(stdev(tables(runs)[0].rows[0].accuracies), abs=1e-6)
+    ends = (row["union_low"], row["union_high"])
+    assert ends == pytest.approx(estimate([run.union for run in runs], 40)[1:], abs=1e-6)
     assert (row["training_forward_passes"], row["training_seconds"]) == (100, 2)
     assert row["training_backward_passes"] is None
 
@@ -61,13 +65,17 @@ def test_rows_of_the_same_name_are_told_apart_by_the_model() -> None:
     assert {row["defense"] for row in cells(tables(records)[0])} == {"at (eps-4)", "at (eps-8)"}
 
 
-def test_the_runs_of_several_seeds_are_named_by_the_shortest() -> None:
+def test_the_runs_of_several_seeds_are_called_by_their_recipe() -> None:
     def record(name: str, seed: int, threat: str) -> Record:
         training = {"seed": seed, "threats": [threat]}
         return make_record(name, seed=seed, defense="at", training=training)
 
-    records = [record("at", 0, "linf:1"), record("at-s1", 1, "linf:1"), record("at-l2", 0, "l2:1")]
-    assert {row["defense"] for row in cells(tables(records)[0])} == {"at", "at (at-l2)"}
+    several = [record(f"{norm}-{k}", k, f"{norm}:1") for norm in ("linf", "l2") for k in (0, 1)]
+    records = [*several, record("mine", 5, "l1:1")]
+    assert {row["defense"] for row in cells(tables(records)[0])} == {
+        *("at linf 1", "at l2 1"),
+        "at (mine)",
+    }
 
 
 def test_the_frame_holds_the_same_rows() -> None:
@@ -75,7 +83,7 @@ def test_the_frame_holds_the_same_rows() -> None:
     table = tables([make_record("a"), make_record("b", findings=(finding,))])[0]
     rows = frame(table)
     assert rows["defense"].tolist() == ["a", "b"]
-    assert rows["rank"].isna().tolist() == [False, True]
+    assert rows["rank_low"].isna().tolist() == rows["rank_high"].isna().tolist() == [False, True]
     assert rows["reason"].tolist() == ["", "Square breaks more"]
 
 

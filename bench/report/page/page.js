@@ -27,10 +27,9 @@ function show(cell, share, [low, high]) {
 function measure(board, row, threats, suites, cell) {
   const masks = row.runs.map(run => conjunction(
     [run.clean, ...threats.flatMap(threat => suites.map(suite => run[`${threat}/${suite}`]))]));
-  const successes = masks.map(count).reduce((a, b) => a + b) / masks.length;
-  const accuracy = successes / board.examples;
-  show(cell, accuracy, wilson(successes, board.examples));
-  return { masks, accuracy };
+  const found = moments(masks, row.seeds, board.examples);
+  show(cell, found.mean, interval(found, board.examples));
+  return found;
 }
 
 function rerank(board) {
@@ -39,16 +38,17 @@ function rerank(board) {
   const threats = board.threats.filter(threat => ticked("threat").includes(threat));
   for (const row of board.rows) {
     for (const cell of all("td[data-threat]", row.element)) {
-      row[cell.dataset.threat] = measure(board, row, [cell.dataset.threat], suites, cell).accuracy;
+      row[cell.dataset.threat] = measure(board, row, [cell.dataset.threat], suites, cell).mean;
       cell.classList.toggle("off", !threats.includes(cell.dataset.threat));
     }
     row.clean = row.runs.map(run => count(run.clean)).reduce((a, b) => a + b) / row.runs.length;
     row.cost = Number(row.element.dataset.cost) || Infinity;
-    Object.assign(row, measure(board, row, threats, suites, row.element.querySelector(".union")));
-    row.union = row.accuracy;
+    row.moments = measure(board, row, threats, suites, row.element.querySelector(".union"));
+    row.union = row.moments.mean;
   }
-  rank(board.rows);
-  for (const row of board.rows) row.element.cells[0].textContent = row.rank ?? "–";
+  rank(board.rows, board.examples);
+  for (const { element, low, high } of board.rows)
+    element.cells[0].textContent = low === null ? "–" : low === high ? low : `${low}–${high}`;
   for (const head of all("thead th", board.section)) {
     const threat = head.firstElementChild.dataset.sort;
     head.classList.toggle("off", board.threats.includes(threat) && !threats.includes(threat));

@@ -1,5 +1,5 @@
-// The rules of leaderboard/statistics.py and leaderboard/ranking.py, for the threats that are ticked.
-const Z = 1.959963984540054;
+// The rules of leaderboard/{statistics,student,seeds,separation}.py, for the threats that are ticked.
+const Z = 1.959963984540054, LEVEL = 0.05, MOST_FREEDOM = 100, PAIRED = 3;
 
 const unpack = text => Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
 const BITS = Uint8Array.from({ length: 256 }, (_, byte) => {
@@ -10,11 +10,18 @@ const BITS = Uint8Array.from({ length: 256 }, (_, byte) => {
 const count = flags => flags.reduce((sum, byte) => sum + BITS[byte], 0);
 const conjunction = many => many.reduce((a, b) => a.map((byte, k) => byte & b[k]));
 
-function wilson(successes, n) {
+const both = (a, b) => {
+  let sum = 0;
+  for (let k = 0; k < a.length; k++) sum += BITS[a[k] & b[k]];
+  return sum;
+};
+const total = values => values.reduce((sum, value) => sum + value, 0);
+
+function wilson(successes, n, z = Z) {
   const share = successes / n;
-  const centre = share + Z * Z / (2 * n);
-  const spread = Z * Math.sqrt(share * (1 - share) / n + (Z / (2 * n)) ** 2);
-  const scale = 1 + Z * Z / n;
+  const centre = share + z * z / (2 * n);
+  const spread = z * Math.sqrt(Math.max(0, share * (1 - share) / n) + (z / (2 * n)) ** 2);
+  const scale = 1 + z * z / n;
   return [Math.max(0, (centre - spread) / scale), Math.min(1, (centre + spread) / scale)];
 }
 
@@ -27,26 +34,106 @@ function signTest(fewer, n) {
   return Math.min(1, 2 * tail * Math.exp(log));
 }
 
-function separated(a, b) {
-  return a.every(one => b.every(other => {
-    const onlyA = count(one.map((byte, k) => byte & ~other[k]));
-    const onlyB = count(other.map((byte, k) => byte & ~one[k]));
-    return signTest(Math.min(onlyA, onlyB), onlyA + onlyB) < 0.05;
-  }));
+// 1 / B(dof / 2, 1 / 2), by its recurrence.
+const beta = dof => dof === 1 ? 1 / Math.PI : dof === 2 ? 0.5 : beta(dof - 2) * (dof - 1) / (dof - 2);
+
+function fraction(a, b, x) {
+  let value = 1;
+  for (let m = 30; m >= 0; m--) {
+    value = 1 - (a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)) / value;
+    if (m) value = 1 + m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)) / value;
+  }
+  return 1 / value;
 }
 
-// Rows {name, id, flagged, masks, accuracy}: sorts them, and gives each its rank.
-function rank(rows) {
-  rows.sort((a, b) => a.flagged - b.flagged || b.accuracy - a.accuracy
+function twoSided(t, dof) {
+  if (!(t > 0)) return 1;
+  if (t === Infinity) return 0;
+  const square = t * t, a = dof / 2, x = dof / (dof + square);
+  const front = beta(dof) * Math.exp(-a * Math.log1p(square / dof) - Math.log1p(dof / square) / 2);
+  if (x < (a + 1) / (a + 2.5)) return front * fraction(a, 0.5, x) / a;
+  return 1 - front * fraction(0.5, a, square / (dof + square)) * 2;
+}
+
+// The t whose two-sided probability is LEVEL.
+const quantiles = new Map();
+function quantile(dof) {
+  if (quantiles.has(dof)) return quantiles.get(dof);
+  let t = 1, step = 1;
+  while (Math.abs(step) > 1e-12) {
+    const tail = twoSided(t, dof);
+    const density = beta(dof) * (1 + t * t / dof) ** (-(dof + 1) / 2) / Math.sqrt(dof);
+    step = Math.log(tail / LEVEL) * tail / (2 * t * density);
+    t *= Math.exp(step);
+  }
+  quantiles.set(dof, t);
+  return t;
+}
+
+const freedom = dof => Math.max(1, Math.min(MOST_FREEDOM, Math.floor(dof) || 1));
+
+// What tests and intervals need of a row's runs: their flags under what is ticked, and their seeds.
+function moments(masks, seeds, n) {
+  const shares = masks.map(mask => count(mask) / n), size = masks.length;
+  const mean = total(shares) / size;
+  let pairs = 0;
+  for (let k = 0; k < size; k++) for (let l = 0; l < k; l++) pairs += both(masks[k], masks[l]);
+  const offsets = shares.map(share => share - mean);
+  const spread = size > 1 ? total(offsets.map(o => o * o)) / (size * (size - 1)) : 0;
+  const own = new Set(seeds).size === size && size >= PAIRED ? seeds.join() : null;
+  return { masks, size, mean, offsets, spread, own, squares: (n * total(shares) + 2 * pairs) / size ** 2 };
+}
+
+function interval({ masks, size, mean, squares, spread }, n) {
+  if (size === 1 || mean === 0 || mean === 1) return wilson(n * mean, n);
+  const images = Math.max(0, squares - n * mean ** 2) / (n * Math.max(n - 1, 1));
+  const variance = images + spread;
+  if (!variance) return wilson(n * size * mean, n * size);
+  const dof = variance ** 2 / (images ** 2 / Math.max(n - 1, 1) + spread ** 2 / (size - 1));
+  const effective = Math.min(n * size, mean * (1 - mean) / variance);
+  return wilson(effective * mean, effective, quantile(freedom(dof)));
+}
+
+function pValue(a, b, n) {
+  if (a.size === 1 && b.size === 1) {
+    const shared = both(a.masks[0], b.masks[0]);
+    const onlyA = count(a.masks[0]) - shared, onlyB = count(b.masks[0]) - shared;
+    return signTest(Math.min(onlyA, onlyB), onlyA + onlyB);
+  }
+  const gap = a.mean - b.mean;
+  if (Math.abs(gap) < 1e-12) return 1;
+  const cross = total(a.masks.flatMap(one => b.masks.map(other => both(one, other))));
+  const squares = a.squares + b.squares - 2 * cross / (a.size * b.size);
+  const images = Math.max(0, squares - n * gap ** 2) / (n * Math.max(n - 1, 1));
+  if (a.size === 1 || b.size === 1) {
+    const several = Math.max(a.size, b.size);
+    const seeds = (a.spread + b.spread) * (several + 1);
+    return twoSided(Math.abs(gap) / Math.sqrt(images + seeds), several - 1);
+  }
+  let seeds = a.spread + b.spread;
+  let weight = a.spread ** 2 / (a.size - 1) + b.spread ** 2 / (b.size - 1);
+  if (a.own !== null && a.own === b.own) {
+    seeds = total(a.offsets.map((o, k) => (o - b.offsets[k]) ** 2)) / (a.size * (a.size - 1));
+    weight = seeds ** 2 / (a.size - 1);
+  }
+  const variance = images + seeds;
+  const dof = variance ** 2 / (images ** 2 / Math.max(n - 1, 1) + weight);
+  return twoSided(Math.abs(gap) / Math.sqrt(variance), freedom(dof));
+}
+
+// Rows {name, id, flagged, moments}: sorts them, and gives each the ranks that it may have.
+function rank(rows, n) {
+  rows.sort((a, b) => a.flagged - b.flagged || b.moments.mean - a.moments.mean
     || (a.name < b.name ? -1 : a.name > b.name) || (a.id < b.id ? -1 : 1));
-  let leader = null;
-  rows.forEach((row, place) => {
-    row.place = place;
-    row.rank = null;
-    if (row.flagged) return;
-    if (!leader || separated(leader.masks, row.masks)) {
-      leader = row;
-      row.rank = place + 1;
-    } else row.rank = leader.rank;
-  });
+  const listed = rows.filter(row => !row.flagged), pairs = [];
+  rows.forEach((row, place) => Object.assign(row, { place, low: null, high: null }));
+  for (const row of listed) Object.assign(row, { low: 1, high: listed.length });
+  listed.forEach((better, k) => listed.slice(k + 1).forEach(worse =>
+    pairs.push({ better, worse, p: pValue(better.moments, worse.moments, n) })));
+  pairs.sort((a, b) => a.p - b.p);
+  for (const [k, { better, worse, p }] of pairs.entries()) {
+    if (p * (pairs.length - k) >= LEVEL) break;
+    better.high--;
+    worse.low++;
+  }
 }

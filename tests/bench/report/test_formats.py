@@ -43,6 +43,36 @@ def test_the_terminal_table_fits_eighty_columns_and_cuts_no_number(suites: tuple
         assert row["weights"][:8] in text
 
 
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_terminal_breaks_no_name_inside_a_word(width: int) -> None:
+    names = ("teacher-student", "at")
+    records = [
+        make_record(
+            f"{name}-{variant}-{seed}",
+            defense=name,
+            seed=seed,
+            arch="preactresnet10-w16",
+            suites=("pgd-100", "autoattack"),
+            training={"seed": seed},
+            config={"variant": variant},
+        )
+        for name in names
+        for variant in ("rslad", "adaad")
+        for seed in range(3)
+    ]
+    text = in_terminal(cells(tables(records)[0]), width)
+    assert max(map(len, text.splitlines())) <= width
+    words = text.split()
+    for word in ("teacher-student", "rslad", "adaad", "preactresnet10-w16", "autoattack"):
+        assert word in words
+    assert not [word for word in words if "…" in word]
+
+
+@pytest.mark.parametrize("form", ["terminal", "markdown", "html"])
+def test_a_report_says_what_its_ranks_mean(form: str) -> None:
+    assert "at 5 % for the whole table by Holm" in " ".join(render(board(), form).split())
+
+
 def test_the_terminal_says_what_was_measured_how_and_on_what() -> None:
     (rows,) = map(cells, board())
     text = in_terminal(rows)

@@ -7,7 +7,7 @@ from bench.report.listings import beside, changes, comparison
 from leaderboard.changes import changes as find_changes
 from leaderboard.frame import Cells, cells
 from leaderboard.published import matching
-from leaderboard.ranking import tables
+from leaderboard.ranking import Row, tables
 from tests.records import make_record
 
 
@@ -18,7 +18,7 @@ def rows(**options: object) -> list[Cells]:
 def test_a_comparison_says_who_is_better_in_each_column() -> None:
     a = make_record("a", examples=400, accuracies=(0.9, 0.8, 0.5, 0.5))
     b = make_record("b", examples=400, accuracies=(0.9, 0.2, 0.5, 0.5))
-    listing = comparison(a, b)
+    listing = comparison(Row((a,), label="a"), Row((b,), label="b"))
     better = {row[0]: row[-1] for row in listing.rows}
     assert better["linf:8/255/pgd-100"] == "A"
     assert better["clean"] == "neither"

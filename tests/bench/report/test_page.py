@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from bench.report import render
+from bench.report.wording import rank
 from leaderboard.flags import conjunction, count
-from leaderboard.ranking import Row, tables
+from leaderboard.frame import cells
+from leaderboard.ranking import tables
 from leaderboard.schema import Finding, Record
 from leaderboard.store import Board
 from tests.records import THREATS, make_images, make_record, make_table
@@ -146,11 +148,7 @@ def browser(started: Browser) -> Iterator[Browser]:
 def ranks(threats: tuple[str, ...]) -> dict[str, str]:
     """What `leaderboard.ranking` says when only these threats count."""
     (table,) = tables([only(r, threats) for r in make_records() if r.data.name == "cifar10"])
-    return {row.name: rank(row) for row in table.rows}
-
-
-def rank(row: Row) -> str:
-    return str(row.rank) if row.rank else "–"
+    return {row["defense"]: rank(row) for row in cells(table)}
 
 
 def only(record: Record, threats: tuple[str, ...]) -> Record:

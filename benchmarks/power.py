@@ -1,0 +1,91 @@
+"""How often the test of two recipes is wrong where they are equal, and right where they differ.
+
+    python benchmarks/power.py
+
+Draws recipes from a model of their own, y = [level + image + recipe x image + seed + rest > 0] with
+normal terms. They get a fifth of the images right, seeds move that by two points (standard
+deviation), and the better recipe is five points ahead. Seeds are different ones, or the same ones,
+which then have half of their variance in common.
+"""
+
+import itertools
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+
+from leaderboard.flags import pack
+from leaderboard.seeds import Runs, compare_runs, estimate
+
+SEEDS, IMAGES, TRIALS = ((1, 1), (2, 2), (3, 3), (5, 5), (1, 3), (1, 5)), (256, 450, 1000), 1000
+IMAGE, INTERACTION, SEED, REST = 1.0, 0.3, 0.09, 0.5
+"""Standard deviations of the terms."""
+LOW, HIGH, COMMON = 0.20, 0.25, 0.5
+"""Accuracies of the worse and the better recipe; the share of variance that equal seeds have in
+common."""
+Bits = NDArray[np.bool_]
+
+
+def draw(rng: np.random.Generator, runs: int, images: int, share: float) -> Bits:
+    """Which images the runs of two recipes of accuracies `HIGH` and `LOW` get right, and those of a
+    recipe like the second: shape (3, runs, images)."""
+    whole = np.sqrt(IMAGE**2 + INTERACTION**2 + SEED**2 + REST**2)
+    level = np.array([NormalDist().inv_cdf(p) * whole for p in (HIGH, LOW, LOW)])
+    image = rng.normal(0, IMAGE, images) + rng.normal(0, INTERACTION, (3, 1, images))
+    seed = rng.normal(0, np.sqrt(1 - share), (3, runs, 1)) + rng.normal(
+        0, np.sqrt(share), (runs, 1)
+    )
+    rest = rng.normal(0, REST, (3, runs, images))
+    found: Bits = level[:, None, None] + image + SEED * seed + rest > 0
+    return found
+
+
+def column(bits: Bits, first: int) -> Runs:
+    """The runs as a table has them, with seeds from `first` on."""
+    size, images = bits.shape
+    return Runs(tuple(map(pack, bits)), images, tuple(range(first, first + size)))
+
+
+def pooled(a: Bits, b: Bits) -> bool:
+    """What McNemar's test says when every seed's images count as images of their own."""
+    only = int((a & ~b).sum()), int((b & ~a).sum())
+    return bool(sum(only)) and bool(binomtest(only[0], sum(only)).pvalue < 0.05)
+
+
+def trial(rng: np.random.Generator, sizes: tuple[int, int], images: int) -> list[bool]:
+    """One draw: whether each test finds a difference, and whether the interval holds the truth."""
+    one, other = sizes
+    better, worse, equal = draw(rng, max(sizes), images, 0.0)
+    shared = draw(rng, max(sizes), images, COMMON)
+    alone = column(worse[:other], 0)
+    low, high = estimate(alone.flags, images)[1:]
+    return [
+        compare_runs(column(equal[:one], 9), alone).separated,
+        compare_runs(column(shared[2][:one], 0), column(shared[1][:other], 0)).separated,
+        one == other and pooled(equal[:one], worse[:other]),
+        compare_runs(column(better[:one], 9), alone).separated,
+        compare_runs(column(shared[0][:one], 0), column(shared[1][:other], 0)).separated,
+        low <= LOW <= high,
+    ]
+
+
+def main() -> None:
+    """Print the table, in percent of the trials."""
+    print(
+        "| seeds | images | wrong: other seeds | same seeds | pooled | right: other seeds | ",
+        end="",
+    )
+    print("same seeds | interval holds |\n|--:|--:|--:|--:|--:|--:|--:|--:|")
+    for sizes, images in itertools.product(SEEDS, IMAGES):
+        rng = np.random.default_rng([*sizes, images])
+        said = np.mean([trial(rng, sizes, images) for _ in range(TRIALS)], axis=0) * 100
+        shares = [f"{share:.1f}" for share in said]
+        if sizes[0] != sizes[1]:
+            shares[1] = shares[2] = shares[4] = "–"
+        seeds = str(sizes[0]) if sizes[0] == sizes[1] else f"{sizes[0]} and {sizes[1]}"
+        print(f"| {seeds} | {images:,} | {' | '.join(shares)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""The page's script ranks as the library does."""
+
+import base64
+import json
+import shutil
+import subprocess
+from importlib.resources import files
+from typing import Any
+
+import pytest
+
+from leaderboard.ranking import Row, Table, tables
+from leaderboard.schema import Record
+from leaderboard.seeds import estimate
+from tests.records import make_record
+
+NODE = shutil.which("node")
+pytestmark = pytest.mark.skipif(not NODE, reason="needs node")
+
+ASK = """
+const { n, rows } = JSON.parse(require("fs").readFileSync(0));
+for (const row of rows) row.moments = moments(row.masks.map(unpack), row.seeds, n);
+rank(rows, n);
+console.log(JSON.stringify(rows.map(({ id, low, high, moments }) =>
+  ({ id, low, high, interval: interval(moments, n) }))));
+"""
+
+
+def board() -> Table:
+    levels = {"a": 0.8, "b": 0.78, "c": 0.5, "d": 0.45, "e": 0.1, "f": 0.79}
+    runs = {"a": 3, "b": 3, "c": 2, "d": 5, "e": 1, "f": 1}
+
+    def record(name: str, seed: int) -> Record:
+        level = levels[name]
+        accuracies = (0.9, level, level, level)
+        training = {"seed": seed}
+        return make_record(name, seed=seed, examples=150, accuracies=accuracies, training=training)
+
+    return tables([record(name, seed) for name in levels for seed in range(runs[name])])[0]
+
+
+def given(row: Row) -> dict[str, Any]:
+    column = row.column("union")
+    masks = [base64.b64encode(bytes.fromhex(flags)).decode() for flags in column.flags]
+    return {
+        "name": row.name,
+        "id": row.head.id,
+        "flagged": bool(row.flagged),
+        "seeds": column.seeds,
+        "masks": masks,
+    }
+
+
+def test_the_script_has_the_librarys_ranks_and_intervals() -> None:
+    table = board()
+    script = (files("bench.report") / "page" / "statistics.js").read_text(encoding="utf-8")
+    sent = json.dumps({"n": 150, "rows": [given(row) for row in table.rows[::-1]]})
+    said = subprocess.run(
+        [str(NODE), "-e", script + ASK], input=sent, capture_output=True, text=True, check=True
+    )
+    found = json.loads(said.stdout)
+    assert [(row["id"], row["low"], row["high"]) for row in found] == [
+        (row.head.id, *(row.ranks or ())) for row in table.rows
+    ]
+    for ours, row in zip(found, table.rows, strict=True):
+        assert ours["interval"] == pytest.approx(estimate(row.column("union").flags, 150)[1:])
