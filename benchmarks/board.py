@@ -82,6 +82,11 @@ SWITCHES = {
     "mat-linf-three": "mat --threat linf --networks 3",
     "mat-linf-own": "mat --threat linf --labels-on own --lessons-on own",
     "mat-linf-peer": "mat --threat linf --labels-on own --lessons-on peer",
+    "mat-linf-add": "mat --threat linf --combine add --labels-on own --lessons-on own",
+    "mat-linf-warm-up": "mat --threat linf --warm-up 0.5",
+    "l2l-by-example": "l2l --normalise example {width}",
+    "l2l-five-updates": "l2l --attacker-steps 5 {width}",
+    "l2l-by-example-five-updates": "l2l --normalise example --attacker-steps 5 {width}",
 }
 """What the papers leave open; trained with the first seed alone."""
 RUNS = ONE_THREAT | SEVERAL_THREATS | SWITCHES
@@ -104,8 +109,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=RUNS, help="of these every seed")
     parser.add_argument("--all", action="store_true", help="the other defenses and switches too")
     parser.add_argument("--autoattack", action="store_true", help="measure the first seed by it")
+    parser.add_argument(
+        "--trial", type=Path, help="a folder of its own, for best checkpoints alone"
+    )
     given = parser.parse_args()
-    scene = Scene(given.scene, given.dataset, time.monotonic() + 60 * given.minutes)
+    scene = Scene(given.scene, given.dataset, time.monotonic() + 60 * given.minutes, given.trial)
     threads = str(max(1, (os.cpu_count() or 1) // given.workers))
     os.environ |= {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     with ThreadPoolExecutor(given.workers) as pool:
@@ -120,9 +128,11 @@ def main() -> None:
 class Scene:
     """The runs of one data set, below a folder of their own."""
 
-    def __init__(self, name: str, dataset: str | None, deadline: float) -> None:
-        self.name, self.deadline = name, deadline
-        self.folder = ROOT / "build" / "results" / name
+    def __init__(
+        self, name: str, dataset: str | None, deadline: float, trial: Path | None = None
+    ) -> None:
+        self.name, self.deadline, self.trial = name, deadline, trial
+        self.folder = (trial or ROOT / "build" / "results") / name
         self.folder.mkdir(parents=True, exist_ok=True)
         self.settings = SCENES[name].split()
         if dataset:
@@ -134,6 +144,9 @@ class Scene:
         recipe = RUNS[name]
         words = recipe.format(at=f"at-{seed}", width=ATTACKER[self.name]).split()
         self.bench("train", words[0], *self.settings, *words[1:], "--seed", seed, "--out", out)
+        if self.trial:
+            self.measure(out, "best", "pgd-100,crossfire", self.trial / "board", "--no-images")
+            return
         board = BOARD if name in EVERY_SEED else FURTHER
         shown = seed == 0 and self.name == "digits" and board == BOARD
         images = "--images" if shown else "--no-images"
