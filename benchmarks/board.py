@@ -145,7 +145,9 @@ class Scene:
         words = recipe.format(at=f"at-{seed}", width=ATTACKER[self.name]).split()
         self.bench("train", words[0], *self.settings, *words[1:], "--seed", seed, "--out", out)
         if self.trial:
-            self.measure(out, "best", "pgd-100,crossfire", self.trial / "board", "--no-images")
+            single = name in ONE_THREAT or words[0] == "l2l" or "--threat" in words
+            more = ("--no-images", "--threat", "linf" if single else "union")
+            self.measure(out, "best", "pgd-100,crossfire", self.trial / "board", *more)
             return
         board = BOARD if name in EVERY_SEED else FURTHER
         shown = seed == 0 and self.name == "digits" and board == BOARD
@@ -155,11 +157,11 @@ class Scene:
         if autoattack:
             self.measure(out, "best", "autoattack", FURTHER, "--no-images")
 
-    def measure(self, out: str, tag: str, suite: str, board: Path, images: str) -> None:
+    def measure(self, out: str, tag: str, suite: str, board: Path, *more: str) -> None:
         """Put one checkpoint on a board."""
         data = self.settings[:2]
         where = ("--board", os.path.relpath(board, self.folder), "--examples", EXAMPLES[self.name])
-        self.bench("evaluate", f"{out}/{tag}.safetensors", "--suite", suite, *data, *where, images)
+        self.bench("evaluate", f"{out}/{tag}.safetensors", "--suite", suite, *data, *where, *more)
 
     def bench(self, *words: object) -> None:
         """Run a command, if there is time; it is killed when that is up, and can go on later."""
