@@ -13,6 +13,7 @@ from bench.threats import Threat
 from bench.training import Job, side_by_side
 from defenses._plans import Plan, predictions
 from defenses.at import AT
+from defenses.avg import AVG
 from defenses.mat import MAT
 from tests.small import L1, L2, LINF, first_batch, sha256, small_job
 
@@ -46,6 +47,12 @@ def test_a_specialist_that_asks_nobody_is_at_under_its_threat(tmp_path: Path) ->
     AT(steps=2).fit(Named(**{key: getattr(alone, key) for key in alone.__dataclass_fields__}))
     other, _ = load(tmp_path / "at" / "last.safetensors")
     assert all(map(torch.equal, specialist.parameters(), other.parameters()))
+
+
+def test_without_lessons_the_generalist_is_avg_bit_for_bit(tmp_path: Path) -> None:
+    AVG(steps=1).fit(small_job(tmp_path / "avg", threats=(LINF, L2), epochs=1))
+    MAT(steps=1, alpha=0.0).fit(small_job(tmp_path / "mat", threats=(LINF, L2), epochs=1))
+    assert sha256(tmp_path / "avg") == sha256(tmp_path / "mat")
 
 
 def divergence(p: Tensor, q: Tensor, t: float) -> Tensor:
