@@ -2,19 +2,20 @@
 
     python benchmarks/recount.py
 
-Verdicts that PGD-100 broke and `crossfire` left; in which arithmetic attacks were made; and what
-students of a teacher cost in training with their teacher's training counted.
+Verdicts that PGD-100 broke and `crossfire` left; in which arithmetic attacks were made; what
+students of a teacher cost in training with their teacher's training counted; and `mat` against ℓ∞
+beside `at`, all of them with the first seed.
 """
 
 from collections import Counter, defaultdict
 from pathlib import Path, PurePath
 from statistics import mean
 
-from leaderboard.flags import number
+from leaderboard.flags import conjunction, count, number
 from leaderboard.schema import Record
 from leaderboard.store import Board
 
-PUBLISHED = Path(__file__).parents[1] / "leaderboard" / "published"
+BOARDS = Path(__file__).parents[1] / "leaderboard"
 
 
 def left_by_crossfire(records: list[Record]) -> tuple[int, int]:
@@ -31,13 +32,13 @@ def left_by_crossfire(records: list[Record]) -> tuple[int, int]:
 
 def by_arithmetic(records: list[Record]) -> dict[str, tuple[int, int]]:
     """Records and passes of attacks made in each arithmetic."""
-    count: Counter[str] = Counter()
+    made: Counter[str] = Counter()
     passes: Counter[str] = Counter()
     for record in records:
         arithmetic = record.environment.precision
-        count[arithmetic] += 1
+        made[arithmetic] += 1
         passes[arithmetic] += sum(v.forward_passes + v.backward_passes for v in record.verdicts)
-    return {arithmetic: (count[arithmetic], passes[arithmetic]) for arithmetic in count}
+    return {arithmetic: (made[arithmetic], passes[arithmetic]) for arithmetic in made}
 
 
 def students(records: list[Record]) -> str:
@@ -57,6 +58,30 @@ def students(records: list[Record]) -> str:
     return "\n".join(lines)
 
 
+def first_seed(records: list[Record]) -> str:
+    """A row a run on digits of `at` or of `mat` against ℓ∞ with seed 0: accuracies in percent."""
+    lines = ["| run | linf PGD-100 | linf crossfire |", "|---|--:|--:|"]
+    found = {
+        run(record).removesuffix("-0"): record
+        for record in records
+        if record.data.name == "digits" and "crossfire" in record.protocol.suites
+        if run(record) == "at-0" or (run(record).startswith("mat-linf") and seed(record) == 0)
+    }
+    for name, record in sorted(found.items()):
+        kept = {v.suite: v.flags for v in record.verdicts if v.threat.startswith("linf")}
+        cells = [
+            f"{100 * count(conjunction([record.clean, kept[suite]])) / record.data.examples:.1f}"
+            for suite in ("pgd-100", "crossfire")
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def seed(record: Record) -> int:
+    """The seed of the training run."""
+    return int((record.model.training or {})["seed"])
+
+
 def run(record: Record) -> str:
     """The name of the training run, such as `rslad-0`."""
     return PurePath(record.model.source).parent.name
@@ -69,12 +94,12 @@ def training_passes(record: Record) -> int:
 
 
 if __name__ == "__main__":
-    published = list(Board(PUBLISHED).records())
+    published, further = (list(Board(BOARDS / n).records()) for n in ("published", "further"))
     missed, total = left_by_crossfire(published)
     print(f"broken by pgd-100 and left by crossfire: {missed} of {total:,} verdicts")
     found = by_arithmetic(published)
-    for arithmetic, (count, passes) in sorted(found.items()):
+    for arithmetic, (made, passes) in sorted(found.items()):
         whole = sum(other for _, other in found.values())
         share = f"{100 * passes / whole:.1f} % of all passes"
-        print(f"attacks in {arithmetic}: {count} of {len(published)} records, {share}")
-    print(students(published))
+        print(f"attacks in {arithmetic}: {made} of {len(published)} records, {share}")
+    print(students(published), first_seed(published + further), sep="\n\n")
