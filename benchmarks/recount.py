@@ -3,11 +3,12 @@
     python benchmarks/recount.py
 
 Verdicts that PGD-100 broke and `crossfire` left; in which arithmetic attacks were made; what
-students of a teacher cost in training with their teacher's training counted; and `mat` against ℓ∞
-beside `at`, all of them with the first seed.
+students of a teacher cost in training with their teacher's training counted; and switches of `mat`
+seed by seed.
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from pathlib import Path, PurePath
 from statistics import mean
 
@@ -58,23 +59,33 @@ def students(records: list[Record]) -> str:
     return "\n".join(lines)
 
 
-def first_seed(records: list[Record]) -> str:
-    """A row a run on digits of `at` or of `mat` against ℓ∞ with seed 0: accuracies in percent."""
-    lines = ["| run | linf PGD-100 | linf crossfire |", "|---|--:|--:|"]
-    found = {
-        run(record).removesuffix("-0"): record
-        for record in records
-        if record.data.name == "digits" and "crossfire" in record.protocol.suites
-        if run(record) == "at-0" or (run(record).startswith("mat-linf") and seed(record) == 0)
-    }
-    for name, record in sorted(found.items()):
-        kept = {v.suite: v.flags for v in record.verdicts if v.threat.startswith("linf")}
+def by_seed(records: list[Record], names: Sequence[str], norm: str) -> str:
+    """A row a run on digits: accuracies in percent under one norm, or the union, seed by seed."""
+    lines = [
+        f"| run | {norm} PGD-100, by seed | {norm} crossfire, by seed |",
+        "|---|---|---|",
+    ]
+    for name in names:
+        seeds = sorted(
+            (r for r in records if run(r).rpartition("-")[0] == name and r.data.name == "digits"),
+            key=seed,
+        )
         cells = [
-            f"{100 * count(conjunction([record.clean, kept[suite]])) / record.data.examples:.1f}"
+            ", ".join(f"{accuracy(record, norm, suite):.1f}" for record in seeds)
             for suite in ("pgd-100", "crossfire")
         ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def accuracy(record: Record, norm: str, suite: str) -> float:
+    """Right when clean and under one norm, or under all of them, in percent."""
+    kept = [
+        verdict.flags
+        for verdict in record.verdicts
+        if verdict.suite == suite and norm in ("union", verdict.threat.partition(":")[0])
+    ]
+    return 100 * count(conjunction([record.clean, *kept])) / record.data.examples
 
 
 def seed(record: Record) -> int:
@@ -102,4 +113,11 @@ if __name__ == "__main__":
         whole = sum(other for _, other in found.values())
         share = f"{100 * passes / whole:.1f} % of all passes"
         print(f"attacks in {arithmetic}: {made} of {len(published)} records, {share}")
-    print(students(published), first_seed(published + further), sep="\n\n")
+    both = [r for r in published + further if "crossfire" in r.protocol.suites]
+    one = sorted({run(r).rpartition("-")[0] for r in both if run(r).startswith("mat-linf")})
+    tables = [
+        students(published),
+        by_seed(both, ["avg", "mat-alpha-0.25", "mat"], "union"),
+        by_seed(both, ["at", *one], "linf"),
+    ]
+    print("\n\n".join(tables))
