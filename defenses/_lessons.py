@@ -150,7 +150,7 @@ ALPHA = {"ard": 1.0, "rslad": 5 / 6, "iad1": 1.0, "iad2": 0.5, "adaad": 1.0, "ac
 """The weight of the teacher in each paper's code."""
 
 BEGIN = {"iad1": 60 / 200, "iad2": 40 / 200}
-"""The share of the epochs before which the teacher is trusted fully, in the paper's code."""
+"""The share of the epochs, from the first, in which A is 1, in the paper's code."""
 
 LOSSES: dict[str, Callable[[Lesson], Values]] = {
     **{"ard": ard, "rslad": rslad, "iad1": iad1, "iad2": iad2, "adaad": adaad}

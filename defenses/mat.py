@@ -47,7 +47,7 @@ class MAT:
         default="mix", metadata={"help": "mix: (1 - alpha) CE + alpha KL; add: CE + alpha KL."}
     )
     warm_up: float = field(
-        default=0.0, metadata={"help": "Share of the epochs before which alpha is 0."}
+        default=0.0, metadata={"help": "Share of the epochs, from the first, in which alpha is 0."}
     )
     temperature: float = field(default=1.0, metadata={"help": "Temperature of the predictions."})
     networks: int = field(default=2, metadata={"help": "One threat: how many networks."})

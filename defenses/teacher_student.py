@@ -63,9 +63,7 @@ class TeacherStudent:
     beta: float = field(default=0.1, metadata={"help": "iad1, iad2: power of the teacher's trust."})
     begin: float | None = field(
         default=None,
-        metadata={
-            "help": "iad1, iad2: share of the epochs before which A is 1.  [default: 0.3, 0.2]"
-        },
+        metadata={"help": "iad1, iad2: share of the epochs in which A is 1.  [default: 0.3, 0.2]"},
     )
     mean: bool = field(
         default=False, metadata={"help": "Divide divergences by the number of classes."}
