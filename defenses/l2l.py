@@ -27,6 +27,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from bench.errors import CrossfireError
 from bench.losses import cross_entropy
 from bench.models.attackers import Kind, build_attacker, perturbation, shrink
 from bench.threats import Threat
@@ -65,6 +66,15 @@ class L2L:
             **{"normalise": "batch", "attacker_steps": 1},
         }
     }
+
+    def __post_init__(self) -> None:
+        """Check the number of updates.
+
+        Raises:
+            CrossfireError: there are none.
+        """
+        if self.attacker_steps < 1:
+            raise CrossfireError("attacker-steps must be 1 or more")
 
     def fit(self, job: Job) -> None:
         """Train both, and leave the checkpoints best and last of each."""

@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from bench.errors import CrossfireError
 from bench.losses import cross_entropy, kl
 from bench.training import Job, Net, side_by_side
 from bench.types import Labels, Logits
@@ -83,6 +84,15 @@ class MAT:
             **{"labels_on": "own", "lessons_on": "own", "threat": "linf"},
         },
     }
+
+    def __post_init__(self) -> None:
+        """Check the warm-up.
+
+        Raises:
+            CrossfireError: it is no share.
+        """
+        if not 0 <= self.warm_up <= 1:
+            raise CrossfireError("warm-up is a share of the epochs: from 0 to 1")
 
     def fit(self, job: Job) -> None:
         """Train all networks, and leave the checkpoints best and last of each."""
