@@ -82,6 +82,11 @@ SWITCHES = {
     "mat-linf-three": "mat --threat linf --networks 3",
     "mat-linf-own": "mat --threat linf --labels-on own --lessons-on own",
     "mat-linf-peer": "mat --threat linf --labels-on own --lessons-on peer",
+    "mat-linf-add": "mat --threat linf --combine add --labels-on own --lessons-on own",
+    "mat-linf-warm-up": "mat --threat linf --warm-up 0.5",
+    "l2l-by-example": "l2l --normalise example {width}",
+    "l2l-five-updates": "l2l --attacker-steps 5 {width}",
+    "l2l-by-example-five-updates": "l2l --normalise example --attacker-steps 5 {width}",
 }
 """What the papers leave open; trained with the first seed alone."""
 RUNS = ONE_THREAT | SEVERAL_THREATS | SWITCHES
@@ -104,8 +109,12 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=RUNS, help="of these every seed")
     parser.add_argument("--all", action="store_true", help="the other defenses and switches too")
     parser.add_argument("--autoattack", action="store_true", help="measure the first seed by it")
+    parser.add_argument(
+        "--trial", type=Path, help="a folder of its own, for best checkpoints alone"
+    )
     given = parser.parse_args()
-    scene = Scene(given.scene, given.dataset, given.seeds, time.monotonic() + 60 * given.minutes)
+    until = time.monotonic() + 60 * given.minutes
+    scene = Scene(given.scene, given.dataset, given.seeds, until, given.trial)
     threads = str(max(1, (os.cpu_count() or 1) // given.workers))
     os.environ |= {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     with ThreadPoolExecutor(given.workers) as pool:
@@ -120,9 +129,16 @@ def main() -> None:
 class Scene:
     """The runs of one data set, below a folder of their own."""
 
-    def __init__(self, name: str, dataset: str | None, seeds: int, deadline: float) -> None:
-        self.name, self.newest, self.deadline = name, seeds - 1, deadline
-        self.folder = ROOT / "build" / "results" / name
+    def __init__(
+        self,
+        name: str,
+        dataset: str | None,
+        seeds: int,
+        deadline: float,
+        trial: Path | None = None,
+    ) -> None:
+        self.name, self.newest, self.deadline, self.trial = name, seeds - 1, deadline, trial
+        self.folder = (trial or ROOT / "build" / "results") / name
         self.folder.mkdir(parents=True, exist_ok=True)
         self.settings = SCENES[name].split()
         if dataset:
@@ -134,6 +150,11 @@ class Scene:
         recipe = RUNS[name]
         words = recipe.format(at=f"at-{seed}", width=ATTACKER[self.name]).split()
         self.bench("train", words[0], *self.settings, *words[1:], "--seed", seed, "--out", out)
+        if self.trial:
+            single = name in ONE_THREAT or words[0] == "l2l" or "--threat" in words
+            more = ("--no-images", "--threat", "linf" if single else "union")
+            self.measure(out, "best", "pgd-100,crossfire", self.trial / "board", *more)
+            return
         board = BOARD if name in EVERY_SEED else FURTHER
         shown = seed == 0 and self.name == "digits" and board == BOARD
         kept = ["--keep-weights"] if seed == self.newest and board == BOARD else []
@@ -143,13 +164,11 @@ class Scene:
         if autoattack:
             self.measure(out, "best", "autoattack", FURTHER, "--no-images")
 
-    def measure(self, out: str, tag: str, suite: str, board: Path, *evidence: str) -> None:
+    def measure(self, out: str, tag: str, suite: str, board: Path, *more: str) -> None:
         """Put one checkpoint on a board."""
         data = self.settings[:2]
         where = ("--board", os.path.relpath(board, self.folder), "--examples", EXAMPLES[self.name])
-        self.bench(
-            "evaluate", f"{out}/{tag}.safetensors", "--suite", suite, *data, *where, *evidence
-        )
+        self.bench("evaluate", f"{out}/{tag}.safetensors", "--suite", suite, *data, *where, *more)
 
     def bench(self, *words: object) -> None:
         """Run a command, if there is time; it is killed when that is up, and can go on later."""

@@ -149,6 +149,9 @@ def adaad(lesson: Lesson) -> Values:
 ALPHA = {"ard": 1.0, "rslad": 5 / 6, "iad1": 1.0, "iad2": 0.5, "adaad": 1.0, "active": 1.0}
 """The weight of the teacher in each paper's code."""
 
+BEGIN = {"iad1": 60 / 200, "iad2": 40 / 200}
+"""The share of the epochs, from the first, in which A is 1, in the paper's code."""
+
 LOSSES: dict[str, Callable[[Lesson], Values]] = {
     **{"ard": ard, "rslad": rslad, "iad1": iad1, "iad2": iad2, "adaad": adaad}
 }

@@ -26,12 +26,8 @@ class AT:
     recipes: ClassVar[dict[str, dict[str, Any]]] = {
         # Rice et al. 2020 (arXiv:2002.11569), whose early stopping is our selection of `best`.
         "paper": {
-            **{
-                "arch": "preactresnet18",
-                "epochs": 200,
-                "schedule": "steps",
-                "drops": (100.0, 150.0),
-            },
+            **{"arch": "preactresnet18", "epochs": 200, "lr": 0.1, "clip": 0.0},
+            **{"schedule": "steps", "drops": (100.0, 150.0)},
         }
     }
 

@@ -32,8 +32,8 @@ class CAT:
 
     recipes: ClassVar[dict[str, dict[str, Any]]] = {
         "paper": {
-            **{"arch": "preactresnet18", "epochs": 200, "lr": 0.1},
-            **{"schedule": "steps", "drops": (100.0, 150.0)},
+            **{"arch": "preactresnet18", "epochs": 200, "lr": 0.1, "clip": 0.0},
+            **{"schedule": "steps", "drops": (99.0, 149.0)},
         }
     }
 

@@ -1,20 +1,25 @@
 """E-AT, extreme norms adversarial training (Croce & Hein 2022, arXiv:2105.12508).
 
 Robustness to ℓ∞ and to ℓ1 carries over to the norms between them, so each batch meets one of these
-two, in proportion to the share of training examples that it has fooled so far. The authors attack
-with APGD-10 from the image; this is PGD-10 from the image, so figures may differ from theirs.
+two, in proportion to the share of training examples that it has broken so far. As in the authors'
+code an example is broken if the network in eval mode is wrong at any point of the attack, the image
+included, and training uses the point with the largest loss. They attack with APGD-10 from the
+image; this is PGD-10 from the image, so figures may differ from theirs. Batch-norm weights and
+biases are trained like all others (in their code at a rate of 1 throughout, and without decay).
 """
 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor, nn
 
 from bench.losses import cross_entropy
 from bench.threats import Threat
-from bench.training import Batch, Job, adversarial
-from bench.types import Logits
+from bench.training import Job, ascend, attacking
+from bench.types import Images, Labels, Values
+from defenses.msd import keep_worst
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class EAT:
     default_threat: ClassVar[str] = "union"
     recipes: ClassVar[dict[str, dict[str, Any]]] = {
         "paper": {
-            **{"arch": "preactresnet18", "epochs": 80, "lr": 0.05},
+            **{"arch": "preactresnet18", "epochs": 80, "lr": 0.05, "clip": 0.0},
             **{"schedule": "steps", "drops": (70.0,)},
         }
     }
@@ -39,18 +44,14 @@ class EAT:
         run = job.run(self, net, state={"tally": tally})
         for batch in run:
             number = batch.draw(*tally.errors())
-            start = torch.zeros_like(batch.x)
-            x_adv = adversarial(
-                net,
-                batch,
-                threats[number],
-                steps=self.steps,
-                step_size=self.step_size,
-                start=start,
-            )
-            logits = net(x_adv)
-            run.step(cross_entropy(logits, batch.y).mean())
-            tally.add(number, logits, batch)
+            witness = Witness(net, batch.x, batch.y)
+            with attacking(net):
+                threat, steps, size = threats[number], self.steps, self.step_size
+                last = ascend(witness, batch.x, threat, steps=steps, step_size=size)
+                with torch.no_grad():
+                    witness(last)
+            run.step(cross_entropy(net(witness.worst), batch.y).mean())
+            tally.add(number, witness.right)
             run.share([tally.seen, tally.right])
 
 
@@ -58,6 +59,24 @@ def extremes(threats: tuple[Threat, ...]) -> tuple[Threat, ...]:
     """The threats in ℓ∞ and ℓ1; all of them unless both are there."""
     chosen = tuple(threat for threat in threats if threat.norm in ("linf", "l1"))
     return chosen if len({threat.norm for threat in chosen}) == 2 else threats
+
+
+class Witness:
+    """The cross-entropy of `net`, which also notes the examples that were `right` at every point,
+    and each one's `worst` point, where the loss was largest."""
+
+    def __init__(self, net: nn.Module, x: Images, y: Labels) -> None:
+        self.net, self.worst, self.y = net, x, y
+        self.right: Bool[Tensor, " n"] = torch.ones_like(y, dtype=torch.bool)
+        self._loss: Values = torch.full_like(y, -torch.inf, dtype=x.dtype)
+
+    def __call__(self, x: Images) -> Values:
+        """One value an example."""
+        logits = self.net(x)
+        loss: Values = cross_entropy(logits, self.y)
+        self.right &= logits.argmax(1) == self.y
+        self.worst, self._loss = keep_worst(self.worst, self._loss, x.detach(), loss.detach())
+        return loss
 
 
 class Tally(nn.Module):
@@ -71,13 +90,13 @@ class Tally(nn.Module):
         self.register_buffer("seen", torch.zeros(threats, dtype=torch.float64))
         self.register_buffer("right", torch.zeros(threats, dtype=torch.float64))
 
-    def add(self, number: int, logits: Logits, batch: Batch) -> None:
-        """Count a batch under threat `number`."""
-        self.seen[number] += len(batch.y)
-        self.right[number] += (logits.argmax(1) == batch.y).sum()
+    def add(self, number: int, right: Bool[Tensor, " n"]) -> None:
+        """Count a batch under threat `number`, whose examples stayed `right` or not."""
+        self.seen[number] += len(right)
+        self.right[number] += right.sum()
 
     def errors(self) -> tuple[float, ...]:
-        """The share that each threat has fooled; equal ones until all have been seen."""
+        """The share that each threat has broken; equal ones until all have been seen."""
         if not bool(self.seen.all()):
             return (1.0,) * len(self.seen)
         errors: list[float] = (1 - self.right / self.seen).tolist()

@@ -20,7 +20,10 @@ class FGSMRS:
     step_size: float = field(default=1.25, metadata={"help": "Size of the step, in epsilons."})
 
     recipes: ClassVar[dict[str, dict[str, Any]]] = {
-        "paper": {"arch": "preactresnet18", "epochs": 15, "lr": 0.2, "schedule": "cyclic"}
+        "paper": {
+            **{"arch": "preactresnet18", "epochs": 15, "lr": 0.2, "clip": 0.0},
+            **{"schedule": "triangle"},
+        }
     }
 
     def fit(self, job: Job) -> None:

@@ -25,7 +25,11 @@ class Free:
     step_size: float = field(default=1.0, metadata={"help": "Size of a step, in epsilons."})
 
     recipes: ClassVar[dict[str, dict[str, Any]]] = {
-        "paper": {"arch": "preactresnet18", "epochs": 10, "lr": 0.04, "schedule": "cyclic"}
+        # Wong et al. 2020 (arXiv:2001.03994).
+        "paper": {
+            **{"arch": "preactresnet18", "epochs": 10, "lr": 0.04, "clip": 0.0},
+            **{"schedule": "triangle"},
+        }
     }
 
     def fit(self, job: Job) -> None:

@@ -27,7 +27,10 @@ class GradAlign:
     step_size: float = field(default=1.25, metadata={"help": "Size of the step, in epsilons."})
 
     recipes: ClassVar[dict[str, dict[str, Any]]] = {
-        "paper": {"arch": "preactresnet18", "epochs": 30, "lr": 0.3, "schedule": "cyclic"}
+        "paper": {
+            **{"arch": "preactresnet18", "epochs": 30, "lr": 0.3, "clip": 0.0},
+            **{"schedule": "cyclic"},
+        }
     }
 
     def fit(self, job: Job) -> None:

@@ -12,24 +12,30 @@ against the classifier as it now is.
 
 P keeps the perturbation in the ball, and every image is clipped to the box. As in the authors'
 code, the gradient is taken in train mode when the classifier learns, in eval mode when the attacker
-does. What the paper defines for ℓ∞ is carried over to ℓ2 and ℓ1 by us. The learned attacker is kept
-beside the checkpoint, in `attacker`.
+does. What the paper defines for ℓ∞ is carried over to ℓ2 and ℓ1 by us, and so is `normalise`: the
+largest |g| of the batch makes all but a few gradients small, that of each example does not. The
+learned attacker is kept beside the checkpoint, in `attacker`. The log says of held-out images how
+many are right at its examples (`attacker`), and its loss as a share of PGD-10's (`attacker_loss`).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from bench.errors import CrossfireError
 from bench.losses import cross_entropy
 from bench.models.attackers import Kind, build_attacker, perturbation, shrink
 from bench.threats import Threat
-from bench.training import Batch, Job, Net, attacking, cross_entropy_of, evaluating, input_gradient
+from bench.training import Job, Net, attacking, cross_entropy_of, evaluating, input_gradient
 from bench.types import Images, Labels
 
 Variant = Literal["naive", "grad", "two-step", "multi-step"]
+Per = Literal["batch", "example"]
 STRIDE = 0.007 / 0.031
 """Share of the attacker's perturbation that one of many steps takes."""
 
@@ -47,14 +53,28 @@ class L2L:
     )
     attacker_lr: float = field(default=1e-3, metadata={"help": "Learning rate of its Adam."})
     attacker_decay: float = field(default=2e-4, metadata={"help": "Weight decay of its Adam."})
+    attacker_steps: int = field(default=1, metadata={"help": "Updates of the attacker a batch."})
+    normalise: Per = field(
+        default="batch", metadata={"help": "Whose largest input gradient the others are shares of."}
+    )
     steps: int = field(default=7, metadata={"help": "Steps of the multi-step variant."})
 
     recipes: ClassVar[dict[str, dict[str, Any]]] = {
         "paper": {
             **{"arch": "wrn-34-10", "epochs": 76, "lr": 0.1, "weight_decay": 2e-4, "width": 64},
-            **{"schedule": "steps", "drops": (30.0, 60.0), "threat": "linf:0.031"},
+            **{"schedule": "steps", "drops": (29.0, 59.0), "threat": "linf:0.031", "clip": 0.0},
+            **{"normalise": "batch", "attacker_steps": 1},
         }
     }
+
+    def __post_init__(self) -> None:
+        """Check the number of updates.
+
+        Raises:
+            CrossfireError: there are none.
+        """
+        if self.attacker_steps < 1:
+            raise CrossfireError("attacker-steps must be 1 or more")
 
     def fit(self, job: Job) -> None:
         """Train both, and leave the checkpoints best and last of each."""
@@ -68,14 +88,16 @@ class L2L:
             companions={"attacker": attacker},
             optimizer=job.sgd(net),
             state={"adam": adam},
+            measure=partial(self.measure, attacker.uncounted(), threat),
         )
         for batch in run:
             with evaluating(attacker), torch.no_grad():
-                x_adv = self.perturb(attacker, net, batch, threat)
+                x_adv = self.perturb(attacker, net, batch.x, batch.y, threat)
             run.step(cross_entropy(net(x_adv), batch.y).mean())
             with attacking(net):
-                x_adv = self.perturb(attacker, net, batch, threat)
-                run.step(-cross_entropy(net(x_adv), batch.y).mean(), adam)
+                for _ in range(self.attacker_steps):
+                    x_adv = self.perturb(attacker, net, batch.x, batch.y, threat)
+                    run.step(-cross_entropy(net(x_adv), batch.y).mean(), adam)
 
     def build(self, job: Job) -> Net:
         """A fresh attacker; its weights follow from the job's seed."""
@@ -88,25 +110,40 @@ class L2L:
             )
         return job.place(body, "attacker", f"l2l:{self.variant}/{self.attacker}/{width}")
 
-    def perturb(self, attacker: nn.Module, net: nn.Module, batch: Batch, threat: Threat) -> Images:
+    @torch.no_grad()
+    def measure(
+        self, attacker: Net, threat: Threat, net: Net, y: Labels, images: Mapping[str, Images]
+    ) -> dict[str, float]:
+        """Accuracy at the attacker's examples, and their loss as a share of that at PGD-10's."""
+        with evaluating(attacker):
+            x_adv = self.perturb(attacker, net, images["clean"], y, threat)
+        logits, at_pgd = net.body(x_adv), net.body(images[str(threat)])
+        share = cross_entropy(logits, y).mean() / cross_entropy(at_pgd, y).mean().clamp_min(1e-12)
+        right = (logits.argmax(1) == y).float().mean()
+        return {"attacker": right.item(), "attacker_loss": share.item()}
+
+    def perturb(
+        self, attacker: nn.Module, net: nn.Module, x: Images, y: Labels, threat: Threat
+    ) -> Images:
         """x', with gradients to the attacker's weights where they are wanted."""
-        x, y = batch.x, batch.y
         if self.variant == "naive":
             return (x + perturbation(attacker(x), threat)).clamp(0, 1)
         if self.variant == "multi-step":
             point = x
             for _ in range(self.steps):
-                seen = sight(net, point.detach(), y)
+                seen = sight(net, point.detach(), y, self.normalise)
                 point = (point + STRIDE * perturbation(attacker(seen), threat)).clamp(0, 1)
             return (x + shrink(point - x, threat)).clamp(0, 1)
-        first = perturbation(attacker(sight(net, x, y)), threat)
+        first = perturbation(attacker(sight(net, x, y, self.normalise)), threat)
         if self.variant == "grad":
             return (x + first).clamp(0, 1)
-        second = perturbation(attacker(sight(net, (x + first).clamp(0, 1), y)), threat)
+        seen = sight(net, (x + first).clamp(0, 1), y, self.normalise)
+        second = perturbation(attacker(seen), threat)
         return (x + shrink(first + second, threat)).clamp(0, 1)
 
 
-def sight(net: nn.Module, x: Images, y: Labels) -> Float[Tensor, "n d h w"]:
-    """The image and, as constants, its input gradients over the largest one of the batch."""
+def sight(net: nn.Module, x: Images, y: Labels, per: Per = "batch") -> Float[Tensor, "n d h w"]:
+    """The image and, as constants, its input gradients over the largest one of `per`."""
     gradient = input_gradient(cross_entropy_of(net, y), x)
-    return torch.cat([x, gradient / gradient.abs().amax().clamp_min(1e-12)], 1)
+    largest = gradient.abs().amax((1, 2, 3) if per == "example" else (0, 1, 2, 3), keepdim=True)
+    return torch.cat([x, gradient / largest.clamp_min(1e-12)], 1)

@@ -31,7 +31,7 @@ class MART:
     recipes: ClassVar[dict[str, dict[str, Any]]] = {
         "paper": {
             **{"arch": "preactresnet18", "epochs": 120, "lr": 0.01, "weight_decay": 3.5e-3},
-            **{"schedule": "steps", "drops": (75.0, 90.0, 100.0)},
+            **{"schedule": "steps", "drops": (74.0, 89.0, 99.0), "clip": 0.0},
         }
     }
 

@@ -10,16 +10,18 @@ network minimises
 
     (1 − α) mean_k CE(h_i(x_k), y)  +  α T² mean_(j, k) KL(p_j(x_k) ‖ p_i(x_k)),   p_j held constant
 
-over the sets k it has labels on and the lessons (j, k) it takes. Without lessons it is `at`, bit
-for bit.
+over the sets k it has labels on and the lessons (j, k) it takes. `combine` "add" leaves the labels
+their full weight, 1 instead of 1 − α; in the warm-up α is 0. Without lessons, and with labels on
+its own examples alone, each network is `at`, bit for bit.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from bench.errors import CrossfireError
 from bench.losses import cross_entropy, kl
 from bench.training import Job, Net, side_by_side
 from bench.types import Labels, Logits
@@ -34,12 +36,20 @@ from defenses._plans import (
     predictions,
 )
 
+Combine = Literal["mix", "add"]
+
 
 @dataclass(frozen=True)
 class MAT:
     """Networks that share adversarial examples and what they predict on them."""
 
     alpha: float = field(default=0.5, metadata={"help": "Weight of the peers' predictions."})
+    combine: Combine = field(
+        default="mix", metadata={"help": "mix: (1 - alpha) CE + alpha KL; add: CE + alpha KL."}
+    )
+    warm_up: float = field(
+        default=0.0, metadata={"help": "Share of the epochs, from the first, in which alpha is 0."}
+    )
     temperature: float = field(default=1.0, metadata={"help": "Temperature of the predictions."})
     networks: int = field(default=2, metadata={"help": "One threat: how many networks."})
     peers: tuple[str, ...] = field(
@@ -62,24 +72,36 @@ class MAT:
 
     default_threat: ClassVar[str] = "union"
     recipes: ClassVar[dict[str, dict[str, Any]]] = {
+        # Ours, the same as for `at`: no code was published.
         "paper": {
-            **{"arch": "preactresnet18", "epochs": 200, "lr": 0.1},
+            **{"arch": "preactresnet18", "epochs": 200, "lr": 0.1, "clip": 0.0},
             **{"schedule": "steps", "drops": (100.0, 150.0)},
         },
         # The exchange of CAT (arXiv:2303.14922) on top of plain AT; `cat` is the whole of it.
         "cat": {
             **{"arch": "preactresnet18", "epochs": 200, "lr": 0.1, "alpha": 0.95},
-            **{"schedule": "steps", "drops": (100.0, 150.0)},
+            **{"schedule": "steps", "drops": (99.0, 149.0), "clip": 0.0},
             **{"labels_on": "own", "lessons_on": "own", "threat": "linf"},
         },
     }
 
+    def __post_init__(self) -> None:
+        """Check the warm-up.
+
+        Raises:
+            CrossfireError: it is no share.
+        """
+        if not 0 <= self.warm_up <= 1:
+            raise CrossfireError("warm-up is a share of the epochs: from 0 to 1")
+
     def fit(self, job: Job) -> None:
         """Train all networks, and leave the checkpoints best and last of each."""
-        plan, companions = self.peers_of(job) if len(job.threats) == 1 else self.classroom_of(job)
+        whole, companions = self.peers_of(job) if len(job.threats) == 1 else self.classroom_of(job)
         nets = [job.model(), *companions.values()]
         run = job.run(self, nets[0], companions=companions)
         for batch in run:
+            warming = batch.epoch < self.warm_up * job.epochs
+            plan = whole.without_lessons() if warming else whole
             attacked = [(nets[i], threat) for i, threat in plan.images]
             images = side_by_side(attacked, batch, steps=self.steps, step_size=self.step_size)
             run.step(self.loss(plan, predictions(nets, images, plan), batch.y))
@@ -110,6 +132,7 @@ class MAT:
             taught = torch.stack(
                 [kl(z[j, k].detach(), z[i, k], self.temperature).mean() for j, k in lessons]
             ).mean()
+            labelled = 1 - self.alpha if self.combine == "mix" else 1.0
             weight = self.alpha * self.temperature**2
-            total = total + (1 - self.alpha) * supervised + weight * taught
+            total = total + labelled * supervised + weight * taught
         return total

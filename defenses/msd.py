@@ -31,7 +31,8 @@ class MSD:
     default_threat: ClassVar[str] = "union"
     recipes: ClassVar[dict[str, dict[str, Any]]] = {
         "paper": {
-            **{"arch": "preactresnet18", "epochs": 50, "lr": 0.1, "schedule": "cyclic"},
+            **{"arch": "preactresnet18", "epochs": 50, "lr": 0.1, "clip": 0.0},
+            **{"schedule": "two-slopes"},
             **{"steps": 50, "step_size": 0.1, "budgets": "maini"},
         }
     }

@@ -27,7 +27,10 @@ class NFGSM:
     step_size: float = field(default=1.0, metadata={"help": "Size of the step, in epsilons."})
 
     recipes: ClassVar[dict[str, dict[str, Any]]] = {
-        "paper": {"arch": "preactresnet18", "epochs": 30, "lr": 0.2, "schedule": "cyclic"}
+        "paper": {
+            **{"arch": "preactresnet18", "epochs": 30, "lr": 0.2, "clip": 0.0},
+            **{"schedule": "triangle"},
+        }
     }
 
     def fit(self, job: Job) -> None:

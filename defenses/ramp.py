@@ -34,8 +34,8 @@ class RAMP:
     default_threat: ClassVar[str] = "union"
     recipes: ClassVar[dict[str, dict[str, Any]]] = {
         "paper": {
-            **{"arch": "preactresnet18", "epochs": 80, "lr": 0.05, "pairing": 5.0},
-            **{"schedule": "steps", "drops": (70.0,)},
+            **{"arch": "preactresnet18", "epochs": 80, "lr": 0.05, "clip": 0.0},
+            **{"schedule": "steps", "drops": (70.0,), "pairing": 5.0},
         }
     }
 

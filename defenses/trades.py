@@ -30,11 +30,11 @@ class TRADES:
     recipes: ClassVar[dict[str, dict[str, Any]]] = {
         "paper": {
             **{"arch": "wrn-34-10", "epochs": 76, "lr": 0.1, "weight_decay": 2e-4},
-            **{"schedule": "steps", "drops": (75.0,)},
+            **{"schedule": "steps", "drops": (74.0,), "clip": 0.0},
         },
         "awp": {
-            **{"arch": "wrn-34-10", "epochs": 200, "lr": 0.1, "awp": 0.005, "awp_warmup": 10},
-            **{"schedule": "steps", "drops": (100.0, 150.0)},
+            **{"arch": "wrn-34-10", "epochs": 200, "lr": 0.1, "awp": 0.005, "awp_warmup": 9},
+            **{"schedule": "steps", "drops": (99.0, 149.0), "clip": 0.0, "step_size": 0.25},
         },
     }
 

@@ -12,7 +12,7 @@ from bench.geometry import GEOMETRY
 from bench.losses import cross_entropy, kl
 from bench.threats import Threat
 from bench.training.batches import Batch
-from bench.training.nets import attacking
+from bench.training.nets import Net, attacking
 from bench.types import Images, Labels, Logits, Values
 
 Objective = Callable[[Images], Values]
@@ -20,18 +20,30 @@ STEP = 0.25
 """Default step size as a share of epsilon: 2/255 at 8/255 (Madry et al. 2018)."""
 
 
-def random_start(batch: Batch, threat: Threat) -> Float[Tensor, "n c h w"]:
-    """A random perturbation of the batch within ball ∩ box: for ℓ∞, uniform in the ball."""
+def random_start(
+    batch: Batch, threat: Threat, net: nn.Module | None = None
+) -> Float[Tensor, "n c h w"]:
+    """A random perturbation of the batch within ball ∩ box: for ℓ∞, uniform in the ball.
+
+    Networks that train side by side have each their own, which follows from their role.
+    """
     geometry = GEOMETRY[threat.norm]
-    noise = geometry.start(batch.uniform(f"start {threat.norm}"), threat.eps)
+    noise = geometry.start(_uniform(batch, threat, net), threat.eps)
     return geometry.project(batch.x, noise, threat.eps)
 
 
-def small_start(batch: Batch, threat: Threat) -> Float[Tensor, "n c h w"]:
+def small_start(
+    batch: Batch, threat: Threat, net: nn.Module | None = None
+) -> Float[Tensor, "n c h w"]:
     """0.001 · N(0, 1), projected: a divergence from f(x) has no gradient at x itself."""
-    u = batch.uniform(f"start {threat.norm}")
+    u = _uniform(batch, threat, net)
     noise = 0.001 * 2**0.5 * torch.erfinv(2 * u - 1)
     return GEOMETRY[threat.norm].project(batch.x, noise, threat.eps)
+
+
+def _uniform(batch: Batch, threat: Threat, net: nn.Module | None) -> Float[Tensor, "n c h w"]:
+    role = net.role if isinstance(net, Net) else "net"
+    return batch.uniform(f"start {threat.norm}" + (f" {role}" if role != "net" else ""))
 
 
 def cross_entropy_of(net: nn.Module, y: Labels) -> Objective:
@@ -53,7 +65,7 @@ def adversarial(
     `step_size` is in epsilons; the default `start` is random. The network is in eval mode and
     frozen meanwhile.
     """
-    start = random_start(batch, threat) if start is None else start
+    start = random_start(batch, threat, net) if start is None else start
     objective = cross_entropy_of(net, batch.y)
     with attacking(net):
         return ascend(objective, batch.x, threat, steps=steps, step_size=step_size, start=start)
@@ -79,7 +91,7 @@ def side_by_side(
 
     def attack(net: nn.Module) -> list[Images]:
         objective = cross_entropy_of(net, batch.y.repeat(len(threats[net])))
-        starts = [random_start(batch, threat) for threat in threats[net]]
+        starts = [random_start(batch, threat, net) for threat in threats[net]]
         return ascend_each(objective, batch.x, threats[net], starts, steps, step_size)
 
     with attacking(*nets):
@@ -106,7 +118,7 @@ def diverging(
         return kl(reference, net(x))
 
     with attacking(net):
-        start = small_start(batch, threat)
+        start = small_start(batch, threat, net)
         return ascend(objective, batch.x, threat, steps=steps, step_size=step_size, start=start)
 
 

@@ -23,6 +23,7 @@ from bench.training.batches import Augmentation
 from bench.training.nets import Net, Passes
 from bench.training.run import Run
 from bench.training.schedules import Schedule
+from bench.training.selection import Measure
 from bench.training.state import Stateful
 
 LONG = 1e12
@@ -66,7 +67,7 @@ class Job:
     )
     schedule: Schedule = field(default="cyclic", metadata={"help": "Course of the learning rate."})
     drops: tuple[float, ...] = field(
-        default=(), metadata={"help": "Epochs at which `steps` divides the rate by 10."}
+        default=(), metadata={"help": "Epochs after which `steps` divides the rate by 10."}
     )
     average: float = field(
         default=0.0, metadata={"help": "Decay of the weights' moving average; 0 for none."}
@@ -222,16 +223,19 @@ class Job:
         optimizer: torch.optim.Optimizer | None = None,
         state: Mapping[str, Stateful] | None = None,
         select: str = "union",
+        measure: Measure | None = None,
     ) -> Run:
         """The run that trains `net`, to be iterated over.
 
         `companions` become checkpoints of their own in sub-folders; `optimizer` (default: `sgd` of
         all these networks) follows the job's schedule; `state` is whatever else must outlive a
-        kill; `select` names the held-out accuracy that decides which epoch is `best`.
+        kill; `select` names the held-out accuracy that decides which epoch is `best`; `measure`
+        finds more to say of the held-out images, for the log and the checkpoint's metadata.
         """
         companions = dict(companions or {})
         optimizer = optimizer or self.sgd(net, *companions.values())
-        return Run(self, defense, net, companions, optimizer, dict(state or {}), select)
+        extra = dict(state or {})
+        return Run(self, defense, net, companions, optimizer, extra, select, measure)
 
     def settings(self) -> dict[str, Any]:
         """What the weights depend on, in plain values."""

@@ -7,7 +7,7 @@ from bench import checkpoint, environment
 from bench.checkpoint import Metadata, Tag
 from bench.training.log import Row, check_tensorboard, write_csv, write_tensorboard
 from bench.training.nets import Net
-from bench.training.selection import Heldout, diagnose
+from bench.training.selection import Heldout, Measure, diagnose
 
 if TYPE_CHECKING:
     from bench.training.job import Job
@@ -21,6 +21,7 @@ class Ledger:
     defense: str
     config: dict[str, Any]
     select: str
+    measure: Measure | None = None
     history: list[Row] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -35,7 +36,7 @@ class Ledger:
 
         Of several devices, the first one writes.
         """
-        accuracies = self._heldout.accuracies(net)
+        accuracies = self._heldout.accuracies(net, self.measure)
         self.history.append(row | accuracies)
         if not self.job.fabric.is_global_zero:
             return

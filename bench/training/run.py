@@ -26,6 +26,7 @@ from bench.training.ledger import Ledger
 from bench.training.log import Row
 from bench.training.nets import Net
 from bench.training.schedules import factor
+from bench.training.selection import Measure
 
 if TYPE_CHECKING:
     from bench.training.job import Job
@@ -45,6 +46,7 @@ class Run:
         optimizer: Optimizer,
         extra: dict[str, state.Stateful],
         select: str,
+        measure: Measure | None,
     ) -> None:
         self._job, self._net, self._companions = job, net, companions
         self._optimizer = optimizer
@@ -52,7 +54,7 @@ class Run:
         self._average = Average(net.body, job.average) if job.average else None
         self._name = _name_of(defense)
         self._config = {**asdict(defense), "training": job.settings()}
-        self._ledger = Ledger(job, self._name, self._config, select)
+        self._ledger = Ledger(job, self._name, self._config, select, measure)
         self._batches = Batches(
             job.data.train.take(job.examples),
             job.batch_size,

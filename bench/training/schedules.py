@@ -3,14 +3,22 @@
 import math
 from bisect import bisect_right
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Literal
 
-Schedule = Literal["cyclic", "cosine", "steps", "constant"]
+Schedule = Literal["cyclic", "triangle", "two-slopes", "cosine", "steps", "constant"]
 
 
-def cyclic(done: float) -> float:
-    """Linear from 0 to 1 over the first 40 %, and down to 0 (Wong et al. 2020)."""
-    return done / 0.4 if done < 0.4 else (1 - done) / 0.6
+def through(*points: tuple[int | float, int | float]) -> Callable[[float], float]:
+    """Straight lines through points (share of the run, fraction of the highest rate)."""
+
+    def rate(done: float) -> float:
+        for (start, low), (end, high) in pairwise(points):
+            if done <= end:
+                return low + (high - low) * (done - start) / (end - start)
+        return points[-1][1]
+
+    return rate
 
 
 def cosine(done: float) -> float:
@@ -24,7 +32,12 @@ def constant(done: float) -> float:
 
 
 SCHEDULES: dict[Schedule, Callable[[float], float]] = {
-    "cyclic": cyclic,
+    # Up over 40 % of the run and down to 0, as in the code of Andriushchenko & Flammarion 2020.
+    "cyclic": through((0, 0), (0.4, 1), (1, 0)),
+    # Up over half of it, as in that of Wong et al. 2020.
+    "triangle": through((0, 0), (0.5, 1), (1, 0)),
+    # Down in two parts, as in that of Maini et al. 2020.
+    "two-slopes": through((0, 0), (0.4, 1), (0.8, 0.05), (1, 0)),
     "cosine": cosine,
     "constant": constant,
 }
@@ -33,9 +46,9 @@ SCHEDULES: dict[Schedule, Callable[[float], float]] = {
 def factor(
     schedule: Schedule, epoch: int | float, epochs: int, drops: tuple[int | float, ...]
 ) -> float:
-    """The fraction of the learning rate at `epoch`, which counts parts of an epoch too.
+    """The fraction of the learning rate after `epoch` epochs, parts of one included.
 
-    `steps` divides by 10 at each epoch of `drops`.
+    `steps` divides by 10 once the epochs of `drops` are over: with 74, in the 75th epoch.
     """
     if schedule == "steps":
         return float(0.1 ** bisect_right(drops, epoch))

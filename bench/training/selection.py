@@ -1,6 +1,6 @@
 """Selection: how a network does on the held-out split, and what it means when it does badly."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,6 +12,11 @@ from bench.attacks.pgd import pgd
 from bench.data import Split
 from bench.threats import Threat
 from bench.training.nets import Net, attacking
+from bench.types import Images, Labels
+
+Measure = Callable[[Net, Labels, Mapping[str, Images]], dict[str, float]]
+"""From a network in eval mode, labels and images, `clean` and by the name of the threat under which
+PGD-10 made them: what else to say of these examples, by its name."""
 
 EXAMPLES = 1000
 CHUNK = 250
@@ -29,16 +34,26 @@ class Heldout:
     def __len__(self) -> int:
         return min(len(self.split), EXAMPLES)
 
-    def accuracies(self, net: Net) -> dict[str, float]:
+    def accuracies(self, net: Net, measure: Measure | None = None) -> dict[str, float]:
         """Accuracy in [0, 1]: `clean`, `fgsm`, under PGD-10 of each threat by its name, `union`.
 
         `fgsm` is one full step for the first threat, which gives catastrophic overfitting away.
+        What `measure` finds comes behind these, as its mean over pieces of `CHUNK` examples.
         """
-        parts = [self._flags(net, start) for start in range(0, len(self), CHUNK)]
-        return {key: torch.cat([p[key] for p in parts]).float().mean().item() for key in parts[0]}
+        pieces = [self._piece(net, start, measure) for start in range(0, len(self), CHUNK)]
+        flags, more = zip(*pieces, strict=True)
+        found = {key: torch.cat([f[key] for f in flags]).float().mean().item() for key in flags[0]}
+        sizes = [len(f["clean"]) for f in flags]
+        return found | {
+            key: sum(n * m[key] for n, m in zip(sizes, more, strict=True)) / len(self)
+            for key in more[0]
+        }
 
-    def _flags(self, net: Net, start: int) -> dict[str, Tensor]:
-        """Whether the prediction stays right, for examples from `start` on; decided in float32."""
+    def _piece(
+        self, net: Net, start: int, measure: Measure | None
+    ) -> tuple[dict[str, Tensor], dict[str, float]]:
+        """Whether predictions stay right, for examples from `start` on, decided in float32; and
+        what `measure` finds."""
         indices = torch.arange(start, min(start + CHUNK, len(self)))
         part = self.split.select(indices)
         x, y = part.floats().to(self.device), part.labels.to(self.device)
@@ -52,22 +67,28 @@ class Heldout:
                 union = torch.stack(list(flags.values())).all(0)
             single = pgd(net, x, y, first, steps=1, step_size=first.eps, random_start=False)
             with torch.no_grad():
-                return flags | {"union": union, "fgsm": net.body(single).argmax(1) == y}
+                flags |= {"union": union, "fgsm": net.body(single).argmax(1) == y}
+            return flags, measure(net, y, images) if measure else {}
 
 
 def diagnose(history: Sequence[dict[str, int | float]], classes: int) -> str | None:
     """What has gone wrong by the last epoch of `history`, in words; None if nothing has.
 
-    Catastrophic overfitting (Wong et al. 2020, section 5): single-step accuracy stays up while
-    PGD accuracy falls to nothing. Collapse: clean accuracy is that of guessing.
+    Catastrophic overfitting (Wong et al. 2020, section 5): PGD accuracy falls to nothing while
+    accuracy against what is weaker stays up: a single step, or the `attacker` that a network is
+    trained with. Collapse: clean accuracy is that of guessing.
     """
     if len(history) < 3:
         return None
     now, best = history[-1], max(row["union"] for row in history)
-    if best > 0.1 and now["union"] < best / 3 and now["fgsm"] > 2 * now["union"] + 0.1:
+    weaker = {"single-step accuracy": now["fgsm"]}
+    if "attacker" in now:
+        weaker["accuracy against the learned attacker"] = now["attacker"]
+    name = max(weaker, key=weaker.__getitem__)
+    if best > 0.1 and now["union"] < best / 3 and weaker[name] > 2 * now["union"] + 0.1:
         return (
             f"catastrophic overfitting: PGD accuracy fell from {best:.0%} to {now['union']:.0%} "
-            f"while single-step accuracy is {now['fgsm']:.0%}"
+            f"while {name} is {weaker[name]:.0%}"
         )
     if now["clean"] < 1.2 / classes:
         return f"collapse: clean accuracy is {now['clean']:.0%}, that of guessing; lower --lr"

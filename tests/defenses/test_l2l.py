@@ -48,12 +48,54 @@ def test_its_examples_are_within_ball_and_box_and_reach_the_attacker(
     job = small_job(tmp_path)
     defense = L2L(variant=variant, steps=2, **SMALL)
     net, attacker, batch = job.model(), defense.build(job), first_batch(job)
-    x_adv = defense.perturb(attacker, net, batch, threat)
+    x_adv = defense.perturb(attacker, net, batch.x, batch.y, threat)
     size = GEOMETRY[threat.norm].distance(x_adv - batch.x)
     assert (size <= threat.eps * (1 + 1e-4)).all()
     assert 0 <= x_adv.min() <= x_adv.max() <= 1
     gradients = torch.autograd.grad(x_adv.sum(), list(attacker.parameters()), allow_unused=True)
     assert any(gradient is not None and gradient.any() for gradient in gradients)
+
+
+def test_gradients_may_be_shares_of_each_examples_own_largest(tmp_path: Path) -> None:
+    job = small_job(tmp_path)
+    net, batch = job.model(), first_batch(job)
+    by_batch, by_example = (
+        sight(net, batch.x, batch.y, per)[:, 1:].abs().amax((1, 2, 3))
+        for per in ("batch", "example")
+    )
+    assert torch.allclose(by_example, torch.ones(32))
+    assert by_batch.max() == 1
+    assert (by_batch < 1).sum() == 31
+
+
+def test_the_attacker_may_be_updated_more_often(tmp_path: Path) -> None:
+    job = small_job(tmp_path, epochs=1, examples=32)
+    L2L(attacker_steps=3, **SMALL).fit(job)
+    # Gradient and loss for the classifier's step, and for each of the attacker's.
+    assert job.passes.forwards["net"] == 32 * (2 + 3 * 2)
+
+
+def test_an_attacker_that_is_pgd_has_all_of_its_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = small_job(tmp_path)
+    net, batch, defense = job.model().eval(), first_batch(job), L2L(**SMALL)
+    x_adv = (batch.x + 0.1 * batch.uniform("noise")).clamp(0, 1)
+    monkeypatch.setattr(L2L, "perturb", lambda *_: x_adv)
+    images = {"clean": batch.x, str(LINF): x_adv}
+    found = defense.measure(defense.build(job), LINF, net, batch.y, images)
+    right = (net(x_adv).argmax(1) == batch.y).float().mean().item()
+    assert found == pytest.approx({"attacker": right, "attacker_loss": 1.0})
+
+
+def test_the_log_and_the_checkpoint_say_how_strong_the_attacker_is(tmp_path: Path) -> None:
+    job = small_job(tmp_path, epochs=1)
+    L2L(**SMALL).fit(job)
+    assert {"attacker", "attacker_loss"} <= load(tmp_path)[1].heldout.keys()
+    header, row = (tmp_path / "log.csv").read_text().splitlines()
+    found = dict(zip(header.split(","), row.split(","), strict=True))
+    assert 0 < float(found["attacker_loss"]) < 1.5
+    assert job.passes.forwards["net"] == 64 * 4, "measuring is not training"
 
 
 def built(tmp_path: Path, variant: Variant) -> tuple[L2L, Net, Net]:
@@ -70,7 +112,9 @@ def test_two_steps_add_up_and_are_clipped(tmp_path: Path) -> None:
     between = (x + first).clamp(0, 1)
     second = perturbation(attacker(sight(net, between, y)), LINF)
     expected = (x + (first + second).clamp(-LINF.eps, LINF.eps)).clamp(0, 1)
-    assert torch.allclose(defense.perturb(attacker, net, batch, LINF), expected, atol=1e-6)
+    assert torch.allclose(
+        defense.perturb(attacker, net, batch.x, batch.y, LINF), expected, atol=1e-6
+    )
 
 
 def test_many_steps_take_a_share_each(tmp_path: Path) -> None:
@@ -80,7 +124,7 @@ def test_many_steps_take_a_share_each(tmp_path: Path) -> None:
     for _ in range(2):
         step = perturbation(attacker(sight(net, point, batch.y)), LINF)
         point = (point + STRIDE * step).clamp(0, 1)
-    assert torch.allclose(defense.perturb(attacker, net, batch, LINF), point, atol=1e-6)
+    assert torch.allclose(defense.perturb(attacker, net, batch.x, batch.y, LINF), point, atol=1e-6)
 
 
 def test_classifier_and_attacker_alternate_as_written_out(tmp_path: Path) -> None:
@@ -89,11 +133,11 @@ def test_classifier_and_attacker_alternate_as_written_out(tmp_path: Path) -> Non
     net, attacker, batch = job.model(), defense.build(job), first_batch(job)
     sgd = job.sgd(net)
     adam = torch.optim.Adam(attacker.parameters(), 1e-3, weight_decay=2e-4)
-    x_adv = defense.perturb(attacker.eval(), net.train(), batch, LINF).detach()
+    x_adv = defense.perturb(attacker.eval(), net.train(), batch.x, batch.y, LINF).detach()
     sgd.zero_grad()
     F.cross_entropy(net(x_adv), batch.y).backward()
     sgd.step()
-    x_adv = defense.perturb(attacker.train(), net.eval(), batch, LINF)
+    x_adv = defense.perturb(attacker.train(), net.eval(), batch.x, batch.y, LINF)
     adam.zero_grad()
     (-F.cross_entropy(net(x_adv), batch.y)).backward()
     adam.step()
@@ -113,7 +157,7 @@ def test_the_attacker_learns_to_raise_the_loss(tmp_path: Path) -> None:
     adam = torch.optim.Adam(attacker.parameters(), 1e-2)
 
     def loss() -> torch.Tensor:
-        return F.cross_entropy(net(defense.perturb(attacker, net, batch, LINF)), batch.y)
+        return F.cross_entropy(net(defense.perturb(attacker, net, batch.x, batch.y, LINF)), batch.y)
 
     before = loss().item()
     for _ in range(10):

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from bench.checkpoint import load
 from bench.threats import Threat
-from bench.training import Job
+from bench.training import Job, side_by_side
 from defenses._plans import Plan, predictions
 from defenses.at import AT
+from defenses.avg import AVG
 from defenses.mat import MAT
 from tests.small import L1, L2, LINF, first_batch, sha256, small_job
 
@@ -48,6 +49,12 @@ def test_a_specialist_that_asks_nobody_is_at_under_its_threat(tmp_path: Path) ->
     assert all(map(torch.equal, specialist.parameters(), other.parameters()))
 
 
+def test_without_lessons_the_generalist_is_avg_bit_for_bit(tmp_path: Path) -> None:
+    AVG(steps=1).fit(small_job(tmp_path / "avg", threats=(LINF, L2), epochs=1))
+    MAT(steps=1, alpha=0.0).fit(small_job(tmp_path / "mat", threats=(LINF, L2), epochs=1))
+    assert sha256(tmp_path / "avg") == sha256(tmp_path / "mat")
+
+
 def divergence(p: Tensor, q: Tensor, t: float) -> Tensor:
     return F.kl_div((q / t).log_softmax(1), (p / t).softmax(1), reduction="batchmean")
 
@@ -62,6 +69,38 @@ def test_two_peers_follow_the_formula(tmp_path: Path) -> None:
         taught = sum(divergence(z[j, k], z[i, k], 2.0) for k in (0, 1)) / 2
         expected = expected + 0.7 * supervised + 0.3 * 4 * taught
     assert torch.allclose(mat.loss(plan_of(mat, job), z, y), expected)
+
+
+def test_labels_may_keep_their_full_weight(tmp_path: Path) -> None:
+    job, y = small_job(tmp_path), torch.arange(6) % 3
+    mat = MAT(alpha=0.3, combine="add", labels_on="own", lessons_on="own")
+    z = {(i, k): torch.randn(6, 3) for i in (0, 1) for k in (0, 1)}
+    expected = sum(F.cross_entropy(z[i, i], y) for i in (0, 1))
+    expected = expected + 0.3 * (divergence(z[1, 0], z[0, 0], 1) + divergence(z[0, 1], z[1, 1], 1))
+    assert torch.allclose(mat.loss(plan_of(mat, job), z, y), torch.as_tensor(expected))
+
+
+@pytest.mark.parametrize("threats", [(LINF,), (LINF, L2)], ids=["peers", "classroom"])
+def test_in_the_warm_up_nobody_teaches(threats: tuple[Threat, ...], tmp_path: Path) -> None:
+    for name, settings in (
+        ("unweighted", {"alpha": 0.0}),
+        ("warm", {"warm_up": 1.0}),
+        ("half", {"warm_up": 0.5}),
+    ):
+        MAT(steps=1, **settings).fit(small_job(tmp_path / name, threats=threats, examples=32))
+    unweighted, warm, half = (sha256(tmp_path / name) for name in ("unweighted", "warm", "half"))
+    assert unweighted == warm != half
+    logs = [(tmp_path / name / "log.csv").read_text().splitlines() for name in ("warm", "half")]
+    firsts = [dict(zip(log[0].split(","), log[1].split(","), strict=True)) for log in logs]
+    assert firsts[0]["loss"] == firsts[1]["loss"], "the first epoch is the same"
+
+
+def test_peers_attack_from_starts_of_their_own(tmp_path: Path) -> None:
+    job = small_job(tmp_path)
+    batch, nets = first_batch(job), [job.model(), job.model("peer-2")]
+    nets[1].body.load_state_dict(nets[0].body.state_dict())
+    one, other = side_by_side([(net, LINF) for net in nets], batch, steps=1)
+    assert not torch.isclose(one, other).flatten(1).all(1).any()
 
 
 def test_no_network_has_a_gradient_through_its_teacher(tmp_path: Path) -> None:

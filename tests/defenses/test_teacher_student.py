@@ -14,7 +14,7 @@ from bench.training import Batch, Job, Net, adversarial
 from defenses._active import active, least_certain, slope
 from defenses._lessons import LOSSES, Lesson
 from defenses.at import AT
-from defenses.teacher_student import TeacherStudent
+from defenses.teacher_student import TeacherStudent, agreement
 from tests.small import LINF, first_batch, sha256, small_job
 
 
@@ -171,6 +171,46 @@ def test_the_log_says_what_the_teacher_gave(tmp_path: Path) -> None:
     found = dict(zip(header.split(","), row.split(","), strict=True))
     assert found["teacher forwards"] == "64"
     assert float(found["teacher_bits"]) == 64 * 10 * 32
+
+
+def test_the_checkpoint_says_how_often_it_agrees_with_its_teacher(tmp_path: Path) -> None:
+    job = small_job(tmp_path / "run", epochs=1)
+    TeacherStudent(steps=1, teacher="").fit(job)
+    student, found = load(job.out)
+    teacher, _ = load(next((tmp_path / "teachers").iterdir()))
+    x = job.data.heldout.floats()
+    agreed = (student(x).argmax(1) == teacher(x).argmax(1)).float().mean().item()
+    assert found.heldout["agreement clean"] == pytest.approx(agreed)
+    assert 0 <= found.heldout["agreement linf:0.1"] <= 1
+
+
+def test_a_student_agrees_with_itself(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    images = {"clean": scene.x, "linf:0.1": scene.x_adv}
+    found = agreement(scene.f, scene.f, scene.y, images)
+    assert found == {"agreement clean": 1.0, "agreement linf:0.1": 1.0}
+
+
+@pytest.mark.parametrize(("variant", "epochs"), [("iad1", 3), ("iad2", 2)])
+def test_teachers_are_trusted_as_long_as_in_the_paper(
+    variant: Any,  # noqa: ANN401
+    epochs: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trusted: list[bool] = []
+    terms = TeacherStudent.terms
+
+    def noted(self: TeacherStudent, trusting: bool = False) -> Any:  # noqa: ANN401
+        trusted.append(trusting)
+        return terms(self, trusting)
+
+    monkeypatch.setattr(TeacherStudent, "terms", noted)
+    AT(steps=1).fit(small_job(tmp_path / "at", epochs=1))
+    teacher = str(tmp_path / "at")
+    job = small_job(tmp_path / "run", epochs=10, examples=32)
+    TeacherStudent(variant, steps=1, teacher=teacher, natural_teacher=teacher).fit(job)
+    assert trusted == [True] * epochs + [False] * (10 - epochs)
 
 
 def test_a_teacher_is_trained_once_and_found_again(tmp_path: Path) -> None:

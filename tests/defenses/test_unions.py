@@ -1,6 +1,7 @@
 """Defenses for several threats: which examples they choose, and which threats."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,9 +11,9 @@ from bench.checkpoint import load
 from bench.geometry import GEOMETRY
 from bench.losses import cross_entropy
 from bench.threats import Threat
-from bench.training import adversarial, evaluating, hardest
+from bench.training import Job, adversarial, ascend, attacking, evaluating, hardest
 from defenses.avg import AVG
-from defenses.e_at import EAT, Tally, extremes
+from defenses.e_at import EAT, Tally, Witness, extremes
 from defenses.max import MAX
 from defenses.msd import MSD
 from defenses.sat import SAT
@@ -107,19 +108,52 @@ def test_e_at_takes_the_extreme_norms() -> None:
 
 def test_e_at_prefers_the_threat_that_fools_more(tmp_path: Path) -> None:
     batch = first_batch(small_job(tmp_path))
-    right = F.one_hot(batch.y, 10).float()
-    wrong = right.roll(1, 1)
+    right = torch.arange(len(batch.y)) < 24
     tally = Tally(2)
-    tally.add(0, torch.cat([right[:24], wrong[24:]]), batch)
+    tally.add(0, right)
     assert tally.errors() == (1.0, 1.0), "equal until both have been seen"
-    tally.add(1, wrong, batch)
+    tally.add(1, torch.zeros_like(right))
     assert tally.errors() == pytest.approx((0.25, 1.0))
 
 
-def test_e_at_spends_one_attack_a_batch(tmp_path: Path) -> None:
+def test_e_at_counts_an_example_as_broken_if_it_is_wrong_anywhere(tmp_path: Path) -> None:
+    # Logits are the pixel and its negative: class 0 is right while the pixel is positive.
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(1, 2, bias=False))
+    net[1].weight.data = torch.tensor([[1.0], [-1.0]])
+    path = torch.tensor([[3.0, 2.0, 1.0], [3.0, -1.0, 2.0], [-1.0, 2.0, 2.0], [3.0, 2.0, -1.0]])
+    points = [column.view(-1, 1, 1, 1) for column in path.T]
+    witness = Witness(net, points[0], torch.zeros(4, dtype=torch.long))
+    for point in points:
+        loss = witness(point)
+        assert torch.allclose(loss, F.softplus(-2 * point.flatten()))
+    assert witness.right.tolist() == [True, False, False, False]
+    assert witness.worst.flatten().tolist() == [1.0, -1.0, -1.0, -1.0]
+
+
+def test_e_at_judges_in_eval_mode_before_the_update(tmp_path: Path) -> None:
+    settings = {"epochs": 1, "examples": 32, "lr": 1e3, "schedule": "constant"}
+    job = small_job(tmp_path, threats=(LINF, L1), arch="preactresnet10-w4", **settings)
+    net, batch = job.model().eval(), first_batch(job)
+    tallies: list[Tally] = []
+
+    class Kept(Job):
+        def run(self, defense: Any, net: Any, **rest: Any) -> Any:  # noqa: ANN401
+            tallies.append(rest["state"]["tally"])
+            return super().run(defense, net, **rest)
+
+    EAT(steps=2).fit(Kept(**{key: getattr(job, key) for key in job.__dataclass_fields__}))
+    number = batch.draw(1.0, 1.0)
+    witness = Witness(net, batch.x, batch.y)
+    with attacking(net), torch.no_grad():
+        witness(ascend(witness, batch.x, (LINF, L1)[number], steps=2))
+    assert tallies[0].right[number] == witness.right.sum()
+
+
+def test_e_at_spends_one_attack_a_batch_and_a_look_at_its_end(tmp_path: Path) -> None:
     job = small_job(tmp_path, threats=UNION, epochs=1)
     EAT(steps=2).fit(job)
-    assert job.passes.forwards["net"] == 64 * 3
+    assert job.passes.forwards["net"] == 64 * 4
+    assert job.passes.backwards["net"] == 64 * 3
 
 
 def test_order_of_threats_does_not_change_max(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_one_example_gets_what_training_would_give_it(variant: Any, tmp_path: Pa
     net, batch = job.model(), first_batch(job)
     trained = job.place(learned.attacker.net, "attacker")
     with evaluating(net), torch.no_grad():
-        expected = defense.perturb(trained, net, batch, LINF)
+        expected = defense.perturb(trained, net, batch.x, batch.y, LINF)
     assert torch.allclose(attack(learned, net, batch), expected, atol=1e-5)
 
 

@@ -92,6 +92,8 @@ def test_help_lists_defenses_and_their_options() -> None:
         (("at", "--dataset", "npz:none"), "there is no file none"),
         (("at", "--examples", "99999"), "there are 1211 examples"),
         (("at", "--recipe", "quick"), "'quick' is not one of"),
+        (("l2l", "--attacker-steps", "0"), "attacker-steps must be 1 or more"),
+        (("mat", "--warm-up", "2"), "warm-up is a share of the epochs: from 0 to 1"),
         (("mine.py",), "there is no file mine.py"),
     ],
 )

@@ -1,6 +1,7 @@
 """The inner maximisation agrees with the measure's own PGD, and with arithmetic."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -50,6 +51,19 @@ def test_starts_differ_by_example_and_lie_in_the_ball(threat: Threat, tmp_path: 
     for start in (random_start(batch, threat), small_start(batch, threat)):
         assert (GEOMETRY[threat.norm].distance(start) <= threat.eps * (1 + 1e-5)).all()
         assert len(start.unique(dim=0)) == len(batch.y)
+
+
+@pytest.mark.parametrize("start", [random_start, small_start])
+def test_networks_that_train_side_by_side_have_starts_of_their_own(
+    start: Any,  # noqa: ANN401
+    tmp_path: Path,
+) -> None:
+    job = small_job(tmp_path)
+    batch, one, other = first_batch(job), job.model(), job.model("peer-2")
+    assert torch.equal(start(batch, LINF, one), start(batch, LINF))
+    assert torch.equal(start(batch, LINF, other), start(batch, LINF, job.model("peer-2")))
+    apart = (start(batch, LINF, one) - start(batch, LINF, other)).abs()
+    assert (apart.flatten(1).amax(1) > 0.01 * apart.amax()).all()
 
 
 def test_a_small_start_is_a_thousandth_of_a_standard_normal(tmp_path: Path) -> None:

@@ -12,6 +12,16 @@ def test_cyclic_rises_to_one_at_two_fifths_and_falls_to_nothing() -> None:
     assert factor("cyclic", 20, 20, ()) == 0
 
 
+def test_triangle_rises_for_half_of_the_run() -> None:
+    values = [factor("triangle", epoch, 20, ()) for epoch in (0, 5, 10, 15, 20)]
+    assert values == pytest.approx([0, 0.5, 1, 0.5, 0])
+
+
+def test_two_slopes_fall_fast_and_then_slowly() -> None:
+    values = [factor("two-slopes", epoch, 50, ()) for epoch in (0, 10, 20, 30, 40, 45, 50)]
+    assert values == pytest.approx([0, 0.5, 1, 0.525, 0.05, 0.025, 0])
+
+
 def test_cosine_only_falls() -> None:
     values = [factor("cosine", epoch, 10, ()) for epoch in range(11)]
     assert values[0] == 1

@@ -1,11 +1,14 @@
 """The held-out split decides, PGD under each threat; trouble is named."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from bench.threats import Threat
+from bench.training import Net
 from bench.training.selection import Heldout, diagnose
+from bench.types import Images, Labels
 from tests.small import L2, LINF, small_job
 from tests.toy import linear_model
 
@@ -37,6 +40,23 @@ def test_more_examples_than_a_chunk_are_all_counted(
     assert accuracies((LINF,), tmp_path) == pytest.approx(whole)
 
 
+def test_what_a_defense_measures_comes_as_its_mean_over_examples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = small_job(tmp_path)
+    net = job.place(linear_model(0, (1, 8, 8), classes=10), "net")
+    heldout = Heldout(job.data.heldout, (LINF,), job.fabric.device)
+
+    def measure(net: Net, y: Labels, images: Mapping[str, Images]) -> dict[str, float]:
+        assert images.keys() == {"clean", "linf:0.1"}
+        assert not net.training
+        return {"sevens": (y == 7).float().mean().item()}
+
+    monkeypatch.setattr("bench.training.selection.CHUNK", 50)
+    sevens = (job.data.heldout.labels == 7).float().mean().item()
+    assert heldout.accuracies(net, measure)["sevens"] == pytest.approx(sevens)
+
+
 def row(clean: float, union: float, fgsm: float) -> dict[str, float]:
     return {"clean": clean, "union": union, "fgsm": fgsm}
 
@@ -46,6 +66,12 @@ def test_catastrophic_overfitting_is_named() -> None:
     assert "catastrophic overfitting: PGD accuracy fell from 40% to 0%" in str(
         diagnose(history, 10)
     )
+
+
+def test_overfitting_to_a_learned_attacker_is_named() -> None:
+    history = [row(0.9, 0.3, 0.3) | {"attacker": 0.7}] * 2
+    history += [row(0.98, 0.05, 0.1) | {"attacker": 0.9}]
+    assert "5% while accuracy against the learned attacker is 90%" in str(diagnose(history, 10))
 
 
 def test_collapse_is_named_once_training_had_time() -> None:

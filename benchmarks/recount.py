@@ -1,0 +1,123 @@
+"""What the published records say beyond their tables.
+
+    python benchmarks/recount.py
+
+Verdicts that PGD-100 broke and `crossfire` left; in which arithmetic attacks were made; what
+students of a teacher cost in training with their teacher's training counted; and switches of `mat`
+seed by seed.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path, PurePath
+from statistics import mean
+
+from leaderboard.flags import conjunction, count, number
+from leaderboard.schema import Record
+from leaderboard.store import Board
+
+BOARDS = Path(__file__).parents[1] / "leaderboard"
+
+
+def left_by_crossfire(records: list[Record]) -> tuple[int, int]:
+    """Verdicts broken by PGD-100 and not by `crossfire`, and all verdicts of either."""
+    missed = total = 0
+    for record in records:
+        flags = {(v.suite, v.threat): number(v.flags) for v in record.verdicts}
+        for (suite, threat), kept in flags.items():
+            if suite == "crossfire" and ("pgd-100", threat) in flags:
+                missed += (kept & ~flags["pgd-100", threat]).bit_count()
+                total += record.data.examples
+    return missed, total
+
+
+def by_arithmetic(records: list[Record]) -> dict[str, tuple[int, int]]:
+    """Records and passes of attacks made in each arithmetic."""
+    made: Counter[str] = Counter()
+    passes: Counter[str] = Counter()
+    for record in records:
+        arithmetic = record.environment.precision
+        made[arithmetic] += 1
+        passes[arithmetic] += sum(v.forward_passes + v.backward_passes for v in record.verdicts)
+    return {arithmetic: (made[arithmetic], passes[arithmetic]) for arithmetic in made}
+
+
+def students(records: list[Record]) -> str:
+    """A row a student: passes in thousands of images, its own and with its teacher's."""
+    spent = {(r.data.name, run(r)): training_passes(r) for r in records}
+    rows: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
+    for record in records:
+        teacher = record.model.config.get("teacher")
+        if teacher:
+            name = record.data.name
+            own = spent[name, run(record)]
+            rows[name, run(record).rpartition("-")[0]].append((own, own + spent[name, teacher]))
+    lines = ["| images | student | seeds | passes | with its teacher's |", "|---|---|--:|--:|--:|"]
+    for (name, student), seeds in sorted(rows.items()):
+        own, whole = (mean(each) / 1000 for each in zip(*seeds, strict=True))
+        lines.append(f"| {name} | {student} | {len(seeds)} | {own:,.0f} k | {whole:,.0f} k |")
+    return "\n".join(lines)
+
+
+def by_seed(records: list[Record], names: Sequence[str], norm: str) -> str:
+    """A row a run on digits: accuracies in percent under one norm, or the union, seed by seed."""
+    lines = [
+        f"| run | {norm} PGD-100, by seed | {norm} crossfire, by seed |",
+        "|---|---|---|",
+    ]
+    for name in names:
+        seeds = sorted(
+            (r for r in records if run(r).rpartition("-")[0] == name and r.data.name == "digits"),
+            key=seed,
+        )
+        cells = [
+            ", ".join(f"{accuracy(record, norm, suite):.1f}" for record in seeds)
+            for suite in ("pgd-100", "crossfire")
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def accuracy(record: Record, norm: str, suite: str) -> float:
+    """Right when clean and under one norm, or under all of them, in percent."""
+    kept = [
+        verdict.flags
+        for verdict in record.verdicts
+        if verdict.suite == suite and norm in ("union", verdict.threat.partition(":")[0])
+    ]
+    return 100 * count(conjunction([record.clean, *kept])) / record.data.examples
+
+
+def seed(record: Record) -> int:
+    """The seed of the training run."""
+    return int((record.model.training or {})["seed"])
+
+
+def run(record: Record) -> str:
+    """The name of the training run, such as `rslad-0`."""
+    return PurePath(record.model.source).parent.name
+
+
+def training_passes(record: Record) -> int:
+    """Forward and backward passes up to the checkpoint."""
+    training = record.model.training or {}
+    return int(training["forward_passes"] + training["backward_passes"])
+
+
+if __name__ == "__main__":
+    published, further = (list(Board(BOARDS / n).records()) for n in ("published", "further"))
+    missed, total = left_by_crossfire(published)
+    print(f"broken by pgd-100 and left by crossfire: {missed} of {total:,} verdicts")
+    found = by_arithmetic(published)
+    for arithmetic, (made, passes) in sorted(found.items()):
+        whole = sum(other for _, other in found.values())
+        share = f"{100 * passes / whole:.1f} % of all passes"
+        print(f"attacks in {arithmetic}: {made} of {len(published)} records, {share}")
+    both = [r for r in published + further if "crossfire" in r.protocol.suites]
+    one = sorted({run(r).rpartition("-")[0] for r in both if run(r).startswith("mat-linf")})
+    tables = [
+        students(published),
+        by_seed(both, ["avg", "mat-alpha-0.25", "mat"], "union"),
+        by_seed(both, ["at", *one], "linf"),
+    ]
+    print("\n\n".join(tables))
