@@ -44,12 +44,12 @@ def by_arithmetic(records: list[Record]) -> dict[str, tuple[int, int]]:
 
 def students(records: list[Record]) -> str:
     """A row a student: passes in thousands of images, its own and with its teacher's."""
-    spent = {(r.data.name, run(r)): training_passes(r) for r in records}
+    spent = {(r.data.called, run(r)): training_passes(r) for r in records}
     rows: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
     for record in records:
         teacher = record.model.config.get("teacher")
         if teacher:
-            name = record.data.name
+            name = record.data.called
             own = spent[name, run(record)]
             rows[name, run(record).rpartition("-")[0]].append((own, own + spent[name, teacher]))
     lines = ["| images | student | seeds | passes | with its teacher's |", "|---|---|--:|--:|--:|"]
@@ -67,7 +67,7 @@ def by_seed(records: list[Record], names: Sequence[str], norm: str) -> str:
     ]
     for name in names:
         seeds = sorted(
-            (r for r in records if run(r).rpartition("-")[0] == name and r.data.name == "digits"),
+            (r for r in records if run(r).rpartition("-")[0] == name and r.data.called == "digits"),
             key=seed,
         )
         cells = [
