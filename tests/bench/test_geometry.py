@@ -44,7 +44,7 @@ def nearest(norm: Norm, x: Tensor, delta: Tensor, eps: float) -> Tensor:
 
 
 @given(norms, seeds, radii, st.sampled_from([0.02, 0.3, 3.0]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_projection_is_the_nearest_point_of_ball_and_box(
     norm: Norm, seed: int, eps: float, scale: float
 ) -> None:
@@ -55,7 +55,7 @@ def test_projection_is_the_nearest_point_of_ball_and_box(
 
 
 @given(norms, seeds, radii)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_projection_lands_in_ball_and_box_and_is_idempotent(
     norm: Norm, seed: int, eps: float
 ) -> None:
@@ -68,7 +68,7 @@ def test_projection_lands_in_ball_and_box_and_is_idempotent(
 
 
 @given(norms, seeds, radii)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_radius_per_example_is_the_same_as_one_radius(norm: Norm, seed: int, eps: float) -> None:
     x, delta = problem(seed)
     project = GEOMETRY[norm].project
@@ -76,7 +76,7 @@ def test_a_radius_per_example_is_the_same_as_one_radius(norm: Norm, seed: int, e
 
 
 @given(norms, seeds, radii)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_row_is_the_same_alone_and_in_any_batch(norm: Norm, seed: int, eps: float) -> None:
     x, delta = problem(seed)
     geometry = GEOMETRY[norm]
@@ -131,7 +131,7 @@ def test_a_random_start_lies_in_the_ball_and_belongs_to_its_example(norm: Norm) 
 
 
 @given(norms, seeds, st.floats(0.05, 10))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_point_of_the_threat_gains_more_than_the_gap(norm: Norm, seed: int, eps: float) -> None:
     x, gradient = problem(seed)
     geometry = GEOMETRY[norm]

@@ -54,10 +54,16 @@ def test_the_newest_two_of_one_table_are_picked() -> None:
     assert [row.head for row in pick([old, A, B, elsewhere], "at", "mat")] == [A, B]
 
 
-def test_records_of_one_arithmetic_are_picked_before_newer_ones_of_two() -> None:
-    newer = make_record("mat", created="2027-01-01T00:00:00+00:00", examples=200, precision="fp32")
-    assert pick([A, B, newer], "at", "mat") == (A, B)
-    assert pick([A, newer], "at", "mat") == (A, newer)
+def test_models_of_one_arithmetic_are_picked_before_newer_ones_of_two() -> None:
+    when = {"created": "2027-01-01T00:00:00+00:00", "examples": 200, "precision": "fp32"}
+    newer = make_record("mat", seed=1, **when)
+    assert [row.head for row in pick([A, B, newer], "at", "mat")] == [A, B]
+    assert [row.head for row in pick([A, newer], "at", "mat")] == [A, newer]
+
+
+def test_the_float32_record_speaks_for_a_model_measured_twice() -> None:
+    again = make_record("mat", examples=200, precision="fp32")
+    assert [row.head for row in find([A, B, again], "mat")] == [again]
 
 
 def test_records_of_different_tables_are_not_compared() -> None:

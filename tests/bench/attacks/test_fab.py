@@ -32,7 +32,7 @@ def least_movement(norm: Norm, earn: Tensor, rate: Tensor, room: Tensor) -> Tens
 
 
 @given(st.sampled_from(NORMS), st.integers(0, 1000), st.floats(0.01, 0.9))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_movement_to_a_plane_is_the_least_one(norm: Norm, seed: int, far: float) -> None:
     x = images(seed, 4, (1, 5, 5))
     gradient = torch.randn(4, 1, 5, 5, generator=torch.Generator().manual_seed(seed)) ** 3
