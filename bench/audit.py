@@ -120,11 +120,9 @@ def gradients(model: Model, images: Batch, labels: Int[Tensor, " n"]) -> Iterato
         yield Finding("P7", "flag", f"{message}: gradients may be masked", zero)
 
 
-def tangent(
-    model: Model, images: Batch, labels: Int[Tensor, " n"], threat: Threat
-) -> Iterator[Finding]:
-    """P10: one step to where the gradient promises the largest margin changes it about as much as
-    promised: for the median image, not over `STEEP` times as much nor under `FLAT`."""
+def promise_kept(model: Model, images: Batch, labels: Int[Tensor, " n"], threat: Threat) -> float:
+    """How many times its promise a margin changes, for the median image, after one step to where
+    the gradient promises the largest margin."""
     geometry, point = GEOMETRY[threat.norm], images.detach().clone().requires_grad_()
     before = losses.margin(model(point), labels)
     (gradient,) = torch.autograd.grad(before.sum(), point)
@@ -132,7 +130,15 @@ def tangent(
     promised = geometry.gap(images, nowhere, gradient, threat.eps)
     step = geometry.project(images, threat.eps * geometry.steepest(gradient, images), threat.eps)
     change = (losses.margin(_logits(model, images + step), labels) - before.detach()).abs()
-    share = float((change / promised.clamp_min(1e-30)).nan_to_num(0).median())
+    return float((change / promised.clamp_min(1e-30)).nan_to_num(0).median())
+
+
+def tangent(
+    model: Model, images: Batch, labels: Int[Tensor, " n"], threat: Threat
+) -> Iterator[Finding]:
+    """P10: one step to where the gradient promises the largest margin changes it about as much as
+    promised: for the median image, not over `STEEP` times as much nor under `FLAT`."""
+    share = promise_kept(model, images, labels, threat)
     if not FLAT[threat.norm] <= share <= STEEP:
         message = (
             f"{threat}: a step changes margins by {share:.2g} times what their gradients promise: "
