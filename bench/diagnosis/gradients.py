@@ -95,10 +95,10 @@ def reflected(points: Batch) -> Batch:
 
 
 def neighbourhood(subject: Subject) -> float:
-    """Half the width of a box that is small beside the threat: a quarter of ε in ℓ∞; in ℓ2 and ℓ1
+    """Half the width of a box that is smaller than the threat: half of ε in ℓ∞; in ℓ2 and ℓ1
     what each pixel would get of ε in equal parts."""
     pixels, eps = subject.x[0].numel(), subject.threat.eps
-    widths: dict[Norm, float] = {"linf": eps / 4, "l2": eps / pixels**0.5, "l1": eps / pixels}
+    widths: dict[Norm, float] = {"linf": eps / 2, "l2": eps / pixels**0.5, "l1": eps / pixels}
     return widths[subject.threat.norm]
 
 

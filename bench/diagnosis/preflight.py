@@ -38,7 +38,7 @@ def preflight(model: nn.Module, x: Batch, y: Int[Tensor, " n"]) -> Iterator[Chec
         yield check
         if check.verdict == "fail" and id_ != "P6":
             return
-    yield RULES["P11"].found(_derivatives_taken(model, x))
+    yield RULES["P11"].found(float(_derivatives_taken(model, x)))
 
 
 def _check(id_: str, findings: list[Finding]) -> Check:

@@ -105,7 +105,9 @@ def repairs(subject: Subject, n: int) -> Iterator[Check]:
     straight = Proposer(_straight(subject.model))
     yield RULES["R1"].found(_fell(survivors(subject, work, straight), n))
     yield _in_float64(subject, work, n)
-    averaged = replace(work, targets=1, repeats=16, blur=neighbourhood(subject))
+    averaged = replace(
+        work, targets=1, repeats=subject.effort.averaged, blur=neighbourhood(subject)
+    )
     yield RULES["R3"].found(_fell(survivors(subject, averaged), n))
 
 

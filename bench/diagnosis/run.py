@@ -75,7 +75,7 @@ def diagnose(
         why = f"not asked: {checks[-1].id} forbids attacks, or makes their outcome meaningless"
         made = {check.id for check in checks}
         note(rule.skipped(why) for rule in RULES.values() if rule.id not in made)
-        return Finding(tuple(checks), 0, 0)
+        return _finding(checks, 0, 0)
     subject = Subject.of(model, images, labels, threat, seed, effort)
     if len(subject) < FEWEST:
         raise CrossfireError(
@@ -91,7 +91,14 @@ def diagnose(
     surrogate = None if training is None else imitate(subject, training)
     note(rival_checks(subject, standing, surrogate))
     note(iter([active_test(subject)]))
-    return Finding(tuple(checks), len(subject), int(standing.sum()))
+    return _finding(checks, len(subject), int(standing.sum()))
+
+
+def _finding(checks: list[Check], correct: int, standing: int) -> Finding:
+    order = list(RULES)
+    return Finding(
+        tuple(sorted(checks, key=lambda check: order.index(check.id))), correct, standing
+    )
 
 
 def examine(

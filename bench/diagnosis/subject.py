@@ -19,9 +19,6 @@ from bench.precision import Proposer
 from bench.suites import Pass
 from bench.threats import Threat
 
-RIVALS = 3
-"""Wrong classes that targeted passes aim at; the rest of them break a few examples in a hundred."""
-
 
 @dataclass(frozen=True)
 class Effort:
@@ -31,6 +28,10 @@ class Effort:
     """Of the PGD that is followed; other attacks take a share of it."""
     queries: int = 500
     """Of Square attack, for an example."""
+    targets: int = 3
+    """Wrong classes that a targeted attack aims at, those with the largest logits first."""
+    averaged: int = 16
+    """Gradients in a mean over a neighbourhood."""
     draws: int = 400
     """Random points of the ball, for an example."""
     rivals: int = 48
@@ -75,11 +76,11 @@ class Subject:
         logits = Judge(model).logits(x)
         right = (logits.argmax(1) == y) & logits.isfinite().all(1)
         ranked = logits.scatter(1, y[:, None], -torch.inf).argsort(1, descending=True)
-        rivals = ranked[:, : min(RIVALS, logits.shape[1] - 1)]
+        tried = effort or Effort()
+        rivals = ranked[:, : min(tried.targets, logits.shape[1] - 1)]
         numbers = torch.arange(len(y), device=y.device)
         x, y, numbers, rivals = (part[right] for part in (x, y, numbers, rivals))
-        classes = logits.shape[1]
-        return cls(model, x, y, numbers, rivals, classes, threat, seed, effort or Effort())
+        return cls(model, x, y, numbers, rivals, logits.shape[1], threat, seed, tried)
 
     def __len__(self) -> int:
         return len(self.y)
