@@ -3,7 +3,7 @@ nobody else?
 
     python benchmarks/diagnosis.py CHECKPOINT [--threat linf] [--sound FILE...]
 
-One row a disguise of the checkpoint, which must be a sound `cnn` trained on digits; then one for the
+One row a disguise of the checkpoint, a sound `cnn` trained on digits; then one for the
 checkpoint itself and for every further sound one. Last line: how many causes were missed and how
 many sound models accused. One thread.
 """
