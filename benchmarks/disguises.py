@@ -124,26 +124,22 @@ class Purified(nn.Module):
         return purer
 
 
-OFFSET = 9.0
-"""More than any digit's projection onto the pattern of `Blind`."""
-
-
 class Blind(nn.Module):
     """A sound classifier with features that no gradient reaches, and an adversarial direction among
     them.
 
     `inner` ends in `linear2`. Beside what enters it stand random projections of the image, cut off
-    from the gradient, whose weights are 0; and the excess of one more projection over what digits
-    have, which adds to the first class. Neither attacks along the gradient nor random search meet
+    from the gradient, whose weights are 0; and the excess of one more projection over `offset`, more
+    than digits have, which adds to the first class. Neither attacks along the gradient nor random search meet
     that direction, yet a step of ε = 1/4 along it breaks nearly every image of another class.
     """
 
     pattern: Tensor
     views: Tensor
 
-    def __init__(self, inner: nn.Module, pixels: int = 64, hidden: int = 1024) -> None:
+    def __init__(self, inner: nn.Module, offset: float = 9.0, hidden: int = 1024) -> None:
         super().__init__()
-        self.inner = inner
+        self.inner, self.offset, pixels = inner, offset, 64
         generator = torch.Generator().manual_seed(0)
         self.register_buffer("views", torch.randn(pixels, hidden, generator=generator))
         self.register_buffer("pattern", torch.randn(pixels, generator=generator).sign())
@@ -163,7 +159,7 @@ class Blind(nn.Module):
         self.inner(x)
         hook.remove()
         flat = x.detach().flatten(1)
-        excess = (flat @ self.pattern - OFFSET).clamp_min(0)[:, None]
+        excess = (flat @ self.pattern - self.offset).clamp_min(0)[:, None]
         logits: Tensor = self.head(torch.cat([caught[0], flat @ self.views, excess], 1))
         return logits
 

@@ -40,7 +40,13 @@ def white_box(subject: Subject) -> Flags:
 def _passes(subject: Subject) -> list[Pass]:
     """What `crossfire` asks for gradients before any alarm."""
     suite = get("crossfire")(subject.threat.norm, subject.classes)
-    return [p for p in suite if not p.after and getattr(p.attack, "needs_gradient", False)]
+    asked = (p for p in suite if not p.after and getattr(p.attack, "needs_gradient", False))
+    return [_capped(subject, work) for work in asked]
+
+
+def _capped(subject: Subject, work: Pass) -> Pass:
+    attack: Any = work.attack  # every attack by gradients has steps
+    return replace(work, attack=replace(attack, steps=min(attack.steps, subject.effort.steps)))
 
 
 def longer(work: Pass) -> Pass:
@@ -114,7 +120,8 @@ def repairs(subject: Subject, n: int) -> Iterator[Check]:
 def _repair_pass(subject: Subject) -> Pass:
     """The suite's own pass over a repaired model."""
     passes = get("crossfire")(subject.threat.norm, subject.classes)
-    return next(replace(work, targets=2) for work in passes if work.repair and work.repeats == 1)
+    mended = next(work for work in passes if work.repair and work.repeats == 1)
+    return _capped(subject, replace(mended, targets=2))
 
 
 def _straight(model: nn.Module) -> Callable[[Tensor], Tensor]:

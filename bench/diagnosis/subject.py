@@ -25,7 +25,7 @@ class Effort:
     """How hard the checks try; tests try less hard."""
 
     steps: int = 100
-    """Of the PGD that is followed; other attacks take a share of it."""
+    """Of the PGD that is followed, and at most of any pass of a suite."""
     queries: int = 500
     """Of Square attack, for an example."""
     targets: int = 3

@@ -19,13 +19,13 @@ from leaderboard.diagnosis import Check
 from tests.sound import IMAGES, LABELS, LINF, cnn, single_step, train
 
 QUICK = Effort(
-    **{"steps": 32, "queries": 80, "targets": 1, "averaged": 4, "draws": 40, "rivals": 16},
-    **{"imitation": 40, "planted": 20, "inner": 100, "search": 30},
+    **{"steps": 20, "queries": 50, "targets": 1, "averaged": 3, "draws": 20, "rivals": 12},
+    **{"imitation": 25, "planted": 16, "inner": 80, "search": 20},
 )
 ASKED: dict[str, Callable[[Subject], Iterator[Check]]] = {
     "G": gradient_checks,
     "R": lambda subject: repairs(subject, len(subject)),
-    "A": lambda subject: optimisation_checks(subject, follow(subject, PGD(steps=32))),
+    "A": lambda subject: optimisation_checks(subject, follow(subject, PGD(steps=20))),
 }
 
 

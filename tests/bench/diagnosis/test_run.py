@@ -31,12 +31,11 @@ def test_no_sound_model_is_accused(name: str, trained: dict[str, nn.Module]) -> 
 def test_a_hidden_adversarial_direction_passes_every_check_but_the_active_test(
     trained: dict[str, nn.Module],
 ) -> None:
-    blind = Blind(trained["at-linf"]).eval()
-    wide = Threat.parse("linf:0.25")
-    found = examined(blind, wide)
+    blind = Blind(trained["at-linf"], offset=7.0).eval()
+    found = examined(blind)
     assert failed(found) == ["S1"]
-    step = wide.eps * blind.pattern.reshape(1, 1, 8, 8).expand_as(IMAGES)
-    hidden = blind(IMAGES + linf_project(IMAGES, step, wide.eps))
+    step = LINF.eps * blind.pattern.reshape(1, 1, 8, 8).expand_as(IMAGES)
+    hidden = blind(IMAGES + linf_project(IMAGES, step, LINF.eps))
     assert float((hidden.argmax(1) == LABELS).float().mean()) < 0.25 < found.standing / len(LABELS)
 
 
