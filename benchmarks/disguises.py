@@ -129,9 +129,10 @@ class Blind(nn.Module):
     them.
 
     `inner` ends in `linear2`. Beside what enters it stand random projections of the image, cut off
-    from the gradient, whose weights are 0; and the excess of one more projection over `offset`, more
-    than digits have, which adds to the first class. Neither attacks along the gradient nor random search meet
-    that direction, yet a step of ε = 1/4 along it breaks nearly every image of another class.
+    from the gradient, whose weights are 0; and the excess of one more projection over `offset`,
+    more than digits have, which adds to the first class. Neither attacks along the gradient nor
+    random search meet that direction, yet a step of ε = 1/4 along it breaks nearly every image of
+    another class.
     """
 
     pattern: Tensor

@@ -18,7 +18,8 @@ from bench.suites import Pass
 from bench.threats import Threat
 from leaderboard.diagnosis import Check
 
-FACTORS = (Fraction(1, 4), Fraction(1, 2), Fraction(1), Fraction(2), Fraction(4))STRAIGHT = 0.02
+FACTORS = (Fraction(1, 4), Fraction(1, 2), Fraction(1), Fraction(2), Fraction(4))
+STRAIGHT = 0.02
 """A curve that rises above its chord by less has no break point."""
 
 Flags = Bool[Tensor, " n"]
