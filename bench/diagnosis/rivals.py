@@ -64,21 +64,21 @@ def rival_checks(subject: Subject, standing: Flags, surrogate: Model | None) -> 
         yield from (RULES[id_].skipped("the white-box attack broke every example") for id_ in ids)
         return
     last = _passes(left)[-1]
-    yield RULES["A5"].found(_fell(survivors(left, longer(last)), n))
-    yield RULES["A6"].found(_fell(survivors(left, replace(last, restarts=2), turn=100), n))
-    yield RULES["A7"].found(int(single_step(left).sum()) / n)
+    yield RULES["A5"].counted(_fell(survivors(left, longer(last))), n)
+    yield RULES["A6"].counted(_fell(survivors(left, replace(last, restarts=2), turn=100)), n)
+    yield RULES["A7"].counted(int(single_step(left).sum()), n)
     square = Pass(Square(queries=subject.effort.queries))
-    yield RULES["A8"].found(_fell(survivors(left, square), n))
-    yield RULES["A11"].found(int(by_chance(left).sum()) / n)
+    yield RULES["A8"].counted(_fell(survivors(left, square)), n)
+    yield RULES["A11"].counted(int(by_chance(left).sum()), n)
     if surrogate is None:
         yield RULES["A12"].skipped("no surrogate was trained")
     else:
-        yield RULES["A12"].found(int(transferred(left, surrogate).sum()) / n)
+        yield RULES["A12"].counted(int(transferred(left, surrogate).sum()), n)
     yield from repairs(left, n)
 
 
-def _fell(standing: Flags, n: int) -> float:
-    return int((~standing).sum()) / n
+def _fell(standing: Flags) -> int:
+    return int((~standing).sum())
 
 
 def by_chance(subject: Subject) -> Flags:
@@ -109,12 +109,12 @@ def repairs(subject: Subject, n: int) -> Iterator[Check]:
     gradients are averaged over a neighbourhood. Values are shares of `n`."""
     work = _repair_pass(subject)
     straight = Proposer(_straight(subject.model))
-    yield RULES["R1"].found(_fell(survivors(subject, work, straight), n))
+    yield RULES["R1"].counted(_fell(survivors(subject, work, straight)), n)
     yield _in_float64(subject, work, n)
     averaged = replace(
         work, targets=1, repeats=subject.effort.averaged, blur=neighbourhood(subject)
     )
-    yield RULES["R3"].found(_fell(survivors(subject, averaged), n))
+    yield RULES["R3"].counted(_fell(survivors(subject, averaged)), n)
 
 
 def _repair_pass(subject: Subject) -> Pass:
@@ -140,4 +140,4 @@ def _in_float64(subject: Subject, work: Pass, n: int) -> Check:
         exact.logits(subject.x[:2])
     except (RuntimeError, TypeError, ValueError) as error:
         return rule.skipped(f"the model does not run in float64 ({type(error).__name__})")
-    return rule.found(_fell(survivors(subject, work, exact), n))
+    return rule.counted(_fell(survivors(subject, work, exact)), n)

@@ -19,6 +19,9 @@ WONG = "Wong et al. 2020"
 ZIMMERMANN = "Zimmermann et al. 2022"
 OURS = "proposed"
 
+FEWEST = 3
+"""One or two examples that fall to another attack are chance, however few were looked at."""
+
 _NEVER = float("inf")
 
 
@@ -42,6 +45,12 @@ class Rule:
         if verdict is None:
             verdict = "fail" if value > self.fail else "warn" if value > self.warn else "pass"
         return self._check(verdict, float(value), "" if verdict == "pass" else advice or self.mend)
+
+    def counted(self, count: int, examples: int) -> Check:
+        """The answer to so many of the examples; fewer than `FEWEST` never fail."""
+        share = count / examples
+        few = share > self.fail and count < FEWEST
+        return self.found(share, "warn" if few else None)
 
     def skipped(self, why: str) -> Check:
         """No answer."""

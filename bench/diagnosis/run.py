@@ -53,7 +53,7 @@ def diagnose(
     training: Tensor | None = None,
     progress: Callable[[Check], None] = lambda check: None,
 ) -> Finding:
-    """Examine a model, in eval mode on the images' device, under one threat; its weights are frozen.
+    """Examine a model, in eval mode on the images' device, under one threat; freeze its weights.
 
     `images` (n, c, h, w) are float32 in [0, 1], `labels` (n,). With uint8 images `training` a
     surrogate is trained for transfer attacks. After a gate that forbids attacks the other checks

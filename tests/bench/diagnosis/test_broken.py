@@ -19,7 +19,7 @@ from leaderboard.diagnosis import Check
 from tests.sound import IMAGES, LABELS, LINF, cnn, single_step, train
 
 QUICK = Effort(
-    **{"steps": 20, "queries": 50, "targets": 1, "averaged": 3, "draws": 20, "rivals": 12},
+    **{"steps": 40, "queries": 50, "targets": 1, "averaged": 3, "draws": 20, "rivals": 12},
     **{"imitation": 25, "planted": 16, "inner": 80, "search": 20},
 )
 ASKED: dict[str, Callable[[Subject], Iterator[Check]]] = {

@@ -102,5 +102,6 @@ def test_a_rule_says_where_it_turns_and_gives_advice_unless_it_passes() -> None:
     verdicts = [rule.found(value) for value in (0.01, 0.02, 0.06)]
     assert [check.verdict for check in verdicts] == ["pass", "warn", "fail"]
     assert [check.advice for check in verdicts] == ["", "mend it", "mend it"]
+    assert [rule.counted(count, 10).verdict for count in (0, 2, 3)] == ["pass", "warn", "fail"]
     assert rule.skipped("why").verdict == "n/a"
     assert all(rule.id == id_ for id_, rule in RULES.items())
