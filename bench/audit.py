@@ -68,7 +68,7 @@ def mode(model: Model) -> Iterator[Finding]:
 def finite(model: Model, images: Batch, logits: Logits) -> Iterator[Finding]:
     """P1: logits of images and of noise are numbers."""
     noise = torch.rand(images.shape, generator=torch.Generator().manual_seed(0)).to(images)
-    bad = sum(int((~x.isfinite()).any(1).sum()) for x in (logits, _logits(model, noise)))
+    bad = sum(int((~x.isfinite()).any(1).sum()) for x in (logits, predicted(model, noise)))
     if bad:
         message = f"{bad} of {2 * len(images)} outputs are NaN or infinite; mend the model"
         yield Finding("P1", "refuse", message, float(bad))
@@ -76,7 +76,7 @@ def finite(model: Model, images: Batch, logits: Logits) -> Iterator[Finding]:
 
 def determinism(model: Model, images: Batch, first: Logits) -> Iterator[Finding]:
     """P4: five passes over the same images agree to 1e-4 of the logits' length."""
-    others = [_logits(model, images) for _ in range(4)]
+    others = [predicted(model, images) for _ in range(4)]
     gap = max(
         float(((o - first).norm(dim=1) / first.norm(dim=1).clamp_min(1e-12)).max()) for o in others
     )
@@ -87,8 +87,8 @@ def determinism(model: Model, images: Batch, first: Logits) -> Iterator[Finding]
 
 def batch_independence(model: Model, images: Batch, together: Logits) -> Iterator[Finding]:
     """P5: an image's logits don't depend on the images beside it, their number or their order."""
-    alone = torch.cat([_logits(model, image[None]) for image in images])
-    reordered = _logits(model, images.flip(0)).flip(0)
+    alone = torch.cat([predicted(model, image[None]) for image in images])
+    reordered = predicted(model, images.flip(0)).flip(0)
     spread = together.abs().amax().clamp_min(1e-12)
     gap = max(float((other - together).abs().amax() / spread) for other in (alone, reordered))
     if not gap <= 1e-3:
@@ -119,19 +119,25 @@ def gradients(model: Model, images: Batch, labels: Int[Tensor, " n"]) -> Iterato
         yield Finding("P7", "flag", f"{message}: gradients may be masked", zero)
 
 
-def tangent(
-    model: Model, images: Batch, labels: Int[Tensor, " n"], threat: Threat
-) -> Iterator[Finding]:
-    """P10: one step to where the gradient promises the largest margin changes it about as much as
-    promised: for the median image, not over `STEEP` times as much nor under `FLAT`."""
+def promise_kept(model: Model, images: Batch, labels: Int[Tensor, " n"], threat: Threat) -> float:
+    """How many times its promise a margin changes, for the median image, after one step to where
+    the gradient promises the largest margin."""
     geometry, point = GEOMETRY[threat.norm], images.detach().clone().requires_grad_()
     before = losses.margin(model(point), labels)
     (gradient,) = torch.autograd.grad(before.sum(), point)
     nowhere = torch.zeros_like(images)
     promised = geometry.gap(images, nowhere, gradient, threat.eps)
     step = geometry.project(images, threat.eps * geometry.steepest(gradient, images), threat.eps)
-    change = (losses.margin(_logits(model, images + step), labels) - before.detach()).abs()
-    share = float((change / promised.clamp_min(1e-30)).nan_to_num(0).median())
+    change = (losses.margin(predicted(model, images + step), labels) - before.detach()).abs()
+    return float((change / promised.clamp_min(1e-30)).nan_to_num(0).median())
+
+
+def tangent(
+    model: Model, images: Batch, labels: Int[Tensor, " n"], threat: Threat
+) -> Iterator[Finding]:
+    """P10: one step to where the gradient promises the largest margin changes it about as much as
+    promised: for the median image, not over `STEEP` times as much nor under `FLAT`."""
+    share = promise_kept(model, images, labels, threat)
     if not FLAT[threat.norm] <= share <= STEEP:
         message = (
             f"{threat}: a step changes margins by {share:.2g} times what their gradients promise: "
@@ -167,7 +173,7 @@ def preflight(model: Model, images: Batch, labels: Int[Tensor, " n"]) -> list[Fi
 
     run(image_range(images))
     run(mode(model))
-    logits = _logits(model, images)
+    logits = predicted(model, images)
     run(class_count(logits.shape[1], labels))
     run(finite(model, images, logits))
     if not run(determinism(model, images, logits)):
@@ -177,7 +183,12 @@ def preflight(model: Model, images: Batch, labels: Int[Tensor, " n"]) -> list[Fi
     return findings
 
 
-def _logits(model: Model, images: Batch) -> Logits:
+def predicted(model: Model, images: Batch) -> Logits:
+    """The model's logits (n, classes), float32.
+
+    Raises:
+        Refusal: the model does not accept the images, or gives something else.
+    """
     try:
         with torch.no_grad():
             logits = model(images)

@@ -8,55 +8,20 @@ remarked, and how many examples the reference broke and crossfire left.
 """
 
 import argparse
-from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from disguises import DISGUISES, Disguise
 
 from bench import evaluate
 from bench.data import load
 from bench.models.sources import find
 from bench.threats import budget_home, resolve
 
-
-class Disguised(nn.Module):
-    """A model with something before or behind it that hides its gradients."""
-
-    def __init__(
-        self,
-        inner: nn.Module,
-        before: Callable[[Tensor], Tensor] = lambda x: x,
-        behind: Callable[[Tensor], Tensor] = lambda z: z,
-    ) -> None:
-        super().__init__()
-        self.inner, self.before, self.behind = inner, before, behind
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits of images (n, c, h, w) in [0, 1]."""
-        logits: Tensor = self.behind(self.inner(self.before(x)))
-        return logits
-
-
-def hidden_quantiser(x: Tensor) -> Tensor:
-    """Eight grey levels, and a ripple that gives a gradient which says nothing."""
-    return torch.floor(7 * x + 0.5) / 7 + 1e-4 * torch.sin(60 * x)
-
-
-def noise(x: Tensor) -> Tensor:
-    """Other pixels at each call."""
-    return x + 0.05 * torch.randn_like(x)
-
-
-DISGUISES: dict[str, dict[str, Callable[[Tensor], Tensor]]] = {
-    "none": {},
-    "quantised input": {"before": lambda x: torch.floor(7 * x + 0.5) / 7},
-    "quantised input, rippled": {"before": hidden_quantiser},
-    "saturated logits": {"behind": lambda z: 10 * torch.tanh(z)},
-    "logits × 1000": {"behind": lambda z: 1000 * z},
-    "logits / 100,000": {"behind": lambda z: 1e-5 * z},
-    "probabilities, sharpened": {"behind": lambda z: (20 * z).softmax(1)},
-    "randomised input": {"before": noise},
-}
+NONE = Disguise("none", ())
+SHOWN = (
+    *("none", "quantised input", "quantised input, rippled", "saturated logits"),
+    *("logits × 1000", "logits / 100,000", "probabilities, sharpened", "randomised input"),
+)
 
 
 def main() -> None:
@@ -73,12 +38,14 @@ def main() -> None:
     home = budget_home(given.dataset, tuple(split.images.shape[1:]))
     print("| disguise | threat | pgd-100 | reference | crossfire | missed | remarks |")
     print("|---|---|--:|--:|--:|--:|---|")
-    for name, disguise in DISGUISES.items():
+    for disguise in (NONE, *DISGUISES):
+        if disguise.name not in SHOWN:
+            continue
         for threat in resolve(given.threat, home):
             torch.manual_seed(0)
             outcomes = [
                 evaluate(
-                    Disguised(inner, **disguise).eval(),
+                    disguise.on(inner),
                     *(split.floats(), split.labels),
                     threat=str(threat),
                     suites=(suite,),
@@ -90,7 +57,9 @@ def main() -> None:
             missed = int((columns[2].robust & ~columns[1].robust).sum())
             remarks = ", ".join(finding.id for finding in outcomes[2].findings)
             accuracies = " | ".join(f"{outcome.accuracy():.1%}" for outcome in outcomes)
-            print(f"| {name} | {threat} | {accuracies} | {missed} | {remarks} |", flush=True)
+            print(
+                f"| {disguise.name} | {threat} | {accuracies} | {missed} | {remarks} |", flush=True
+            )
 
 
 if __name__ == "__main__":

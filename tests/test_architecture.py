@@ -19,6 +19,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "bench.estimate",
         "bench.scaffold",
         "bench.demo",
+        "bench.diagnosis",
         "bench.measure",
     ),
     ("bench", "bench.cluster", "bench.record", "bench.speed", "bench.verify"),

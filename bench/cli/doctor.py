@@ -1,13 +1,82 @@
-"""`bench doctor`: what this machine offers."""
+"""`bench doctor`: what this machine offers, or whether a model's number is to be believed."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from bench.cli import _options as options
+
 
 @click.command("doctor")
-def command() -> None:
-    """Show versions, devices, arithmetic and free disk, and which extras are missing."""
+@click.argument("model", required=False)
+@click.option("--dataset", help="Data set.  [default: the checkpoint's own, else digits]")
+@click.option("--threat", help="One threat, such as linf:8/255.  [default: the data set's first]")
+@click.option(
+    "--examples",
+    type=click.IntRange(min=1),
+    default=96,
+    show_default=True,
+    help="Look at the first so many test images.",
+)
+@click.option("--seed", default=0, show_default=True, help="Seed of the attacks' randomness.")
+@click.option("--device", help="cpu, cuda or cuda:1.  [default: cuda where there is one]")
+@click.option("--arch", help="Architecture, for a file of weights that names none.")
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    help="Weights for FILE.py:CALLABLE, torchvision: and timm:.",
+)
+@click.option(
+    "--normalize", help="cifar10, imagenet or MEAN,STD, for a model trained on normalised images."
+)
+@click.option(
+    "--board",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep the diagnosis on that board; its page shows it beside the model's rows.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["terminal", "json"]),
+    default="terminal",
+    show_default=True,
+    help="What to write.",
+)
+@options.display
+@click.pass_context
+def command(
+    context: click.Context,
+    /,
+    model: str | None,
+    board: Path | None,
+    form: str,
+    display: str | None,
+    **rest: Any,  # noqa: ANN401
+) -> None:
+    """Ask whether a model's robust accuracy is to be believed; without MODEL, show versions,
+    devices, arithmetic, free disk and missing extras.
+
+    MODEL is whatever `bench evaluate` takes. Exit code 1 if a check fails.
+    """
+    if model is None:
+        _environment()
+        return
+    from bench.diagnosis import examine
+    from bench.display import display as shown
+    from bench.report.diagnosis import to_text
+    from leaderboard.diagnosis import keep, to_json
+    from leaderboard.store import Board
+
+    with shown(display) as progress:
+        diagnosis = examine(model, progress=progress, **rest)
+    if board is not None:
+        keep(Board(board), diagnosis)
+    click.echo(to_json(diagnosis).rstrip() if form == "json" else to_text(diagnosis))
+    context.exit(1 if diagnosis.failed else 0)
+
+
+def _environment() -> None:
     from bench.doctor import environment, extras
 
     rows = [*environment(Path()), *((f"extra {name}", what) for name, what in extras())]

@@ -14,6 +14,7 @@ from bench.report.evidence import Fall, Picture, curves, falls, pictures, read_t
 from bench.report.provenance import facts
 from bench.report.wording import RANKS, UNION_ALONE, bounds, compact, percent, rank, short, symbol
 from leaderboard.budget import parse_threat
+from leaderboard.diagnosis import Diagnosis, kept
 from leaderboard.frame import Cells, cells
 from leaderboard.published import SOURCE, Published, matching
 from leaderboard.ranking import Row, Table
@@ -30,6 +31,8 @@ class Card:
     curves: list[str] = field(default_factory=list)
     falls: list[Fall] = field(default_factory=list)
     pictures: dict[str, list[Picture]] = field(default_factory=dict)
+    diagnoses: list[Diagnosis] = field(default_factory=list)
+    """What `bench doctor` found about any of the row's weights."""
 
 
 @dataclass(frozen=True)
@@ -125,13 +128,14 @@ def _line(row: Row, row_cells: Cells, board: Path | None) -> Line:
 
 def _card(row: Row, board: Path) -> Card:
     table = read_table(board, row.head)
+    diagnoses = kept(board, (run.model.weights_sha256 for run in row.runs))
     if table is None:
-        return Card()
+        return Card(diagnoses=diagnoses)
     by_threat: dict[str, list[Picture]] = {}
     for picture in pictures(board, row.head, table):
         by_threat.setdefault(picture.threat, []).append(picture)
     drawn = [charts.epsilon_curve(curve) for curve in curves(row.head, table)]
-    return Card(drawn, falls(row.head, table), by_threat)
+    return Card(drawn, falls(row.head, table), by_threat, diagnoses)
 
 
 def _data(section: Section) -> dict[str, Any]:

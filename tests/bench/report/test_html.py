@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from bench.report import render
+from leaderboard.diagnosis import keep
 from leaderboard.ranking import tables
 from leaderboard.schema import Finding
 from leaderboard.store import Board
+from tests.leaderboard.test_diagnosis import FAIL, PASS, make_diagnosis
 from tests.records import make_images, make_record, make_table
 
 FLAG = Finding("A8", "flag", "Square breaks <3> examples", 3.0)
@@ -80,3 +82,16 @@ def test_published_rows_wait_for_their_threat_alone() -> None:
     rows = re.findall(r'<tr class="published" hidden data-threat="([^"]*)"', page)
     assert set(rows) == {"linf:8/255", "l2:0.5"}
     assert "published" not in re.findall(r"<tr[^>]*>", render(tables([make_record("at")]), "html"))
+
+
+def test_a_card_shows_what_the_doctor_found_about_the_weights(tmp_path: Path) -> None:
+    board, record = Board(tmp_path), make_record()
+    board.append(record, make_table(record), None)
+    keep(board, make_diagnosis(PASS, FAIL, weights=record.model.weights_sha256))
+    page = render(tables(board.records()), "html", board=board.folder)
+    card = page.partition("<template")[2].partition("</template>")[0]
+    assert "Is the number to be believed?" in card
+    assert "a black box breaks more" in card
+    assert "outputs not finite" not in card
+    without = render(tables(board.records()), "html", board=tmp_path / "elsewhere")
+    assert "Is the number to be believed?" not in without

@@ -1,0 +1,135 @@
+"""Are gradients there, are they derivatives, and does a step along them do what they say?"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from bench import audit, losses, streams
+from bench.diagnosis.rules import RULES
+from bench.diagnosis.subject import Subject
+from bench.geometry import Batch, l2_distance, lift
+from bench.threats import Norm
+from bench.types import Values
+from leaderboard.diagnosis import Check
+
+UNDERFLOW = 87.0
+"""exp(−87) is the least number that float32 holds in full: at larger margins cross-entropy's
+gradients crumble."""
+FLAT = 1e-3
+"""Under this margin the softmax hardly tells the classes apart: cross-entropy raises all wrong ones
+alike."""
+NOISE, DRAWS = 4 / 255, 20
+"""Half the width of the box around an image, and points drawn there (Pintor et al. 2022: 100)."""
+SCALES = (1e-4, 0.05)
+"""Steps of the finite differences, as ℓ2 lengths a root of the number of pixels."""
+
+
+def gradient_checks(subject: Subject) -> Iterator[Check]:
+    """P7, G1 to G4, P10 and A13."""
+    yield RULES["P7"].found(zero_gradients(subject))
+    gradient = _gradient(subject, losses.margin)
+    moving = (gradient != 0).flatten(1).any(1)
+    if float(moving.float().mean()) < 0.5:
+        why = "gradients are exactly zero on most images (P7)"
+        yield from (RULES[id_].skipped(why) for id_ in ("G1", "G3", "G4"))
+    else:
+        some, slopes = subject.some(moving), gradient[moving]
+        yield RULES["G1"].found(wrong_derivatives(some, slopes))
+        yield RULES["G3"].found(1 - alike_nearby(some, slopes))
+        yield RULES["G4"].found(vanishing(slopes))
+    yield RULES["G2"].found(scale(subject))
+    yield _tangent(subject)
+    yield RULES["A13"].found(instability(subject))
+
+
+def _gradient(subject: Subject, loss: Callable[..., Values]) -> Batch:
+    point = subject.x.detach().clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(loss(subject.model(point), subject.y).sum(), point)
+    return gradient.nan_to_num_()
+
+
+def zero_gradients(subject: Subject) -> float:
+    """Share of images at which the gradient of the cross-entropy or of the margin is exactly 0."""
+    gradients = [_gradient(subject, loss) for loss in (losses.cross_entropy, losses.margin)]
+    zero = [(gradient == 0).flatten(1).all(1) for gradient in gradients]
+    return float((zero[0] | zero[1]).float().mean())
+
+
+def _margins(subject: Subject, points: Batch) -> Float[Tensor, " n"]:
+    return losses.margin(subject.judge.logits(points), subject.y)
+
+
+def wrong_derivatives(subject: Subject, gradient: Batch) -> float:
+    """Share of images where no central difference of the margin along its gradient, over a small
+    step and over a larger one, lies within a factor of 2 of the gradient's length."""
+    length = l2_distance(gradient)
+    direction = gradient / lift(length, gradient)
+    wrong = torch.ones_like(subject.y, dtype=torch.bool)
+    for share in SCALES:
+        step = share * subject.x[0].numel() ** 0.5
+        rise = _margins(subject, subject.x + step * direction)
+        rise = rise - _margins(subject, subject.x - step * direction)
+        ratio = rise / (2 * step * length)
+        wrong &= ~((ratio > 0.5) & (ratio < 2.0))
+    return float(wrong.float().mean())
+
+
+def alike_nearby(subject: Subject, gradient: Batch) -> float:
+    """Median cosine between the gradient of the margin at an image and the mean of `DRAWS`
+    gradients in a box around it whose width is a part of the threat."""
+    keys, total = streams.keys(subject.seed, subject.numbers, "nearby"), torch.zeros_like(gradient)
+    for draw in range(DRAWS):
+        noise = 2 * streams.uniform(streams.fold(keys, draw), *subject.x.shape[1:]) - 1
+        moved = reflected(subject.x + neighbourhood(subject) * noise)
+        total += _gradient(replace(subject, x=moved), losses.margin)
+    return float(F.cosine_similarity(gradient.flatten(1), total.flatten(1), dim=1).median())
+
+
+def reflected(points: Batch) -> Batch:
+    """Points that left [0, 1] by less than 1, mirrored back: clipped, they would pile up there."""
+    return 1 - (1 - points.abs()).abs()
+
+
+def neighbourhood(subject: Subject) -> float:
+    """Half the width of a box that is smaller than the threat: half of ε in ℓ∞; in ℓ2 and ℓ1
+    what each pixel would get of ε in equal parts."""
+    pixels, eps = subject.x[0].numel(), subject.threat.eps
+    widths: dict[Norm, float] = {"linf": eps / 2, "l2": eps / pixels**0.5, "l1": eps / pixels}
+    return widths[subject.threat.norm]
+
+
+def vanishing(gradient: Batch) -> float:
+    """Share of images whose gradient has less than a thousandth of the longest one's length."""
+    length = l2_distance(gradient)
+    return float((length < 1e-3 * length.amax()).float().mean())
+
+
+def scale(subject: Subject) -> float:
+    """Share of images whose margin is too large or too small for a softmax in float32."""
+    margins = -_margins(subject, subject.x)
+    return float(((margins > UNDERFLOW) | (margins < FLAT)).float().mean())
+
+
+def _tangent(subject: Subject) -> Check:
+    """P10, the gate of evaluations: does a step do what its gradient promises?"""
+    rule, norm = RULES["P10"], subject.threat.norm
+    share = audit.promise_kept(subject.model, subject.x, subject.y, subject.threat)
+    sound = audit.FLAT[norm] <= share <= audit.STEEP
+    return rule.found(share, "pass" if sound else "fail")
+
+
+def instability(subject: Subject) -> float:
+    """Mean relative change of the margin under uniform noise of ±4/255, each capped at 1 (Pintor et
+    al. 2022, indicator of unstable predictions)."""
+    margins = _margins(subject, subject.x)
+    keys = streams.keys(subject.seed, subject.numbers, "instability")
+    changes = []
+    for draw in range(DRAWS):
+        noise = 2 * streams.uniform(streams.fold(keys, draw), *subject.x.shape[1:]) - 1
+        moved = reflected(subject.x + NOISE * noise)
+        changes.append((_margins(subject, moved) - margins).abs() / margins.abs())
+    return float(torch.stack(changes).clamp_max(1).nan_to_num(1).mean())

@@ -1,0 +1,72 @@
+"""Before any attack: the gates of `bench.audit`, each as a check, and what they leave out."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+
+from bench import audit
+from bench.diagnosis.rules import RULES
+from bench.geometry import Batch
+from leaderboard.diagnosis import Check, Verdict
+from leaderboard.schema import Finding
+
+SAMPLE = 16
+"""Images on which the gates look, as many as before an evaluation."""
+
+
+def preflight(model: nn.Module, x: Batch, y: Int[Tensor, " n"]) -> Iterator[Check]:
+    """P1 to P11 on a few images (n, c, h, w) with labels (n,), ending with the first one that
+    forbids attacks."""
+    x, y = x[:SAMPLE], y[:SAMPLE]
+    logits = audit.predicted(model, x)
+    gates: dict[str, Callable[[], Iterator[Finding]]] = {
+        "P2": lambda: audit.image_range(x),
+        "P3": lambda: audit.mode(model),
+        "P9": lambda: audit.class_count(logits.shape[1], y),
+        "P1": lambda: audit.finite(model, x, logits),
+        "P4": lambda: audit.determinism(model, x, logits),
+        "P5": lambda: audit.batch_independence(model, x, logits),
+        "P6": lambda: audit.probabilities(logits),
+        "P8": lambda: (f for f in audit.gradients(model, x, y) if f.id == "P8"),
+    }
+    for id_, gate in gates.items():
+        check = _check(id_, list(gate()))
+        yield check
+        if check.verdict == "fail" and id_ != "P6":
+            return
+    yield RULES["P11"].found(float(_derivatives_taken(model, x)))
+
+
+def _check(id_: str, findings: list[Finding]) -> Check:
+    rule = RULES[id_]
+    if not findings:
+        return rule.found(0.0, "pass")
+    (finding,) = findings
+    verdict: Verdict = "warn" if finding.gate == "info" else "fail"
+    value = finding.value if finding.value is not None else 1.0
+    return rule.found(value, verdict, finding.message)
+
+
+def _derivatives_taken(model: nn.Module, x: Batch) -> int:
+    """How often a forward pass asks for a gradient of its own."""
+    taken = 0
+
+    def counted(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+            nonlocal taken
+            taken += 1
+            return function(*args, **kwargs)
+
+        return call
+
+    engine = torch.autograd
+    with (
+        patch.object(engine, "grad", counted(engine.grad)),
+        patch.object(engine, "backward", counted(engine.backward)),
+    ):
+        model(x)
+    return taken

@@ -1,0 +1,143 @@
+"""Does anything else break what the white-box attack left: a black box, chance, another model's
+adversarial examples, or the same attack on a repaired model?"""
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor, nn
+
+from bench import streams
+from bench.attacks.base import drive
+from bench.attacks.margin import MarginPGD
+from bench.attacks.square import Square
+from bench.diagnosis.gradients import neighbourhood
+from bench.diagnosis.optimisation import single_step
+from bench.diagnosis.rules import RULES
+from bench.diagnosis.subject import Subject, survivors
+from bench.geometry import GEOMETRY
+from bench.precision import Proposer
+from bench.repair import StraightThrough
+from bench.suites import Pass, get
+from bench.types import Model
+from leaderboard.diagnosis import Check
+
+Flags = Bool[Tensor, " n"]
+
+
+def white_box(subject: Subject) -> Flags:
+    """Flags of the examples that the first passes of `crossfire` leave."""
+    standing = torch.ones_like(subject.y, dtype=torch.bool)
+    for work in _passes(subject):
+        rows = standing.nonzero().flatten()
+        standing[rows] = survivors(subject.some(rows), work)
+    return standing
+
+
+def _passes(subject: Subject) -> list[Pass]:
+    """What `crossfire` asks for gradients before any alarm."""
+    suite = get("crossfire")(subject.threat.norm, subject.classes)
+    asked = (p for p in suite if not p.after and getattr(p.attack, "needs_gradient", False))
+    return [_capped(subject, work) for work in asked]
+
+
+def _capped(subject: Subject, work: Pass) -> Pass:
+    attack: Any = work.attack  # every attack by gradients has steps
+    return replace(work, attack=replace(attack, steps=min(attack.steps, subject.effort.steps)))
+
+
+def longer(work: Pass) -> Pass:
+    """A pass with twice the steps."""
+    attack: Any = work.attack  # every attack by gradients has steps
+    return replace(work, attack=replace(attack, steps=2 * attack.steps))
+
+
+def rival_checks(subject: Subject, standing: Flags, surrogate: Model | None) -> Iterator[Check]:
+    """A5 to A8, A11, A12 and R1 to R3, on what the white-box attack left standing."""
+    rows = standing.nonzero().flatten()[: subject.effort.rivals]
+    left, n = subject.some(rows), len(subject)
+    if not len(left):
+        ids = ("A5", "A6", "A7", "A8", "A11", "A12", "R1", "R2", "R3")
+        yield from (RULES[id_].skipped("the white-box attack broke every example") for id_ in ids)
+        return
+    last = _passes(left)[-1]
+    yield RULES["A5"].counted(_fell(survivors(left, longer(last))), n)
+    yield RULES["A6"].counted(_fell(survivors(left, replace(last, restarts=2), turn=100)), n)
+    yield RULES["A7"].counted(int(single_step(left).sum()), n)
+    square = Pass(Square(queries=subject.effort.queries))
+    yield RULES["A8"].counted(_fell(survivors(left, square)), n)
+    yield RULES["A11"].counted(int(by_chance(left).sum()), n)
+    if surrogate is None:
+        yield RULES["A12"].skipped("no surrogate was trained")
+    else:
+        yield RULES["A12"].counted(int(transferred(left, surrogate).sum()), n)
+    yield from repairs(left, n)
+
+
+def _fell(standing: Flags) -> int:
+    return int((~standing).sum())
+
+
+def by_chance(subject: Subject) -> Flags:
+    """Whether one of many random points of the ball is misclassified."""
+    geometry, threat = GEOMETRY[subject.threat.norm], subject.threat
+    keys = streams.keys(subject.seed, subject.numbers, "chance")
+    broken = torch.zeros_like(subject.y, dtype=torch.bool)
+    for draw in range(subject.effort.draws):
+        u = streams.uniform(streams.fold(keys, draw), *subject.x.shape[1:])
+        delta = geometry.project(subject.x, geometry.start(u, threat.eps), threat.eps)
+        broken |= subject.judge.wrong(subject.x + delta, subject.y)
+    return broken
+
+
+def transferred(subject: Subject, surrogate: Model) -> Flags:
+    """Whether an adversarial example of another model, attacked at its margin, is one here."""
+    attack = MarginPGD(steps=40, slack=0.0, noise=1.0, targeted=False, name="transfer")
+    broken = torch.zeros_like(subject.y, dtype=torch.bool)
+    for restart in range(3):
+        points = drive(surrogate, attack, subject.slots("transfer", restart), subject.threat)
+        found, _ = subject.judge.adversarial(subject.x, points, subject.y, subject.threat)
+        broken |= found
+    return broken
+
+
+def repairs(subject: Subject, n: int) -> Iterator[Check]:
+    """R1 to R3: what else falls once steps pass gradients on, float64 replaces float32, or
+    gradients are averaged over a neighbourhood. Values are shares of `n`."""
+    work = _repair_pass(subject)
+    straight = Proposer(_straight(subject.model))
+    yield RULES["R1"].counted(_fell(survivors(subject, work, straight)), n)
+    yield _in_float64(subject, work, n)
+    averaged = replace(
+        work, targets=1, repeats=subject.effort.averaged, blur=neighbourhood(subject)
+    )
+    yield RULES["R3"].counted(_fell(survivors(subject, averaged)), n)
+
+
+def _repair_pass(subject: Subject) -> Pass:
+    """The suite's own pass over a repaired model."""
+    passes = get("crossfire")(subject.threat.norm, subject.classes)
+    mended = next(work for work in passes if work.repair and work.repeats == 1)
+    return _capped(subject, replace(mended, targets=2))
+
+
+def _straight(model: nn.Module) -> Callable[[Tensor], Tensor]:
+    def call(points: Tensor) -> Tensor:
+        with StraightThrough():
+            logits: Tensor = model(points)
+        return logits
+
+    return call
+
+
+def _in_float64(subject: Subject, work: Pass, n: int) -> Check:
+    rule = RULES["R2"]
+    try:
+        exact = Proposer(copy.deepcopy(subject.model).double(), torch.float64)
+        exact.logits(subject.x[:2])
+    except (RuntimeError, TypeError, ValueError) as error:
+        return rule.skipped(f"the model does not run in float64 ({type(error).__name__})")
+    return rule.counted(_fell(survivors(subject, work, exact)), n)

@@ -1,0 +1,163 @@
+"""All checks of one model under one threat, in order."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from jaxtyping import Int
+from torch import Tensor, nn
+
+from bench.attacks.pgd import PGD
+from bench.checkpoint import weights_sha256
+from bench.data import load
+from bench.diagnosis.active import active_test
+from bench.diagnosis.gradients import gradient_checks
+from bench.diagnosis.optimisation import optimisation_checks
+from bench.diagnosis.preflight import preflight
+from bench.diagnosis.rivals import rival_checks, white_box
+from bench.diagnosis.rules import RULES
+from bench.diagnosis.subject import Effort, Subject, follow
+from bench.diagnosis.surrogate import imitate
+from bench.display import Progress
+from bench.errors import CrossfireError
+from bench.evaluator import floats, place
+from bench.measure import trained_on
+from bench.models.sources import find
+from bench.threats import Threat, budget_home, resolve
+from leaderboard.diagnosis import Check, Diagnosis
+
+FEWEST = 8
+"""Correctly classified images without which nothing can be said."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the checks found, with what the white-box attack left of the `correct` examples."""
+
+    checks: tuple[Check, ...]
+    correct: int
+    standing: int
+
+
+def diagnose(
+    model: nn.Module,
+    images: Tensor,
+    labels: Int[Tensor, " n"],
+    threat: Threat,
+    *,
+    seed: int = 0,
+    effort: Effort | None = None,
+    training: Tensor | None = None,
+    progress: Callable[[Check], None] = lambda check: None,
+) -> Finding:
+    """Examine a model, in eval mode on the images' device, under one threat; freeze its weights.
+
+    `images` (n, c, h, w) are float32 in [0, 1], `labels` (n,). With uint8 images `training` a
+    surrogate is trained for transfer attacks. After a gate that forbids attacks the other checks
+    have no answer.
+
+    Raises:
+        CrossfireError: the model classifies hardly any of the images correctly.
+    """
+    model.requires_grad_(False)
+    checks: list[Check] = []
+
+    def note(found: Iterator[Check]) -> None:
+        for check in found:
+            checks.append(check)
+            progress(check)
+
+    note(preflight(model, images, labels))
+    if any(check.verdict == "fail" and check.id != "P6" for check in checks):
+        why = f"not asked: {checks[-1].id} forbids attacks, or makes their outcome meaningless"
+        made = {check.id for check in checks}
+        note(rule.skipped(why) for rule in RULES.values() if rule.id not in made)
+        return _finding(checks, 0, 0)
+    subject = Subject.of(model, images, labels, threat, seed, effort)
+    if len(subject) < FEWEST:
+        raise CrossfireError(
+            f"the model classifies {len(subject)} of {len(labels)} images correctly; at least "
+            f"{FEWEST} are needed: raise --examples, or check the data set"
+        )
+    note(gradient_checks(subject))
+    path = follow(subject, PGD(steps=subject.effort.steps, name="pgd-100"))
+    note(optimisation_checks(subject, path))
+    left = (~path.found).nonzero().flatten()
+    standing = ~path.found
+    standing[left] = white_box(subject.some(left))
+    surrogate = None if training is None else imitate(subject, training)
+    note(rival_checks(subject, standing, surrogate))
+    note(iter([active_test(subject)]))
+    return _finding(checks, len(subject), int(standing.sum()))
+
+
+def _finding(checks: list[Check], correct: int, standing: int) -> Finding:
+    order = list(RULES)
+    return Finding(
+        tuple(sorted(checks, key=lambda check: order.index(check.id))), correct, standing
+    )
+
+
+def examine(
+    spec: str,
+    *,
+    dataset: str | None = None,
+    threat: str | None = None,
+    examples: int = 96,
+    seed: int = 0,
+    device: str | None = None,
+    arch: str | None = None,
+    weights: Path | None = None,
+    normalize: str | None = None,
+    progress: Progress = lambda done, total, text: None,
+) -> Diagnosis:
+    """Find the model that a command names and examine it on the first test images.
+
+    Without a data set a checkpoint is examined on its own, any other model on digits; without a
+    threat, under the first of the data set's budget set.
+
+    Raises:
+        CrossfireError: the model can't be found, or there is more than one threat.
+    """
+    began = time.monotonic()
+    name = dataset or trained_on(spec) or "digits"
+    data = load(name)
+    loaded = find(spec, data, arch=arch, weights=weights, normalize=normalize)
+    split, where = data.test.take(min(examples, len(data.test))), place(device)
+    asked = resolve(threat or "union", budget_home(name, split.shape))
+    if threat is not None and len(asked) > 1:
+        raise CrossfireError(f"'{threat}' is {len(asked)} threats; name one, such as {asked[0]}")
+    done = 0
+
+    def show(check: Check) -> None:
+        nonlocal done
+        done += 1
+        progress(done, len(RULES), f"{loaded.name}: {check.name}")
+
+    found = diagnose(
+        loaded.model.to(where),
+        floats(split.images).to(where),
+        split.labels.to(where),
+        asked[0],
+        seed=seed,
+        training=data.train.images,
+        progress=show,
+    )
+    return Diagnosis(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        crossfire=version("crossfire-bench"),
+        model=loaded.name,
+        source=loaded.source,
+        weights_sha256=weights_sha256(loaded.model),
+        dataset=name,
+        threat=str(asked[0]),
+        examples=len(split),
+        correct=found.correct,
+        standing=found.standing,
+        seed=seed,
+        seconds=round(time.monotonic() - began, 1),
+        checks=found.checks,
+    )

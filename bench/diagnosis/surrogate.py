@@ -1,0 +1,43 @@
+"""A small network that imitates the model, for transfer attacks (Papernot et al. 2017)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench.diagnosis.subject import Subject
+from bench.geometry import GEOMETRY
+from bench.models import build
+
+BATCH, WIDTH = 64, 16
+
+
+def imitate(subject: Subject, images: Tensor) -> nn.Module:
+    """A `cnn` trained on uint8 images (n, c, h, w) to answer as the model does, half of them moved
+    by one step of ε/2 against it; in eval mode."""
+    x = subject.x
+    device, (_, channels, height, width) = x.device, x.shape
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(subject.seed)
+        arch = f"cnn-w{WIDTH}"
+        net = build(arch, classes=subject.classes, channels=channels, size=(height, width))
+    net = net.to(device)
+    optimiser = torch.optim.Adam(net.parameters(), 2e-3)
+    order = torch.Generator().manual_seed(subject.seed)
+    for _ in range(subject.effort.imitation):
+        rows = torch.randint(len(images), (BATCH,), generator=order)
+        batch = images[rows].to(device).float() / 255
+        answers = subject.judge.logits(batch).argmax(1)
+        moved = torch.cat([batch[::2], _stepped(net, batch[1::2], answers[1::2], subject)])
+        labels = torch.cat([answers[::2], answers[1::2]])
+        loss = F.cross_entropy(net(moved), labels)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    return net.eval().requires_grad_(False)
+
+
+def _stepped(net: nn.Module, x: Tensor, y: Tensor, subject: Subject) -> Tensor:
+    geometry, eps = GEOMETRY[subject.threat.norm], subject.threat.eps / 2
+    point = x.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(F.cross_entropy(net(point), y, reduction="sum"), point)
+    return x + geometry.project(x, eps * geometry.steepest(gradient, x), eps)

@@ -1,0 +1,107 @@
+"""The measures behind the checks, where the answer is known."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bench.diagnosis.active import features_of
+from bench.diagnosis.gradients import reflected, scale, wrong_derivatives, zero_gradients
+from bench.diagnosis.optimisation import everything, falling, incomplete, rescaled, unbroken
+from bench.diagnosis.rules import RULES, Rule
+from bench.diagnosis.subject import Subject
+from bench.threats import NORMS, Threat
+from tests.toy import images, linear_model
+
+TIME = torch.linspace(0, 1, 101)
+LINE, KNEE = TIME, (10 * TIME).clamp_max(1.0)
+ZIGZAG = TIME % 0.02
+CURVES = torch.stack([LINE, KNEE, ZIGZAG], 1)
+
+
+def test_a_loss_that_still_rises_is_incomplete_and_has_no_break_point() -> None:
+    assert incomplete(rescaled(CURVES)).tolist()[:2] == [True, False]
+    assert unbroken(rescaled(CURVES)).tolist()[:2] == [True, False]
+
+
+def test_losses_are_rescaled_to_the_unit_interval_and_constant_ones_are_zero() -> None:
+    scaled = rescaled(torch.stack([5 + 3 * LINE, torch.full((101,), 7.0)], 1))
+    torch.testing.assert_close(scaled[:, 0], LINE)
+    assert not scaled[:, 1].any()
+
+
+def test_a_loss_that_goes_down_most_of_the_way_falls() -> None:
+    assert falling(torch.stack([-LINE, LINE], 1)).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_threat_that_allows_every_image_does(norm: str) -> None:
+    threat = everything(Threat.parse(f"{norm}:0.1"), pixels=36)
+    assert threat.eps >= {"linf": 1, "l2": 6, "l1": 36}[norm]
+
+
+def test_points_outside_the_box_are_mirrored() -> None:
+    mirrored = reflected(torch.tensor([[-0.25], [0.5], [1.25]]))
+    assert mirrored.flatten().tolist() == [0.25, 0.5, 0.75]
+
+
+class Negated(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: object, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: object, gradient: Tensor) -> Tensor:
+        return -gradient
+
+
+class Changed(nn.Module):
+    def __init__(self, factor: float = 1.0, negated: bool = False) -> None:
+        super().__init__()
+        self.inner, self.factor, self.negated = linear_model(0, classes=3), factor, negated
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.factor * self.inner(Negated.apply(x) if self.negated else x)
+
+
+def subject(model: nn.Module) -> Subject:
+    x = images(0, 12)
+    return Subject.of(model, x, model(x).argmax(1), Threat.parse("linf:0.1"))
+
+
+@pytest.mark.parametrize("negated", [False, True])
+def test_a_backward_is_compared_with_finite_differences(negated: bool) -> None:
+    some = subject(Changed(negated=negated))
+    point = some.x.clone().requires_grad_()
+    logits = some.model(point).topk(2).values
+    (gradient,) = torch.autograd.grad((logits[:, 1] - logits[:, 0]).sum(), point)
+    assert wrong_derivatives(some, gradient) == float(negated)
+
+
+def test_the_scale_of_logits_is_judged_by_their_margins() -> None:
+    assert scale(subject(Changed())) == 0
+    assert scale(subject(Changed(1e6))) > 0.9
+    assert scale(subject(Changed(1e-6))) == 1
+    assert zero_gradients(subject(Changed(1e6))) > 0.9
+
+
+def test_features_are_what_enters_the_last_linear_layer_or_else_the_logits() -> None:
+    x = images(0, 4)
+    layers = nn.Sequential(nn.Flatten(), nn.Linear(36, 5), nn.ReLU(), nn.Linear(5, 3))
+    features, where = features_of(layers, x)
+    assert where == "features"
+    torch.testing.assert_close(features(x), layers[:3](x))
+    toy = linear_model(0)
+    features, where = features_of(toy, x)
+    assert where == "logits"
+    torch.testing.assert_close(features(x), toy(x))
+
+
+def test_a_rule_says_where_it_turns_and_gives_advice_unless_it_passes() -> None:
+    rule = Rule("X", "name", "someone", 0.01, 0.05, "mend it")
+    assert rule.threshold == "warn > 1 %, fail > 5 %"
+    verdicts = [rule.found(value) for value in (0.01, 0.02, 0.06)]
+    assert [check.verdict for check in verdicts] == ["pass", "warn", "fail"]
+    assert [check.advice for check in verdicts] == ["", "mend it", "mend it"]
+    assert [rule.counted(count, 10).verdict for count in (0, 2, 3)] == ["pass", "warn", "fail"]
+    assert rule.skipped("why").verdict == "n/a"
+    assert all(rule.id == id_ for id_, rule in RULES.items())

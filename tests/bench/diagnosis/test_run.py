@@ -1,0 +1,53 @@
+"""No sound model is accused; one that only the active test sees through is."""
+
+import pytest
+from torch import Tensor, nn
+
+from bench.diagnosis.rules import RULES
+from bench.diagnosis.run import Finding, diagnose
+from bench.errors import CrossfireError
+from bench.geometry import linf_project
+from bench.threats import Threat
+from benchmarks.disguises import Blind
+from tests.bench.diagnosis.test_broken import QUICK
+from tests.sound import DATA, IMAGES, LABELS, LINF, SOUND
+
+
+def examined(model: nn.Module, threat: Threat = LINF, labels: Tensor = LABELS) -> Finding:
+    return diagnose(model, IMAGES, labels, threat, effort=QUICK, training=DATA.train.images)
+
+
+def failed(found: Finding) -> list[str]:
+    return [check.id for check in found.checks if check.verdict == "fail"]
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_no_sound_model_is_accused(name: str, trained: dict[str, nn.Module]) -> None:
+    found = examined(trained[name], SOUND[name][2])
+    assert failed(found) == []
+    assert [check.id for check in found.checks] == list(RULES)
+
+
+def test_a_hidden_adversarial_direction_passes_every_check_but_the_active_test(
+    trained: dict[str, nn.Module],
+) -> None:
+    blind = Blind(trained["at-linf"], offset=7.0).eval()
+    found = examined(blind)
+    assert failed(found) == ["S1"]
+    step = LINF.eps * blind.pattern.reshape(1, 1, 8, 8).expand_as(IMAGES)
+    hidden = blind(IMAGES + linf_project(IMAGES, step, LINF.eps))
+    right = float((hidden.argmax(1) == LABELS).float().mean())
+    assert right + 0.1 < found.standing / len(LABELS)
+
+
+def test_after_a_gate_that_forbids_attacks_nothing_else_is_asked(
+    trained: dict[str, nn.Module],
+) -> None:
+    found = examined(nn.Sequential(nn.BatchNorm2d(1), trained["at-linf"]).train())
+    assert failed(found) == ["P3"]
+    assert {check.verdict for check in found.checks} == {"pass", "fail", "n/a"}
+
+
+def test_hardly_any_correct_example_is_an_error_with_a_mend(trained: dict[str, nn.Module]) -> None:
+    with pytest.raises(CrossfireError, match="raise --examples"):
+        examined(trained["linear"], labels=(LABELS + 1) % 10)
