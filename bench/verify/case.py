@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bench.checkpoint import file_of
 from bench.data import Split
-from bench.errors import CrossfireError
+from bench.errors import CrossfireError, reason
 from bench.evaluator import VOTES, floats
 from bench.judge import Judge
 from bench.models.sources import LoadedModel, find
@@ -55,11 +55,18 @@ class Case:
 
     @cached_property
     def table(self) -> "DataFrame":
-        """The evidence table."""
+        """The evidence table.
+
+        Raises:
+            ValueError: the file can't be read.
+        """
         import pandas as pd
 
         assert self.record.evidence is not None
-        return pd.read_parquet(self.board / self.record.evidence.table.file)
+        try:
+            return pd.read_parquet(self.board / self.record.evidence.table.file)
+        except Exception as error:  # readers fail on damaged files in as many ways as there are
+            raise ValueError(f"the evidence table can't be read: {reason(error)}") from None
 
     @cached_property
     def dataset(self) -> str:
