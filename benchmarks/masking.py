@@ -3,11 +3,12 @@ reference does?
 
     python benchmarks/masking.py CHECKPOINT --dataset digits --threat linf --examples 100
 
-One row a disguise: robust accuracy by PGD-100, by pyautoattack and by crossfire, what crossfire
-remarked, and how many examples the reference broke and crossfire left.
+One row a disguise: robust accuracy by PGD-100, by pyautoattack and by crossfire, how many examples
+the reference broke and crossfire left, seconds of both, and what crossfire remarked.
 """
 
 import argparse
+import time
 
 import torch
 from disguises import DISGUISES, Disguise
@@ -24,6 +25,9 @@ SHOWN = (
 )
 
 
+HEAD = "disguise | threat | pgd-100 | reference | crossfire | missed | reference s | s | remarks"
+
+
 def main() -> None:
     """Measure every disguise."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -36,30 +40,26 @@ def main() -> None:
     split = data.test.take(given.examples)
     inner = find(given.checkpoint, data).model.eval()
     home = budget_home(given.dataset, tuple(split.images.shape[1:]))
-    print("| disguise | threat | pgd-100 | reference | crossfire | missed | remarks |")
-    print("|---|---|--:|--:|--:|--:|---|")
+    print(f"| {HEAD} |")
+    print("|---|---|--:|--:|--:|--:|--:|--:|---|")
     for disguise in (NONE, *DISGUISES):
         if disguise.name not in SHOWN:
             continue
         for threat in resolve(given.threat, home):
             torch.manual_seed(0)
-            outcomes = [
-                evaluate(
-                    disguise.on(inner),
-                    *(split.floats(), split.labels),
-                    threat=str(threat),
-                    suites=(suite,),
-                    display="none",
-                )
-                for suite in ("pgd-100", "autoattack-reference", "crossfire")
-            ]
+            outcomes, moments = [], [time.perf_counter()]
+            for suite in ("pgd-100", "autoattack-reference", "crossfire"):
+                model = disguise.on(inner)
+                settings = {"threat": str(threat), "suites": (suite,), "display": "none"}
+                outcomes.append(evaluate(model, split.floats(), split.labels, **settings))
+                moments.append(time.perf_counter())
             columns = [next(iter(outcome.columns.values())) for outcome in outcomes]
             missed = int((columns[2].robust & ~columns[1].robust).sum())
+            seconds = [f"{moments[k + 1] - moments[k]:.0f}" for k in (1, 2)]
             remarks = ", ".join(finding.id for finding in outcomes[2].findings)
-            accuracies = " | ".join(f"{outcome.accuracy():.1%}" for outcome in outcomes)
-            print(
-                f"| {disguise.name} | {threat} | {accuracies} | {missed} | {remarks} |", flush=True
-            )
+            accuracies = (f"{outcome.accuracy():.1%}" for outcome in outcomes)
+            cells = (disguise.name, str(threat), *accuracies, str(missed), *seconds, remarks)
+            print(f"| {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":
