@@ -9,6 +9,7 @@ the reference broke and crossfire left, seconds of both, and what crossfire rema
 
 import argparse
 import time
+from typing import Any
 
 import torch
 from disguises import DISGUISES, Disguise
@@ -50,7 +51,11 @@ def main() -> None:
             outcomes, moments = [], [time.perf_counter()]
             for suite in ("pgd-100", "autoattack-reference", "crossfire"):
                 model = disguise.on(inner)
-                settings = {"threat": str(threat), "suites": (suite,), "display": "none"}
+                settings: dict[str, Any] = {
+                    "threat": str(threat),
+                    "suites": (suite,),
+                    "display": "none",
+                }
                 outcomes.append(evaluate(model, split.floats(), split.labels, **settings))
                 moments.append(time.perf_counter())
             columns = [next(iter(outcome.columns.values())) for outcome in outcomes]
