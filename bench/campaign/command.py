@@ -1,0 +1,69 @@
+"""What `bench run` and `bench status` do."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.campaign.file import read
+from bench.campaign.jobs import LocalJobs, default_jobs
+from bench.campaign.plan import Plan, make
+from bench.campaign.run import Work
+from bench.campaign.state import State, locked
+from bench.campaign.view import ORDER, SHOWN, as_json, summary, table, view
+
+
+def work(
+    file: Path,
+    *,
+    jobs: int | None,
+    minutes: float | None,
+    display: str | None,
+    write: Callable[[str], object],
+    say: Callable[[str], object],
+) -> int:
+    """Work the campaign in `file` off; the exit code: 0, or 1 if a step failed.
+
+    Raises:
+        CrossfireError: the file is wrong, or another process is at work on it.
+    """
+    began, plan = time.monotonic(), make(read(file))
+    jobs = jobs or default_jobs()
+    deadline = began + 60 * minutes if minutes is not None else float("inf")
+    with locked(plan.campaign.home), view(display, jobs, write) as show:
+        state = State.load(plan)
+        state.alive = True
+        local = LocalJobs(plan.campaign.folder, jobs)
+        finished = Work(state, local, show, deadline=deadline).run()
+    say(summary(state, jobs))
+    for key, entry in state.entries.items():
+        if entry.status == "failed":
+            say(f"failed: {key}: {entry.text}")
+    if not finished:
+        say("the time is up; the same command goes on where it was")
+    return 1 if state.count("failed") else 0
+
+
+def status(file: Path, *, every: bool, plain: bool) -> str:
+    """Where the campaign in `file` stands.
+
+    Raises:
+        CrossfireError: the file is wrong.
+    """
+    from rich.console import Console
+
+    state = State.load(make(read(file)))
+    if plain:
+        return as_json(state)
+    console = Console(highlight=False)
+    with console.capture() as capture:
+        console.print(table(state, ORDER if every else SHOWN, default_jobs()))
+    return capture.get().rstrip()
+
+
+def load(file: Path) -> Plan:
+    """The plan of the campaign in `file`.
+
+    Raises:
+        CrossfireError: the file is wrong.
+    """
+    return make(read(file))

@@ -1,0 +1,32 @@
+"""`bench run`: a campaign's file to records."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench.cli import _campaign
+from bench.cli import _options as options
+
+
+@click.command("run")
+@_campaign.file
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="Processes at a time on this machine.  [default: one a GPU, else one a core]",
+)
+@click.option(
+    "--minutes", type=click.FloatRange(min=0), help="Stop after so long; it can go on later."
+)
+@options.display
+def command(file: Path, **rest: Any) -> None:  # noqa: ANN401
+    """Train, evaluate and record all runs of the campaign in FILE.
+
+    What is done is not done again; after a stop, the same command goes on.
+    """
+    from bench.campaign.command import work
+
+    code = work(file, write=partial(click.echo, err=True), say=click.echo, **rest)
+    click.get_current_context().exit(code)
