@@ -6,10 +6,11 @@ from pathlib import Path
 
 from bench.campaign.file import read
 from bench.campaign.jobs import LocalJobs, default_jobs
-from bench.campaign.plan import Plan, make
+from bench.campaign.plan import make
 from bench.campaign.run import Work
 from bench.campaign.state import State, locked
 from bench.campaign.view import ORDER, SHOWN, as_json, summary, table, view
+from bench.errors import CrossfireError
 
 
 def work(
@@ -60,10 +61,29 @@ def status(file: Path, *, every: bool, plain: bool) -> str:
     return capture.get().rstrip()
 
 
-def load(file: Path) -> Plan:
-    """The plan of the campaign in `file`.
+def results(file: Path, form: str) -> str:
+    """The tables of the campaign in `file` for the `terminal`, as `markdown` or `csv`, or its
+    figure as `svg`.
 
     Raises:
-        CrossfireError: the file is wrong.
+        CrossfireError: the file is wrong, or none of its evaluations is done.
     """
-    return make(read(file))
+    from bench.campaign import beside, found
+    from bench.campaign.results import accuracies, comparisons, to_csv
+    from bench.report.listing import render
+
+    plan = make(read(file))
+    runs = found.measured(plan)
+    if not runs:
+        raise CrossfireError(f"no evaluation of {file} is done; begin with: bench run {file}")
+    if form == "svg":
+        from bench.campaign.figure import svg
+
+        return svg(runs, found.logs(plan))
+    paired, reference = comparisons(plan, runs), beside.beside(runs)
+    listings = [
+        accuracies(runs),
+        *([paired] if paired.rows else []),
+        *([reference] if reference else []),
+    ]
+    return to_csv(listings) if form == "csv" else render(listings, form)

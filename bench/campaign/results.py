@@ -1,0 +1,177 @@
+"""The tables of a campaign: how its runs did, and how pairs of them compare."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import mean, stdev
+
+from bench.campaign.file import Compare
+from bench.campaign.found import Measured, Runs
+from bench.campaign.plan import Plan
+from bench.report.listing import Listing
+from leaderboard.flags import number
+from leaderboard.statistics import sign_test
+
+NORMS = ("linf", "l2", "l1")
+
+
+@dataclass(frozen=True)
+class Column:
+    """An accuracy: of which checkpoint, under what, by which suite."""
+
+    tag: str
+    under: str
+    suite: str
+
+    @property
+    def title(self) -> str:
+        """`clean`, `linf pgd-100`, or `union pgd-100, last`."""
+        if self.under == "clean":
+            return "clean"
+        return f"{self.under} {self.suite}{', last' if self.tag == 'last' else ''}"
+
+    def values(self, seeds: dict[int, Measured]) -> list[float]:
+        """In percent, one for each seed that was measured."""
+        shares = [one.share(self.tag, self.under, self.suite) for one in seeds.values()]
+        return [share for share in shares if share is not None]
+
+
+def columns(runs: Runs) -> list[Column]:
+    """What was measured of any run: of `best` under each norm and all together, of `last` under all
+    together."""
+    everything = [one for seeds in runs.values() for one in seeds.values()]
+    found = [Column("best", "clean", "")]
+    for tag in ("best", "last"):
+        verdicts = [v for one in everything for r in one.records.get(tag, []) for v in r.verdicts]
+        for suite in dict.fromkeys(verdict.suite for verdict in verdicts):
+            met = {v.threat.partition(":")[0] for v in verdicts if v.suite == suite}
+            alone = [norm for norm in NORMS if norm in met]
+            together = ["union"] if len(alone) > 1 else alone
+            shown = [*alone, *together] if tag == "best" else together
+            found += [Column(tag, under, suite) for under in dict.fromkeys(shown)]
+    return found
+
+
+def accuracies(runs: Runs) -> Listing:
+    """A row a run: accuracies in percent, and what was spent on training, best run first."""
+    shown = columns(runs)
+    merit = merit_column(shown)
+    order = sorted(runs, key=lambda name: -mean(merit.values(runs[name]) or [-1.0]))
+    rows = [
+        (
+            *(name, str(len(runs[name]))),
+            *(_spread(column.values(runs[name])) for column in shown),
+            *_spent(runs[name]),
+        )
+        for name in order
+    ]
+    return Listing(
+        "Runs",
+        "mean ± standard deviation over seeds, in %; passes are images sent forward and backward "
+        "in training up to the best epoch, in thousands",
+        ("run", "seeds", *(column.title for column in shown), "passes", "s"),
+        rows,
+    )
+
+
+def merit_column(shown: Sequence[Column]) -> Column:
+    """The column by which runs are ordered: of `best`, the one that was measured last, except by
+    AutoAttack alone, which is for few runs."""
+    best = [column for column in shown if column.tag == "best" and column.suite != "autoattack"]
+    return best[-1]
+
+
+def _spread(values: list[float]) -> str:
+    if not values:
+        return ""
+    return f"{mean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
+
+
+def passes(seeds: dict[int, Measured]) -> float | None:
+    """Passes of training, mean over seeds; None where that isn't known."""
+    spent = [one.training for one in seeds.values() if "forward_passes" in one.training]
+    totals = [one["forward_passes"] + one["backward_passes"] for one in spent]
+    return mean(totals) if totals else None
+
+
+def _spent(seeds: dict[int, Measured]) -> tuple[str, str]:
+    total = passes(seeds)
+    seconds = [one.training["seconds"] for one in seeds.values() if "seconds" in one.training]
+    return f"{total / 1000:,.0f} k" if total else "", f"{mean(seconds):.0f}" if seconds else ""
+
+
+def comparisons(plan: Plan, runs: Runs) -> Listing:
+    """A row a pair that the file names: the difference in points over all seeds, the least and the
+    most of one seed, and what the paired test says."""
+    rows = [row for compare in plan.campaign.compares for row in _pair(compare, runs)]
+    return Listing(
+        "Comparisons",
+        "the same seeds on the same images; p is that of McNemar's exact test over all seeds' "
+        "images together",
+        ("a", "b", "under", "a − b", "by seed", "only a right", "only b right", "p"),
+        rows,
+    )
+
+
+def _pair(compare: Compare, runs: Runs) -> Iterator[tuple[str, ...]]:
+    one, other = runs.get(compare.a, {}), runs.get(compare.b, {})
+    asked = "best", compare.under, compare.suite
+    both = [(one[seed], other[seed]) for seed in one if seed in other]
+    flags = [(a.flags(*asked), b.flags(*asked), a.examples) for a, b in both]
+    pairs = [(a, b, n) for a, b, n in flags if a is not None and b is not None]
+    if not pairs:
+        return
+    only = [disagreement(a, b) for a, b, _ in pairs]
+    gaps = [100 * (a - b) / n for (a, b), (_, _, n) in zip(only, pairs, strict=True)]
+    span = f"{min(gaps):+.1f} to {max(gaps):+.1f}" if len(gaps) > 1 else ""
+    yield (
+        *(compare.a, compare.b, f"{compare.under} {compare.suite}"),
+        *(f"{mean(gaps):+.1f}", span),
+        *(str(sum(one[side] for one in only)) for side in (0, 1)),
+        f"{significance(only):.2g}",
+    )
+
+
+def disagreement(a: str, b: str) -> tuple[int, int]:
+    """Images that only the first gets right, and that only the second does."""
+    first, second = number(a), number(b)
+    return (first & ~second).bit_count(), (second & ~first).bit_count()
+
+
+def significance(only: Sequence[tuple[int, int]]) -> float:
+    """The p-value of two recipes, from each seed's disagreement: the one place where a test is
+    chosen. McNemar's exact test over all seeds' images together."""
+    a, b = sum(one for one, _ in only), sum(other for _, other in only)
+    return sign_test(min(a, b), a + b)
+
+
+def to_csv(listings: Sequence[Listing]) -> str:
+    """The tables one below the other, each after its title; `±` in a column of its own."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    for place, listing in enumerate(listings):
+        if place:
+            writer.writerow([])
+        parted = [any(" ± " in row[i] for row in listing.rows) for i in range(len(listing.head))]
+        writer.writerow(
+            [
+                name
+                for head, two in zip(listing.head, parted, strict=True)
+                for name in _heads(head, two)
+            ]
+        )
+        for row in listing.rows:
+            cells = zip(row, parted, strict=True)
+            writer.writerow([part for cell, two in cells for part in _cells(cell, two)])
+    return text.getvalue()
+
+
+def _heads(head: str, two: bool) -> list[str]:
+    return [head, f"{head} sd"] if two else [head]
+
+
+def _cells(cell: str, two: bool) -> list[str]:
+    value, _, spread = cell.partition(" ± ")
+    plain = value.replace(",", "").removesuffix(" k") if value.endswith(" k") else value
+    return [plain, spread] if two else [plain]
