@@ -14,7 +14,7 @@ def beside(runs: Runs, suite: str = "crossfire") -> Listing | None:
     rows = [row for name, seeds in runs.items() for row in _row(name, seeds, suite)]
     note = (
         f"missed: verdicts that {REFERENCE} broke and {suite} left; extra: the reverse; passes are "
-        "those of the attacks, in thousands"
+        "those of the attacks"
     )
     head = ("run", "linf", "l2", "l1", "union", f"union, {suite}", "missed", "extra")
     title = f"{suite} beside AutoAttack"

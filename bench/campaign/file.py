@@ -1,6 +1,7 @@
 """The campaign's file: data, shared options, runs, evaluations and comparisons; all of it checked
 before anything starts."""
 
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,6 +91,10 @@ class Campaign:
     board: str = "board"
     images: Images = "all"
     cpus: int = 1
+
+    def board_at(self, name: str) -> Path:
+        """The folder of a board; the campaign's own need not be there yet."""
+        return Path(os.path.normpath(self.folder / name))
 
     @property
     def home(self) -> Path:

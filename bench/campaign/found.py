@@ -64,11 +64,10 @@ Runs = dict[str, dict[int, Measured]]
 
 def measured(plan: Plan) -> Runs:
     """Every run of the campaign that has a record on one of its boards."""
-    folder = plan.campaign.folder
     steps = [step for step in plan.steps.values() if step.kind == "evaluate"]
     runs = {run.name: run for run in plan.campaign.runs}
     boards = {step.board for step in steps}
-    records = {name: _by_source(Board(folder / name).records()) for name in boards}
+    records = {name: _by_source(Board(plan.campaign.board_at(name)).records()) for name in boards}
     found: Runs = defaultdict(lambda: defaultdict(Measured))
     for step in steps:
         assert step.evaluation is not None

@@ -149,7 +149,8 @@ def _options(
     except CrossfireError as error:
         raise table.error(str(error), _culprit(str(error), table)) from None
     threats = threat_names(threat, dataset, values.get("budgets"))
-    return Options(defense, given, _defaults(kind) | own, _defaults(Job) | job, threats)
+    everything = {k: v for k, v in (_defaults(Job) | job).items() if k not in _PER_RUN}
+    return Options(defense, given, _defaults(kind) | own, everything, threats)
 
 
 def _culprit(message: str, table: Table) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 
+from bench.campaign.beside import REFERENCE
 from bench.campaign.file import Compare
 from bench.campaign.found import Measured, Runs
 from bench.campaign.plan import Plan
@@ -39,12 +40,13 @@ class Column:
 
 def columns(runs: Runs) -> list[Column]:
     """What was measured of any run: of `best` under each norm and all together, of `last` under all
-    together."""
+    together. AutoAttack stands here only if nothing else was asked; else `beside` shows it."""
     everything = [one for seeds in runs.values() for one in seeds.values()]
     found = [Column("best", "clean", "")]
     for tag in ("best", "last"):
         verdicts = [v for one in everything for r in one.records.get(tag, []) for v in r.verdicts]
-        for suite in dict.fromkeys(verdict.suite for verdict in verdicts):
+        suites = list(dict.fromkeys(verdict.suite for verdict in verdicts))
+        for suite in [one for one in suites if one != REFERENCE] or suites:
             met = {v.threat.partition(":")[0] for v in verdicts if v.suite == suite}
             alone = [norm for norm in NORMS if norm in met]
             together = ["union"] if len(alone) > 1 else alone
@@ -69,17 +71,15 @@ def accuracies(runs: Runs) -> Listing:
     return Listing(
         "Runs",
         "mean ± standard deviation over seeds, in %; passes are images sent forward and backward "
-        "in training up to the best epoch, in thousands",
+        "in training up to the best epoch",
         ("run", "seeds", *(column.title for column in shown), "passes", "s"),
         rows,
     )
 
 
 def merit_column(shown: Sequence[Column]) -> Column:
-    """The column by which runs are ordered: of `best`, the one that was measured last, except by
-    AutoAttack alone, which is for few runs."""
-    best = [column for column in shown if column.tag == "best" and column.suite != "autoattack"]
-    return best[-1]
+    """The column by which runs are ordered: of `best` under all threats, by the last suite."""
+    return [column for column in shown if column.tag == "best"][-1]
 
 
 def _spread(values: list[float]) -> str:
@@ -173,5 +173,5 @@ def _heads(head: str, two: bool) -> list[str]:
 
 def _cells(cell: str, two: bool) -> list[str]:
     value, _, spread = cell.partition(" ± ")
-    plain = value.replace(",", "").removesuffix(" k") if value.endswith(" k") else value
+    plain = value.replace(",", "").replace(" k", "000") if value.endswith(" k") else value
     return [plain, spread] if two else [plain]

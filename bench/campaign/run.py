@@ -91,7 +91,7 @@ class Work:
             if step.kind == "train":
                 mark(self._folder / step.model, step.identity, finished=True)
             else:
-                entry.record = newest_record(self._folder / step.board, step)
+                entry.record = newest_record(self.state.plan.campaign.board_at(step.board), step)
             self.keep(step, entry.record)
         except (CrossfireError, OSError) as error:
             return reason(error)

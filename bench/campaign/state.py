@@ -93,7 +93,9 @@ def _entry(plan: Plan, step: Step, saved: dict[str, object], alive: bool) -> Ent
         finished = trained(folder / step.model, step.identity)
         if finished or entry.status == "done":
             entry.status = "done" if finished else "waiting"
-    elif entry.status == "done" and not (folder / step.board / entry.record).is_file():
+    elif (
+        entry.status == "done" and not (plan.campaign.board_at(step.board) / entry.record).is_file()
+    ):
         entry.status = "waiting"
     return entry
 
