@@ -1,12 +1,13 @@
 """What `bench run` and `bench status` do."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bench.campaign.file import read
-from bench.campaign.jobs import LocalJobs, default_jobs
-from bench.campaign.plan import make
+from bench.campaign.jobs import Jobs, LocalJobs, default_jobs
+from bench.campaign.plan import Plan, make
 from bench.campaign.run import Work
 from bench.campaign.state import State, locked
 from bench.campaign.view import ORDER, SHOWN, as_json, summary, table, view
@@ -17,6 +18,7 @@ def work(
     file: Path,
     *,
     jobs: int | None,
+    ray: str | None,
     minutes: float | None,
     display: str | None,
     write: Callable[[str], object],
@@ -30,11 +32,14 @@ def work(
     began, plan = time.monotonic(), make(read(file))
     jobs = jobs or default_jobs()
     deadline = began + 60 * minutes if minutes is not None else float("inf")
-    with locked(plan.campaign.home), view(display, jobs, write) as show:
+    with (
+        locked(plan.campaign.home),
+        places(plan, jobs, ray) as where,
+        view(display, jobs, write) as show,
+    ):
         state = State.load(plan)
         state.alive = True
-        local = LocalJobs(plan.campaign.folder, jobs)
-        finished = Work(state, local, show, deadline=deadline).run()
+        finished = Work(state, where, show, deadline=deadline).run()
     say(summary(state, jobs))
     for key, entry in state.entries.items():
         if entry.status == "failed":
@@ -42,6 +47,24 @@ def work(
     if not finished:
         say("the time is up; the same command goes on where it was")
     return 1 if state.count("failed") else 0
+
+
+@contextmanager
+def places(plan: Plan, jobs: int, ray: str | None) -> Iterator[Jobs]:
+    """Where steps run: here, or on the Ray cluster at the address `ray`.
+
+    Raises:
+        CrossfireError: Ray is not installed, or nothing answers at the address.
+    """
+    campaign = plan.campaign
+    if ray is None:
+        yield LocalJobs(campaign.folder, jobs)
+        return
+    from bench.campaign.rayjobs import RayJobs
+    from bench.cluster.pool import connected
+
+    with connected(ray) as cluster:
+        yield RayJobs(cluster, campaign.folder, jobs, campaign.cpus)
 
 
 def status(file: Path, *, every: bool, plain: bool) -> str:

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import torch
 
 from bench.campaign.plan import Step
-from bench.campaign.process import child
+from bench.campaign.process import child, threads
 from bench.campaign.said import why
 
 Ended = tuple[Step, str | None]
@@ -20,9 +20,8 @@ Ended = tuple[Step, str | None]
 class Jobs(Protocol):
     """Where steps run."""
 
-    @property
-    def room(self) -> int:
-        """How many more steps may be begun now."""
+    def room(self, step: Step) -> bool:
+        """Whether a step may be begun now."""
 
     def start(self, step: Step, log: Path) -> None:
         """Begin a step, whose process writes to `log`."""
@@ -56,10 +55,9 @@ class LocalJobs:
         self._threads = str(max(1, cores() // jobs))
         self._open: dict[str, tuple[Step, int, subprocess.Popen[bytes], Path]] = {}
 
-    @property
-    def room(self) -> int:
-        """How many more processes there may be."""
-        return len(self._free)
+    def room(self, step: Step) -> bool:
+        """Whether there may be another process."""
+        return bool(self._free)
 
     def start(self, step: Step, log: Path) -> None:
         """Begin a step in a process of its own."""
@@ -89,11 +87,6 @@ class LocalJobs:
             _close(process)
             self._free.append(place)
         self._open.clear()
-
-
-def threads(count: str) -> dict[str, str]:
-    """The environment in which a process computes with so many threads."""
-    return {"OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count}
 
 
 def _gpu(place: int, devices: int) -> dict[str, str]:

@@ -22,3 +22,8 @@ def child(
         stderr=log,
         start_new_session=True,
     )
+
+
+def threads(count: str) -> dict[str, str]:
+    """The environment in which a process computes with so many threads."""
+    return {"OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count}

@@ -59,8 +59,10 @@ class Work:
 
     def _begin(self) -> bool:
         """Begin as many steps as there is room for; whether any was begun."""
-        steps = [step for step, _ in zip(self.state.ready(), range(self.jobs.room), strict=False)]
-        for step in steps:
+        before = len(self.begun)
+        for step in [step for step in self.state.ready() if self.jobs.room(step)]:
+            if not self.jobs.room(step):
+                continue
             log = self._log(step)
             log.parent.mkdir(parents=True, exist_ok=True)
             if step.kind == "train":
@@ -69,9 +71,10 @@ class Work:
             self.state.entries[step.key].status = "running"
             log.write_bytes(b"")
             self.jobs.start(step, log)
-        if steps:
+        begun = len(self.begun) > before
+        if begun:
             self._look()
-        return bool(steps)
+        return begun
 
     def _end(self, step: Step, failed: str | None) -> None:
         entry = self.state.entries[step.key]

@@ -18,6 +18,11 @@ from bench.cli import _options as options
     help="Processes at a time on this machine.  [default: one a GPU, else one a core]",
 )
 @click.option(
+    "--ray",
+    metavar="auto|HOST:PORT",
+    help="Train and attack on a Ray cluster; auto finds one or starts its own.",
+)
+@click.option(
     "--minutes", type=click.FloatRange(min=0), help="Stop after so long; it can go on later."
 )
 @options.display

@@ -50,10 +50,13 @@ def plan(folder: Path, text: str = TEXT) -> Plan:
 class Pretended:
     """Jobs that end at once, and leave what real ones leave."""
 
-    def __init__(self, folder: Path, *failing: str, room: int = 1) -> None:
-        self.folder, self.failing, self.room = folder, failing, room
+    def __init__(self, folder: Path, *failing: str) -> None:
+        self.folder, self.failing = folder, failing
         self.begun: list[str] = []
         self._open: list[Step] = []
+
+    def room(self, step: Step) -> bool:
+        return not self._open
 
     def start(self, step: Step, log: Path) -> None:
         self.begun.append(step.key)
