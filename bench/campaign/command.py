@@ -8,8 +8,9 @@ from pathlib import Path
 from bench.campaign.file import read
 from bench.campaign.jobs import Jobs, LocalJobs, default_jobs
 from bench.campaign.plan import Plan, make
-from bench.campaign.run import Work
+from bench.campaign.run import Work, nowhere
 from bench.campaign.state import State, locked
+from bench.campaign.storage import Storage
 from bench.campaign.view import ORDER, SHOWN, as_json, summary, table, view
 from bench.errors import CrossfireError
 
@@ -19,6 +20,7 @@ def work(
     *,
     jobs: int | None,
     ray: str | None,
+    storage: str | None,
     minutes: float | None,
     display: str | None,
     write: Callable[[str], object],
@@ -37,9 +39,15 @@ def work(
         places(plan, jobs, ray) as where,
         view(display, jobs, write) as show,
     ):
+        store = Storage(storage, plan) if storage else None
+        if store:
+            store.restore()
         state = State.load(plan)
         state.alive = True
-        finished = Work(state, where, show, deadline=deadline).run()
+        keep = store.keep if store else nowhere
+        finished = Work(state, where, show, keep, deadline).run()
+        if store:
+            store.keep_state()
     say(summary(state, jobs))
     for key, entry in state.entries.items():
         if entry.status == "failed":

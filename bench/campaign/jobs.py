@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import torch
 
 from bench.campaign.plan import Step
-from bench.campaign.process import child, threads
+from bench.campaign.process import child, end, threads
 from bench.campaign.said import why
 
 Ended = tuple[Step, str | None]
@@ -75,7 +75,7 @@ class LocalJobs:
             if code is not None:
                 del self._open[step.key]
                 self._free.append(place)
-                _close(process)
+                end(process)
                 yield step, None if code == 0 else why(log, code)
 
     def stop(self) -> None:
@@ -83,8 +83,7 @@ class LocalJobs:
         for _, _, process, _ in self._open.values():
             process.kill()
         for _, place, process, _ in self._open.values():
-            process.wait()
-            _close(process)
+            end(process)
             self._free.append(place)
         self._open.clear()
 
@@ -96,8 +95,3 @@ def _gpu(place: int, devices: int) -> dict[str, str]:
         return {}
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(count))))
     return {"CUDA_VISIBLE_DEVICES": visible.split(",")[place % count]}
-
-
-def _close(process: subprocess.Popen[bytes]) -> None:
-    if process.stdin:
-        process.stdin.close()

@@ -27,3 +27,11 @@ def child(
 def threads(count: str) -> dict[str, str]:
     """The environment in which a process computes with so many threads."""
     return {"OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count}
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process, if it is still there, and take leave of it."""
+    process.kill()
+    process.wait()
+    if process.stdin:
+        process.stdin.close()

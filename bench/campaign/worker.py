@@ -6,7 +6,7 @@ from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
-from bench.campaign.process import child, threads
+from bench.campaign.process import child, end, threads
 from bench.files import write_atomic
 
 SECONDS_BETWEEN_KEEPS = 30.0
@@ -73,8 +73,7 @@ def train(
         try:
             return _watched(process, Copy(ray, keeper, folder, model, log, said))
         finally:
-            process.kill()
-            process.wait()
+            end(process)
 
 
 class Copy:

@@ -23,6 +23,12 @@ from bench.cli import _options as options
     help="Train and attack on a Ray cluster; auto finds one or starts its own.",
 )
 @click.option(
+    "--storage",
+    metavar="URL",
+    help="Keep checkpoints and records there too, and fetch what is missing here: a folder, "
+    "s3://BUCKET/PATH, or any other address of fsspec.",
+)
+@click.option(
     "--minutes", type=click.FloatRange(min=0), help="Stop after so long; it can go on later."
 )
 @options.display

@@ -1,6 +1,7 @@
 """What goes between a campaign's folder and a task on another machine."""
 
-import time
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from bench.campaign.worker import Keeper, collected, train
 class Remote:
     """A method of an actor, called at once."""
 
-    def __init__(self, method: Any) -> None:
+    def __init__(self, method: Callable[..., Any]) -> None:
         self.remote = method
 
 
@@ -44,12 +45,10 @@ def test_a_task_leaves_its_log_and_its_code(
     class Ray:
         get = staticmethod(lambda value: value)
 
-    monkeypatch.setitem(__import__("sys").modules, "ray", Ray)
-    began = time.monotonic()
+    monkeypatch.setitem(sys.modules, "ray", Ray)
     words = ["train", "nothing"]
     code = train(
         Actor(Keeper(str(tmp_path))), str(tmp_path / "log"), words, ["../mine.npz"], "at-0", "1"
     )
     assert code == 2
     assert "unknown defense 'nothing'" in (tmp_path / "log").read_text()
-    assert time.monotonic() - began < 100
