@@ -1,5 +1,6 @@
 """What AutoAttack left standing beside what another suite left, on the same checkpoints."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 from bench.campaign.found import Measured, Runs
@@ -20,6 +21,20 @@ def beside(runs: Runs, suite: str = "crossfire") -> Listing | None:
     title = f"{suite} beside AutoAttack"
     spent = (f"passes, {REFERENCE}", f"passes, {suite}")
     return Listing(title, note, (*head, *spent), rows) if rows else None
+
+
+def alarms(runs: Runs, suite: str = "crossfire") -> Listing | None:
+    """A row a threat: of how many records' verdicts an alarm made the suite run all of AutoAttack;
+    None if the suite was not run."""
+    measured: Counter[str] = Counter()
+    whole: Counter[str] = Counter()
+    for record in (r for seeds in runs.values() for m in seeds.values() for r in m.records["best"]):
+        measured.update(v.threat for v in record.verdicts if v.suite == suite)
+        said = [finding.message for finding in record.findings if finding.id == "A16"]
+        whole.update(message.rpartition(": ")[0] for message in said if "fab" in message)
+    rows = [(threat, str(count), str(whole[threat])) for threat, count in measured.items()]
+    note = f"verdicts, and for how many of them {suite} went on to all of AutoAttack"
+    return Listing("Alarms", note, ("threat", "verdicts", "AutoAttack"), rows) if rows else None
 
 
 def _row(name: str, seeds: dict[int, Measured], suite: str) -> Iterator[tuple[str, ...]]:

@@ -57,6 +57,22 @@ def work(
     return 1 if state.count("failed") else 0
 
 
+def dry_run(file: Path, jobs: int | None, display: str | None) -> str:
+    """What the campaign in `file` will cost.
+
+    Raises:
+        CrossfireError: the file is wrong, or a recipe can't be trained.
+    """
+    from bench.campaign.estimate import forecast
+    from bench.display import display as shown
+
+    plan = make(read(file))
+    state = State.load(plan)
+    with shown(display) as progress:
+        found = forecast(plan, state, progress)
+    return "\n".join([summary(state, 1), *found.lines(jobs or default_jobs())])
+
+
 @contextmanager
 def places(plan: Plan, jobs: int, ray: str | None) -> Iterator[Jobs]:
     """Where steps run: here, or on the Ray cluster at the address `ray`.
@@ -111,10 +127,7 @@ def results(file: Path, form: str) -> str:
         from bench.campaign.figure import svg
 
         return svg(runs, found.logs(plan))
-    paired, reference = comparisons(plan, runs), beside.beside(runs)
-    listings = [
-        accuracies(runs),
-        *([paired] if paired.rows else []),
-        *([reference] if reference else []),
-    ]
+    paired = comparisons(plan, runs)
+    further = [paired if paired.rows else None, beside.beside(runs), beside.alarms(runs)]
+    listings = [accuracies(runs), *(one for one in further if one)]
     return to_csv(listings) if form == "csv" else render(listings, form)

@@ -3,10 +3,10 @@
 import io
 from collections.abc import Sequence
 from statistics import mean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.campaign.found import Runs
-from bench.campaign.results import Column, columns, merit_column, passes
+from bench.campaign.results import columns, merit_column, passes
 from leaderboard.statistics import wilson
 
 if TYPE_CHECKING:
@@ -19,10 +19,9 @@ def svg(runs: Runs, logs: Logs) -> str:
     """Left: accuracy, with its 95 % interval, against passes of training. Right: for each run the
     held-out union accuracy by epoch, mean over seeds; left out where no log is at hand."""
     import matplotlib as mpl
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    settings = {"svg.hashsalt": "campaign", "svg.fonttype": "none", "font.size": 9.0}
+    settings: Any = {"svg.hashsalt": "campaign", "svg.fonttype": "none", "font.size": 9.0}
     with mpl.rc_context(settings):
         figure = Figure(figsize=(11 if logs else 6, 4.5), layout="constrained")
         panels = figure.subplots(1, 2 if logs else 1, squeeze=False)[0]
@@ -30,7 +29,7 @@ def svg(runs: Runs, logs: Logs) -> str:
         if logs:
             _courses(panels[1], logs)
         text = io.StringIO()
-        FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None})
+        figure.savefig(text, format="svg", metadata={"Date": None})
     return text.getvalue()
 
 
@@ -46,7 +45,7 @@ def _cost(axes: "Axes", runs: Runs) -> None:
     axes.set(
         xscale="log",
         xlabel="passes of training (images forward and backward)",
-        ylabel=f"{_said(column)}, % correct",
+        ylabel=f"{column.title}, % correct",
     )
 
 
@@ -56,10 +55,6 @@ def _interval(values: Sequence[float], examples: int) -> tuple[float, float, flo
     low, high = wilson(share / 100 * examples, examples)
     # At an end of the range rounding may leave the mean outside by the last bit.
     return share, min(100 * low, share), max(100 * high, share)
-
-
-def _said(column: Column) -> str:
-    return column.title
 
 
 def _courses(axes: "Axes", logs: Logs) -> None:

@@ -92,7 +92,7 @@ def passes(seeds: dict[int, Measured]) -> float | None:
     """Passes of training, mean over seeds; None where that isn't known."""
     spent = [one.training for one in seeds.values() if "forward_passes" in one.training]
     totals = [one["forward_passes"] + one["backward_passes"] for one in spent]
-    return mean(totals) if totals else None
+    return float(mean(totals)) if totals else None
 
 
 def _spent(seeds: dict[int, Measured]) -> tuple[str, str]:

@@ -31,13 +31,20 @@ from bench.cli import _options as options
 @click.option(
     "--minutes", type=click.FloatRange(min=0), help="Stop after so long; it can go on later."
 )
+@click.option(
+    "--dry-run", is_flag=True, help="Say what it would cost, from a few steps of every recipe."
+)
 @options.display
-def command(file: Path, **rest: Any) -> None:  # noqa: ANN401
+def command(file: Path, dry_run: bool, **rest: Any) -> None:  # noqa: ANN401
     """Train, evaluate and record all runs of the campaign in FILE.
 
     What is done is not done again; after a stop, the same command goes on.
     """
+    from bench.campaign.command import dry_run as cost
     from bench.campaign.command import work
 
+    if dry_run:
+        click.echo(cost(file, rest["jobs"], rest["display"]))
+        return
     code = work(file, write=partial(click.echo, err=True), say=click.echo, **rest)
     click.get_current_context().exit(code)
