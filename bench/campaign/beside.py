@@ -32,7 +32,9 @@ def alarms(runs: Runs, suite: str = "crossfire") -> Listing | None:
         measured.update(v.threat for v in record.verdicts if v.suite == suite)
         said = [finding.message for finding in record.findings if finding.id == "A16"]
         whole.update(message.rpartition(": ")[0] for message in said if "fab" in message)
-    rows = [(threat, str(count), str(whole[threat])) for threat, count in measured.items()]
+    rows: list[tuple[str, ...]] = [
+        (threat, str(count), str(whole[threat])) for threat, count in measured.items()
+    ]
     note = f"verdicts, and for how many of them {suite} went on to all of AutoAttack"
     return Listing("Alarms", note, ("threat", "verdicts", "AutoAttack"), rows) if rows else None
 

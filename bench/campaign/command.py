@@ -42,8 +42,7 @@ def work(
         store = Storage(storage, plan) if storage else None
         if store:
             store.restore()
-        state = State.load(plan)
-        state.alive = True
+        state = State.load(plan, ours=True)
         keep = store.keep if store else nowhere
         finished = Work(state, where, show, keep, deadline).run()
         if store:

@@ -181,7 +181,9 @@ def _sample(plan: Plan, run: Run, scratch: Path) -> Cost:
     passes = sample.passes.forwards.total() + sample.passes.backwards.total()
     # The rest of the time is the held-out split's, once an epoch.
     trained = load(scratch / run.name)[1].seconds
-    disk = sum(path.stat().st_size for path in (scratch / run.name).rglob("*") if path.is_file())
+    disk = float(
+        sum(path.stat().st_size for path in (scratch / run.name).rglob("*") if path.is_file())
+    )
     return Cost(
         passes * images * job.epochs / few,
         trained / steps * total + (wall - trained) * job.epochs,
@@ -204,7 +206,7 @@ def _guess(plan: Plan, step: Step, scratch: Path) -> Cost:
     )
     measurement = Measurement(settings, examples=one.examples)
     found = estimate(measurement.prepare(model)[1])
-    return Cost(found.forward + found.backward, found.seconds, found.disk)
+    return Cost(found.forward + found.backward, found.seconds, float(found.disk))
 
 
 def _memory() -> int:

@@ -44,16 +44,18 @@ class State:
     """Whether a command is at work on it now."""
 
     @classmethod
-    def load(cls, plan: Plan) -> "State":
-        """What is on the disk, as far as it is of the plan's steps; what was running, waits."""
+    def load(cls, plan: Plan, *, ours: bool = False) -> "State":
+        """What is on the disk, as far as it is of the plan's steps. What runs, waits, unless a
+        command is at work on it; with `ours` it is this one, which has the lock."""
         home = plan.campaign.home
         try:
             saved = json.loads((home / "state.json").read_text())
         except (OSError, ValueError):
             saved = {}
-        state = cls(plan, alive=_held(home / "lock"))
+        state = cls(plan, alive=not ours and _held(home / "lock"))
         for key, step in plan.steps.items():
             state.entries[key] = _entry(plan, step, saved.get(key, {}), state.alive)
+        state.alive = state.alive or ours
         return state
 
     def save(self) -> None:

@@ -57,7 +57,7 @@ def table(state: State, shown: tuple[Status, ...], jobs: int) -> "Table":
 def rows(state: State, shown: tuple[Status, ...]) -> list[tuple[str, ...]]:
     """Step, state, progress, time left or spent, and what it does or why it failed."""
     return [
-        (key, _state(state, entry), _share(entry), _time(entry), entry.text)
+        (key, _state(state, entry), _share(entry), _time(entry), _text(entry))
         for key, entry in state.entries.items()
         if entry.status in shown
     ]
@@ -65,6 +65,10 @@ def rows(state: State, shown: tuple[Status, ...]) -> list[tuple[str, ...]]:
 
 def _state(state: State, entry: Entry) -> str:
     return "stopped" if entry.status == "running" and not state.alive else entry.status
+
+
+def _text(entry: Entry) -> str:
+    return entry.text or ("begins" if entry.status == "running" else "")
 
 
 def _share(entry: Entry) -> str:

@@ -72,7 +72,7 @@ def test_a_lost_node_costs_only_what_it_was_doing(nodes: Any, tmp_path: Path) ->
     first = nodes.add_node(**NODE)
 
     def lose() -> None:
-        while progress(log).done < 10:
+        while progress(log).done < 1:
             time.sleep(0.05)
         nodes.remove_node(first, allow_graceful=False)
         nodes.add_node(**NODE)

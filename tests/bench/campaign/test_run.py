@@ -81,6 +81,10 @@ class Pretended:
     def stop(self) -> None:
         self._open = []
 
+    @property
+    def is_busy(self) -> bool:
+        return bool(self._open)
+
 
 def work(found: Plan, *failing: str) -> tuple[State, list[str]]:
     state, jobs = State.load(found), Pretended(found.campaign.folder, *failing)
@@ -126,6 +130,31 @@ def test_when_the_time_is_up_what_ran_waits_again(tmp_path: Path) -> None:
     state, jobs = State.load(plan(tmp_path)), Pretended(tmp_path)
     assert not Work(state, jobs, lambda state: None, deadline=0.0).run()
     assert state.count("waiting") == len(state.entries)
+
+
+def test_what_a_killed_command_left_running_is_begun_again(tmp_path: Path) -> None:
+    found = plan(tmp_path)
+    state = State.load(found)
+    state.entries["train at-0"].status = "running"
+    state.save()
+    with locked(found.campaign.home):
+        assert State.load(found).entries["train at-0"].status == "running"
+        assert State.load(found, ours=True).entries["train at-0"].status == "waiting"
+
+
+def test_an_interruption_stops_every_process_and_is_written_down(tmp_path: Path) -> None:
+    found = plan(tmp_path)
+    state, jobs = State.load(found), Pretended(tmp_path)
+    looks = iter([None])
+
+    def interrupted(state: State) -> None:
+        if next(looks, "again") == "again" and jobs.is_busy:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Work(state, jobs, interrupted).run()
+    assert not jobs.is_busy
+    assert State.load(found).count("running") == 0
 
 
 def test_a_run_of_another_recipe_makes_way_and_comes_back(tmp_path: Path) -> None:
