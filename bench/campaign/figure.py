@@ -13,35 +13,47 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Logs = dict[str, list[list[dict[str, float]]]]
+FEW = 12
+"""Runs that are named beside their points; of more the legend alone has the names."""
 
 
 def svg(runs: Runs, logs: Logs) -> str:
-    """Left: accuracy, with its 95 % interval, against passes of training. Right: for each run the
-    held-out union accuracy by epoch, mean over seeds; left out where no log is at hand."""
+    """Left: accuracy, with its 95 % interval over images, against passes of training. Right: for
+    each run the held-out accuracy by epoch, mean over seeds; left out where no log is at hand."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     settings: Any = {"svg.hashsalt": "campaign", "svg.fonttype": "none", "font.size": 9.0}
     with mpl.rc_context(settings):
-        figure = Figure(figsize=(11 if logs else 6, 4.5), layout="constrained")
+        figure = Figure(figsize=(12 if logs else 7, 4.5), layout="constrained")
         panels = figure.subplots(1, 2 if logs else 1, squeeze=False)[0]
-        _cost(panels[0], runs)
+        colours = mpl.colormaps["tab20"]
+        looks: dict[str, dict[str, Any]] = {
+            name: {"color": colours(k % 20), "marker": "osD^v"[k // 20 % 5], "label": name}
+            for k, name in enumerate(runs)
+        }
+        _cost(panels[0], runs, looks)
         if logs:
-            _courses(panels[1], logs)
+            _courses(panels[1], logs, looks)
+        handles = panels[0].get_legend_handles_labels()
+        wide = 1 + len(runs) // 25
+        figure.legend(*handles, loc="outside right center", fontsize=7, ncols=wide)
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None})
     return text.getvalue()
 
 
-def _cost(axes: "Axes", runs: Runs) -> None:
+def _cost(axes: "Axes", runs: Runs, looks: dict[str, dict[str, Any]]) -> None:
     column = merit_column(columns(runs))
     for name, seeds in runs.items():
         spent, values = passes(seeds), column.values(seeds)
         if not spent or not values:
             continue
         share, low, high = _interval(values, next(iter(seeds.values())).examples)
-        axes.errorbar(spent, share, [[share - low], [high - share]], fmt="o", capsize=3, label=name)
-        axes.annotate(name, (spent, share), xytext=(5, 4), textcoords="offset points")
+        ends = [[share - low], [high - share]]
+        axes.errorbar(spent, share, ends, linestyle="", capsize=3, **looks[name])
+        if len(runs) <= FEW:
+            axes.annotate(name, (spent, share), xytext=(5, 4), textcoords="offset points")
     axes.set(
         xscale="log",
         xlabel="passes of training (images forward and backward)",
@@ -57,10 +69,10 @@ def _interval(values: Sequence[float], examples: int) -> tuple[float, float, flo
     return share, min(100 * low, share), max(100 * high, share)
 
 
-def _courses(axes: "Axes", logs: Logs) -> None:
+def _courses(axes: "Axes", logs: Logs, looks: dict[str, dict[str, Any]]) -> None:
     for name, seeds in logs.items():
         epochs = min(map(len, seeds))
         course = [100 * mean(rows[epoch]["union"] for rows in seeds) for epoch in range(epochs)]
-        axes.plot(range(1, epochs + 1), course, label=name, linewidth=1.2)
+        colour = looks.get(name, {}).get("color", "grey")
+        axes.plot(range(1, epochs + 1), course, color=colour, linewidth=1.2)
     axes.set(xlabel="epoch", ylabel="held out, under the run's own threats, % correct")
-    axes.legend(fontsize=7, ncols=2)

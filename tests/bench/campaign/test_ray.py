@@ -74,8 +74,8 @@ def test_a_lost_node_costs_only_what_it_was_doing(nodes: Any, tmp_path: Path) ->
     def lose() -> None:
         while progress(log).done < 1:
             time.sleep(0.05)
-        nodes.remove_node(first, allow_graceful=False)
         nodes.add_node(**NODE)
+        nodes.remove_node(first, allow_graceful=False)
 
     threading.Thread(target=lose, daemon=True).start()
     code, said = run(tmp_path / "far", nodes.address)
