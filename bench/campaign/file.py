@@ -5,17 +5,19 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 from bench.campaign.options import (
     MODEL_OPTIONS,
     Options,
+    Place,
     check_data,
     check_suite,
     check_threats,
     grid,
     kind_of,
 )
+from bench.campaign.teachers import resolved
 from bench.campaign.toml import Table, load
 from bench.errors import CrossfireError, unknown
 
@@ -118,14 +120,15 @@ def read(path: Path) -> Campaign:
     tables = top.tables("run")
     if not tables:
         raise top.error('there is no run; write [[run]] and below it defense = "at"')
-    runs = [run for one in tables for run in _runs(one, shared, dataset, folder, seeds)]
+    place = Place(dataset, folder)
+    runs = [run for one in tables for run in _runs(one, shared, place, seeds)]
     _check_names(runs, tables)
-    runs = _with_teachers(runs, tables, folder)
+    runs = resolved(runs, {_named(table): table for table in tables}, folder)
     return Campaign(
         path=path,
         folder=folder,
         runs=tuple(runs),
-        evaluations=_evaluations(top, runs, dataset),
+        evaluations=_evaluations(top, runs, place),
         compares=tuple(_compare(one, runs) for one in top.tables("compare")),
         dataset=dataset,
         checkpoints=top.get("runs", str, "runs"),
@@ -153,9 +156,7 @@ def _positive(table: Table, key: str, default: int | None) -> Any:  # noqa: ANN4
     return value
 
 
-def _runs(
-    table: Table, shared: Table, dataset: str, folder: Path, seeds: tuple[int, ...]
-) -> list[Run]:
+def _runs(table: Table, shared: Table, place: Place, seeds: tuple[int, ...]) -> list[Run]:
     defense, model = table.get("defense", str), table.get("model", str)
     if (defense is None) == (model is None):
         raise table.error('a run has either a defense or a model; write defense = "at"')
@@ -178,10 +179,10 @@ def _runs(
         own.check(MODEL_OPTIONS)
         options = Options(None, {key: own.get(key, str) for key in own.values})
         return [Run(name, name, options=options, model=model, **{**common, "seeds": (0,)})]
-    kind = kind_of(table, str(defense), folder)
+    kind = kind_of(table, str(defense), place.folder)
     return [
         Run(name + suffix, name, options=options, **common)
-        for suffix, options in grid(kind, str(defense), own, shared, dataset)
+        for suffix, options in grid(kind, str(defense), own, shared, place)
     ]
 
 
@@ -198,27 +199,18 @@ def _named(table: Table) -> str:
     return str(table.values.get("name", table.values.get("defense", table.values.get("model"))))
 
 
-def _with_teachers(runs: list[Run], tables: list[Table], folder: Path) -> list[Run]:
-    from bench.campaign.teachers import resolved
-
-    homes = {_named(table): table for table in tables}
-    return resolved(runs, homes, folder)
-
-
-def _evaluations(top: Table, runs: list[Run], dataset: str) -> tuple[Evaluation, ...]:
+def _evaluations(top: Table, runs: list[Run], place: Place) -> tuple[Evaluation, ...]:
     tables = top.tables("evaluate")
     if not tables:
         return (Evaluation(), Evaluation(checkpoint="last"))
-    found = [_evaluation(table, runs, dataset) for table in tables]
+    found = [_evaluation(table, runs, place) for table in tables]
     for number, (table, one) in enumerate(zip(tables, found, strict=True)):
         if one.name in [other.name for other in found[:number]]:
             raise table.error(f"two [[evaluate]] measure the {one.name}; join them")
     return tuple(found)
 
 
-def _evaluation(table: Table, runs: list[Run], dataset: str) -> Evaluation:
-    from typing import get_type_hints
-
+def _evaluation(table: Table, runs: list[Run], place: Place) -> Evaluation:
     hints = get_type_hints(Evaluation)
     table.check(hints)
     values = {key: table.get(key, hints[key]) for key in table.values}
@@ -226,7 +218,7 @@ def _evaluation(table: Table, runs: list[Run], dataset: str) -> Evaluation:
         _positive(table, key, None)
     for suite in values.get("suites", ()):
         check_suite(table, suite)
-    check_threats(table, values.get("threat", "union"), dataset, values.get("budgets"))
+    check_threats(table, values.get("threat", "union"), place, values.get("budgets"))
     for name in values.get("runs") or ():
         known_run(table, "runs", name, runs)
     return Evaluation(**values)

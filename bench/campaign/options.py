@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from functools import cache
 from pathlib import Path
-from typing import Any, get_origin, get_type_hints
+from typing import Any, NamedTuple, get_origin, get_type_hints
 
 import torch
 
@@ -25,6 +25,13 @@ MODEL_OPTIONS = ("arch", "weights", "normalize")
 _PER_RUN = ("dataset", "seed", "resume")
 """Fields of a job that the campaign sets by itself."""
 _TEXTS = {"threat": str, "budgets": str, "recipe": str}
+
+
+class Place(NamedTuple):
+    """The campaign's data set, and the folder that its paths are relative to."""
+
+    dataset: str
+    folder: Path
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,10 @@ def kind_of(table: Table, defense: str, folder: Path) -> type[Any]:
         CrossfireError: there is none.
     """
     if defense.endswith(".py"):
-        return get_defense(str(folder / defense))
+        try:
+            return get_defense(str(folder / defense))
+        except CrossfireError as error:
+            raise table.error(str(error), "defense") from None
     if defense not in _keys():
         raise table.error(str(unknown("defense", defense, _keys())), "defense")
     return _defense(defense)
@@ -89,7 +99,7 @@ def hints(kind: type) -> dict[str, Any]:
 
 
 def grid(
-    kind: type, defense: str, own: Table, shared: Table, dataset: str
+    kind: type, defense: str, own: Table, shared: Table, place: Place
 ) -> Iterator[tuple[str, Options]]:
     """Each point of a run's grid, with what it adds to the run's name.
 
@@ -106,7 +116,7 @@ def grid(
         given = {**base, **dict(point)}
         varied = [(k, v) for k, v in point if _is_axis(own.values[k], known[k])]
         suffix = "".join(f"-{key.replace('_', '-')}-{_word(value)}" for key, value in varied)
-        yield suffix, _options(kind, defense, given, own, dataset)
+        yield suffix, _options(kind, defense, given, own, place)
 
 
 def _is_axis(value: Any, hint: Any) -> bool:  # noqa: ANN401
@@ -131,7 +141,7 @@ def _word(value: Any) -> str:  # noqa: ANN401
 
 
 def _options(
-    kind: type, defense: str, given: dict[str, Any], table: Table, dataset: str
+    kind: type, defense: str, given: dict[str, Any], table: Table, place: Place
 ) -> Options:
     """Options with every default filled in; what isn't the defense's is the job's."""
     recipe = given.get("recipe")
@@ -140,7 +150,7 @@ def _options(
         raise table.error(str(unknown("recipe", recipe, known)), "recipe")
     values = {**known.get(recipe or "", {}), **given}
     threat = values.get("threat", default_threat(kind))
-    check_threats(table, threat, dataset, values.get("budgets"))
+    check_threats(table, threat, place, values.get("budgets"))
     own, job = ({n: values[n] for n in hints(one) if n in values} for one in (kind, Job))
     try:
         kind(**own)
@@ -148,7 +158,7 @@ def _options(
         _check_arch(job.get("arch", "auto"))
     except CrossfireError as error:
         raise table.error(str(error), _culprit(str(error), table)) from None
-    threats = threat_names(threat, dataset, values.get("budgets"))
+    threats = threat_names(threat, place, values.get("budgets"))
     everything = {k: v for k, v in (_defaults(Job) | job).items() if k not in _PER_RUN}
     return Options(defense, given, _defaults(kind) | own, everything, threats)
 
@@ -206,30 +216,31 @@ def check_suite(table: Table, name: str) -> None:
         raise table.error(str(error), "suites") from None
 
 
-def check_threats(table: Table, text: str, dataset: str, budgets: str | None) -> None:
+def check_threats(table: Table, text: str, place: Place, budgets: str | None) -> None:
     """Refuse threats that can't be read.
 
     Raises:
         CrossfireError: an entry is no threat, or there is no such budget set.
     """
     try:
-        threat_names(text, dataset, budgets)
+        threat_names(text, place, budgets)
     except CrossfireError as error:
-        raise table.error(
-            str(error), "budgets" if budgets in str(error).split("'") else "threat"
-        ) from None
+        blamed = "budgets" if budgets and budgets in str(error) else "threat"
+        raise table.error(str(error), blamed) from None
 
 
 @cache
-def threat_names(text: str, dataset: str, budgets: str | None) -> str:
+def threat_names(text: str, place: Place, budgets: str | None) -> str:
     """The threats that `text` stands for, or, for a user's own data, which aren't loaded for it,
     the text itself.
 
     Raises:
         CrossfireError: it can't be read.
     """
-    if dataset in BUDGETS:
-        return ",".join(map(str, resolve(text, dataset, budgets)))
+    if budgets is not None and budgets.endswith(".toml"):
+        budgets = str(place.folder / budgets)
+    if place.dataset in BUDGETS:
+        return ",".join(map(str, resolve(text, place.dataset, budgets)))
     for entry in (one.strip() for one in text.split(",")):
         if entry not in ("union", *NORMS):
             Threat.parse(entry)

@@ -114,6 +114,16 @@ BAD = {
         5,
         "unknown run 'mat'; did you mean 'at'?",
     ),
+    "budgets in a file that is nowhere": (
+        AT + 'budgets = "no.toml"\n',
+        3,
+        "cannot read budgets from",
+    ),
+    "a defense in a file that is nowhere": (
+        '[[run]]\nname = "m"\ndefense = "mine.py"\n',
+        3,
+        "there is no file",
+    ),
     "an evaluation twice": (AT + "[[evaluate]]\n[[evaluate]]\n", 4, "two [[evaluate]]"),
 }
 
