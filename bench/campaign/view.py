@@ -12,7 +12,7 @@ from bench.campaign.state import Entry, State, Status
 from bench.display import duration
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
 SHOWN: tuple[Status, ...] = ("running", "failed")
 """The steps that a live table shows one by one; of the others it shows how many there are."""
@@ -38,20 +38,22 @@ def view(
         yield _lines(_as_json if mode == "json" else _as_text, jobs, write)
 
 
-def table(state: State, shown: tuple[Status, ...], jobs: int) -> "Table":
+def table(state: State, shown: tuple[Status, ...], jobs: int) -> "Group":
     """The steps in some of the states, below a line that counts all."""
     from rich import box
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table(box=box.SIMPLE_HEAD, title=summary(state, jobs), title_justify="left")
+    head, lines = Text(summary(state, jobs)), rows(state, shown)
+    grid = Table(box=box.SIMPLE_HEAD)
     grid.add_column("step", overflow="fold")
     for name in ("state", "progress", "left"):
         grid.add_column(name, justify="left" if name == "state" else "right")
     grid.add_column("", overflow="fold", ratio=1)
-    for key, status, share, left, text in rows(state, shown):
-        grid.add_row(*map(Text, (key, status, share, left, text)))
-    return grid
+    for line in lines:
+        grid.add_row(*map(Text, line))
+    return Group(head, grid) if lines else Group(head)
 
 
 def rows(state: State, shown: tuple[Status, ...]) -> list[tuple[str, ...]]:
