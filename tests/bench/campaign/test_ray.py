@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(600)]
 
 TEXT = """
 [train]
-epochs = 300
+epochs = 200
 examples = 256
 
 [[run]]
@@ -35,10 +35,11 @@ NODE = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
 
 
 @pytest.fixture
-def nodes() -> Iterator[Any]:
-    """A head that computes nothing, and a worker."""
+def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A head that computes nothing; a worker is to come."""
     from ray.cluster_utils import Cluster
 
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # else its workers wait for all others here
     found = Cluster(initialize_head=True, head_node_args={**NODE, "num_cpus": 0})
     ray.init(address=found.address, log_to_driver=False, logging_level="ERROR")
     yield found
@@ -72,9 +73,11 @@ def test_a_lost_node_costs_only_what_it_was_doing(nodes: Any, tmp_path: Path) ->
     first = nodes.add_node(**NODE)
 
     def lose() -> None:
-        while progress(log).done < 1:
+        while not log.exists():
             time.sleep(0.05)
         nodes.add_node(**NODE)
+        while progress(log).done < 1:
+            time.sleep(0.05)
         nodes.remove_node(first, allow_graceful=False)
 
     threading.Thread(target=lose, daemon=True).start()
