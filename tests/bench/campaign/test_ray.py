@@ -10,6 +10,7 @@ import pytest
 
 from bench.campaign.command import work
 from bench.campaign.file import read
+from bench.campaign.jobs import cores
 from bench.campaign.plan import make
 from bench.campaign.run import log_of
 from bench.campaign.said import progress
@@ -52,7 +53,7 @@ def run(folder: Path, where: str | None) -> tuple[int, list[str]]:
     file = folder / "c.toml"
     code = work(
         file,
-        jobs=1,
+        jobs=cores(),  # one thread for each process, as the cluster's
         ray=where,
         storage=None,
         minutes=None,
