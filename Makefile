@@ -37,9 +37,9 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@$(VENV)/bin/python -c "import bench.measure, pandas, pyarrow.parquet"  # compiles them
 	@touch $@
 
-# Trains and measures the models of the project's own board, which takes about two hours.
+# Trains and measures the models of the project's own board, which takes some hours.
 board: $(VENV)/installed
-	python benchmarks/board.py digits --seeds 5 --minutes 240
+	bench run leaderboard/digits.toml --minutes 240
 
 # Renders the project's own board into the documents; `make lint` fails when that was forgotten.
 leaderboard: $(VENV)/installed

@@ -10,7 +10,7 @@ Progress = Callable[[int, int, str], None]
 """`progress(done, total, text)`: units done of the present phase, and what is being done."""
 
 MODES = ("rich", "plain", "json", "none")
-SECONDS_BETWEEN_LINES = 15.0
+SECONDS_BETWEEN_LINES = {"plain": 15.0, "json": 2.0}
 
 
 class Clock:
@@ -54,7 +54,7 @@ def display(mode: str | None = None) -> Iterator[Progress]:
     elif mode == "none":
         yield lambda done, total, text: None
     else:
-        yield _lines(_as_json if mode == "json" else _as_text)
+        yield _lines(_as_json if mode == "json" else _as_text, SECONDS_BETWEEN_LINES[mode])
 
 
 def _as_text(done: int, total: int, text: str, left: float | None) -> str:
@@ -66,13 +66,13 @@ def _as_json(done: int, total: int, text: str, left: float | None) -> str:
     return json.dumps({"text": text, "done": done, "total": total, "seconds_left": seconds})
 
 
-def _lines(line: Callable[[int, int, str, float | None], str]) -> Progress:
+def _lines(line: Callable[[int, int, str, float | None], str], pause: float) -> Progress:
     clock, shown = Clock(), float("-inf")
 
     def progress(done: int, total: int, text: str) -> None:
         nonlocal shown
         left, now = clock.left(done, total), time.monotonic()
-        if done == total or now - shown >= SECONDS_BETWEEN_LINES:
+        if done == total or now - shown >= pause:
             shown = now
             print(line(done, total, text, left), file=sys.stderr, flush=True)
 

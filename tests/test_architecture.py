@@ -14,6 +14,7 @@ PACKAGES = ("bench", "defenses", "leaderboard")
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("bench.cli",),
     (
+        "bench.campaign",
         "bench.catalogue",
         "bench.doctor",
         "bench.estimate",

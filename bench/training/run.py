@@ -78,6 +78,8 @@ class Run:
 
     def __iter__(self) -> Iterator[Batch]:
         """All batches that are still to come, of all epochs."""
+        if self._epoch < self._job.epochs:
+            self._save()  # without it, a kill after the first checkpoint could not be gone on from
         while self._epoch < self._job.epochs:
             while self._step < self._batches.steps:
                 began = time.perf_counter()

@@ -1,0 +1,245 @@
+"""The campaign's file: data, shared options, runs, evaluations and comparisons; all of it checked
+before anything starts."""
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+from bench.campaign.options import (
+    MODEL_OPTIONS,
+    Options,
+    Place,
+    check_data,
+    check_suite,
+    check_threats,
+    grid,
+    kind_of,
+)
+from bench.campaign.teachers import resolved
+from bench.campaign.toml import Table, load
+from bench.errors import CrossfireError, unknown
+
+Images = Literal["all", "first", "none"]
+_TOP = ("dataset", "seeds", "folder", "runs", "board", "images", "cpus")
+_TABLES = ("train", "evaluate", "run", "compare")
+_SHARED = ("name", "defense", "model", "seeds", "board", "images")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One `[[evaluate]]`: which checkpoint of which runs is attacked how. Of `runs` and `seeds`
+    None means all; `seeds` counts the first ones."""
+
+    checkpoint: Literal["best", "last"] = "best"
+    suites: tuple[str, ...] = ("pgd-100",)
+    threat: str = "union"
+    budgets: str | None = None
+    examples: int | None = None
+    seed: int = 0
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    union_only: bool = False
+    runs: tuple[str, ...] | None = None
+    seeds: int | None = None
+    board: str | None = None
+    images: Images | None = None
+
+    @property
+    def name(self) -> str:
+        """What tells it from the others."""
+        return f"{self.checkpoint} by {','.join(self.suites)}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One recipe: a defense and its options with several seeds, or a model that is only evaluated.
+
+    `group` is the name in the file, which a grid's runs share; `teachers` maps an option to the
+    run that it names.
+    """
+
+    name: str
+    group: str
+    seeds: tuple[int, ...]
+    options: Options
+    model: str | None = None
+    teachers: dict[str, str] = field(default_factory=dict)
+    board: str | None = None
+    images: Images | None = None
+
+
+@dataclass(frozen=True)
+class Compare:
+    """One `[[compare]]`: two runs under `union`, a norm or a threat, by one suite."""
+
+    a: str
+    b: str
+    under: str = "union"
+    suite: str = "pgd-100"
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """A campaign's file, checked. Commands run in `folder`; every path is relative to it."""
+
+    path: Path
+    folder: Path
+    runs: tuple[Run, ...]
+    evaluations: tuple[Evaluation, ...]
+    compares: tuple[Compare, ...]
+    dataset: str = "digits"
+    checkpoints: str = "runs"
+    board: str = "board"
+    images: Images = "all"
+    cpus: int = 1
+
+    def board_at(self, name: str) -> Path:
+        """The folder of a board; the campaign's own need not be there yet."""
+        return Path(os.path.normpath(self.folder / name))
+
+    @property
+    def home(self) -> Path:
+        """Where the campaign's own state and its logs are."""
+        return self.folder / ".campaign" / self.path.stem
+
+
+def read(path: Path) -> Campaign:
+    """The campaign in a TOML file.
+
+    Raises:
+        CrossfireError: something in it is wrong; one line with the line's number and the mend.
+    """
+    top = load(path)
+    top.check((*_TOP, *_TABLES))
+    folder = (path.parent / top.get("folder", str, ".")).resolve()
+    dataset = top.get("dataset", str, "digits")
+    check_data(top, dataset, folder)
+    seeds = _seeds(top, (0,))
+    shared = top.table("train")
+    tables = top.tables("run")
+    if not tables:
+        raise top.error('there is no run; write [[run]] and below it defense = "at"')
+    place = Place(dataset, folder)
+    runs = [run for one in tables for run in _runs(one, shared, place, seeds)]
+    _check_names(runs, tables)
+    runs = resolved(runs, {_named(table): table for table in tables}, folder)
+    return Campaign(
+        path=path,
+        folder=folder,
+        runs=tuple(runs),
+        evaluations=_evaluations(top, runs, place),
+        compares=tuple(_compare(one, runs) for one in top.tables("compare")),
+        dataset=dataset,
+        checkpoints=top.get("runs", str, "runs"),
+        board=top.get("board", str, "board"),
+        images=top.get("images", Images, "all"),
+        cpus=_positive(top, "cpus", 1),
+    )
+
+
+def _seeds(table: Table, default: tuple[int, ...]) -> tuple[int, ...]:
+    given = table.values.get("seeds")
+    if isinstance(given, list):
+        seeds: tuple[int, ...] = table.get("seeds", tuple[int, ...])
+    else:
+        seeds = default if given is None else tuple(range(table.get("seeds", int)))
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise table.error("seeds must be a number, 1 or more, or a list such as [0, 1]", "seeds")
+    return seeds
+
+
+def _positive(table: Table, key: str, default: int | None) -> Any:  # noqa: ANN401
+    value = table.get(key, int, default)
+    if value is not None and value < 1:
+        raise table.error(f"{key} must be 1 or more", key)
+    return value
+
+
+def _runs(table: Table, shared: Table, place: Place, seeds: tuple[int, ...]) -> list[Run]:
+    defense, model = table.get("defense", str), table.get("model", str)
+    if (defense is None) == (model is None):
+        raise table.error('a run has either a defense or a model; write defense = "at"')
+    name = table.get("name", str, defense or model)
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
+        raise table.error(f"'{name}' is no run's name; use letters, digits and - _ .", "name")
+    own = Table(
+        table.path,
+        table.text,
+        {key: value for key, value in table.values.items() if key not in _SHARED},
+        table.name,
+        table.index,
+    )
+    common = {
+        "board": table.get("board", str),
+        "images": table.get("images", Images),
+        "seeds": _seeds(table, seeds),
+    }
+    if model is not None:
+        own.check(MODEL_OPTIONS)
+        options = Options(None, {key: own.get(key, str) for key in own.values})
+        return [Run(name, name, options=options, model=model, **{**common, "seeds": (0,)})]
+    kind = kind_of(table, str(defense), place.folder)
+    return [
+        Run(name + suffix, name, options=options, **common)
+        for suffix, options in grid(kind, str(defense), own, shared, place)
+    ]
+
+
+def _check_names(runs: list[Run], tables: list[Table]) -> None:
+    seen: set[str] = set()
+    for run in runs:
+        if run.name in seen:
+            table = [one for one in tables if _named(one) == run.group][-1]
+            raise table.error(f"there are two runs '{run.name}'; give one another name", "name")
+        seen.add(run.name)
+
+
+def _named(table: Table) -> str:
+    return str(table.values.get("name", table.values.get("defense", table.values.get("model"))))
+
+
+def _evaluations(top: Table, runs: list[Run], place: Place) -> tuple[Evaluation, ...]:
+    tables = top.tables("evaluate")
+    if not tables:
+        return (Evaluation(), Evaluation(checkpoint="last"))
+    found = [_evaluation(table, runs, place) for table in tables]
+    for number, (table, one) in enumerate(zip(tables, found, strict=True)):
+        if one.name in [other.name for other in found[:number]]:
+            raise table.error(f"two [[evaluate]] measure the {one.name}; join them")
+    return tuple(found)
+
+
+def _evaluation(table: Table, runs: list[Run], place: Place) -> Evaluation:
+    hints = get_type_hints(Evaluation)
+    table.check(hints)
+    values = {key: table.get(key, hints[key]) for key in table.values}
+    for key in ("examples", "seeds"):
+        _positive(table, key, None)
+    for suite in values.get("suites", ()):
+        check_suite(table, suite)
+    check_threats(table, values.get("threat", "union"), place, values.get("budgets"))
+    for name in values.get("runs") or ():
+        known_run(table, "runs", name, runs)
+    return Evaluation(**values)
+
+
+def _compare(table: Table, runs: list[Run]) -> Compare:
+    table.check(("a", "b", "under", "suite"))
+    for key in ("a", "b"):
+        if key not in table.values:
+            raise table.error('a comparison names two runs; write a = "mat" and b = "at"')
+        known_run(table, key, table.get(key, str), runs)
+    return Compare(**{key: table.get(key, str) for key in table.values})
+
+
+def known_run(table: Table, key: str, name: str, runs: list[Run]) -> None:
+    """Refuse a name that is no run's.
+
+    Raises:
+        CrossfireError: it is none; the message has the nearest.
+    """
+    names = {run.name for run in runs} | {run.group for run in runs}
+    if name not in names:
+        error: CrossfireError = unknown("run", name, names)
+        raise table.error(str(error), key)

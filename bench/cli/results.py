@@ -1,0 +1,33 @@
+"""`bench results`: what came of a campaign."""
+
+from pathlib import Path
+
+import click
+
+from bench.cli import _campaign
+
+
+@click.command("results")
+@_campaign.file
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["terminal", "markdown", "csv", "svg"]),
+    default="terminal",
+    show_default=True,
+    help="What to write; svg is a figure of accuracy against cost, and of the course of training.",
+)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A file to write to.")
+def command(file: Path, form: str, out: Path | None) -> None:
+    """Tables of the campaign in FILE: accuracies over seeds, costs, and the comparisons it names.
+
+    They are made of the records that are on its boards, while it runs too.
+    """
+    from bench.campaign.command import results
+    from bench.files import write_atomic
+
+    text = results(file, form)
+    if out is None:
+        click.echo(text.rstrip())
+    else:
+        write_atomic(out, text.encode())

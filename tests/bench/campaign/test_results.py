@@ -1,0 +1,141 @@
+"""The tables of a campaign, from records whose accuracies are known."""
+
+import csv
+import io
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from bench.campaign.figure import svg
+from bench.campaign.file import read
+from bench.campaign.found import Measured, Runs, fits
+from bench.campaign.plan import Plan, make
+from bench.campaign.results import accuracies, comparisons, disagreement, significance, to_csv
+from bench.cli import main
+from leaderboard.flags import pack
+from leaderboard.schema import Record
+from leaderboard.statistics import mcnemar
+from tests.records import make_record
+
+TEXT = """
+seeds = 2
+
+[[run]]
+defense = "at"
+
+[[run]]
+defense = "trades"
+
+[[evaluate]]
+
+[[compare]]
+a = "at"
+b = "trades"
+under = "linf"
+"""
+LEADERBOARD = Path(__file__).parents[3] / "leaderboard"
+SPENT = {"forward_passes": 1_000_000, "backward_passes": 500_000, "seconds": 12.0}
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    (tmp_path / "c.toml").write_text(TEXT)
+    return make(read(tmp_path / "c.toml"))
+
+
+def record(name: str, seed: int) -> Record:
+    return make_record(
+        f"{name}-{seed}", dataset="digits", training={"seed": seed, **SPENT}, config={}
+    )
+
+
+@pytest.fixture
+def runs() -> Runs:
+    return {
+        name: {seed: Measured({"best": [record(name, seed)]}) for seed in (0, 1)}
+        for name in ("at", "trades")
+    }
+
+
+def test_a_row_has_means_deviations_and_costs(runs: Runs) -> None:
+    table = accuracies(runs)
+    assert table.head == (
+        *("run", "seeds", "clean", "linf pgd-100", "l2 pgd-100", "l1 pgd-100", "union pgd-100"),
+        *("passes", "s"),
+    )
+    at = next(dict(zip(table.head, row, strict=True)) for row in table.rows if row[0] == "at")
+    shares = [one.share("best", "linf", "pgd-100") or 0.0 for one in runs["at"].values()]
+    assert at["linf pgd-100"].startswith(f"{sum(shares) / 2:.1f} ± ")
+    assert (at["seeds"], at["passes"], at["s"]) == ("2", "1,500 k", "12")
+
+
+def test_the_better_run_stands_first(runs: Runs) -> None:
+    order = [row[0] for row in accuracies(runs).rows]
+    union = {
+        name: sum(one.share("best", "union", "pgd-100") or 0.0 for one in seeds.values())
+        for name, seeds in runs.items()
+    }
+    assert order == sorted(union, key=lambda name: -union[name])
+
+
+def test_a_pair_is_compared_seed_by_seed_on_the_same_images(plan: Plan, runs: Runs) -> None:
+    (row,) = comparisons(plan, runs).rows
+    told = dict(zip(comparisons(plan, runs).head, row, strict=True))
+    gaps = [
+        (runs["at"][s].share("best", "linf", "pgd-100") or 0.0)
+        - (runs["trades"][s].share("best", "linf", "pgd-100") or 0.0)
+        for s in (0, 1)
+    ]
+    assert told["a − b"] == f"{sum(gaps) / 2:+.1f}"
+    assert told["by seed"] == f"{min(gaps):+.1f} to {max(gaps):+.1f}"
+
+
+def test_one_seed_is_tested_as_by_the_leaderboard() -> None:
+    a, b = pack([True] * 9 + [False]), pack([False] * 8 + [True] * 2)
+    assert disagreement(a, b) == (8, 1)
+    assert significance([disagreement(a, b)]) == mcnemar(a, b).p
+
+
+def test_a_record_of_another_recipe_is_left_out(plan: Plan) -> None:
+    step = plan.steps["evaluate at-0 best by pgd-100"]
+    run = plan.campaign.runs[0]
+    source = {"source": step.model}
+    assert fits(make_record("at-0", config={"steps": 10}, **source), step, run)
+    assert not fits(make_record("at-0", config={"steps": 20}, **source), step, run)
+    other = {"config": {"training": {"epochs": 3}}}
+    assert not fits(make_record("at-0", **other, **source), step, run)
+
+
+def test_csv_has_deviations_in_columns_of_their_own(plan: Plan, runs: Runs) -> None:
+    rows = list(csv.reader(io.StringIO(to_csv([accuracies(runs), comparisons(plan, runs)]))))
+    assert rows[0][2:4] == ["clean", "clean sd"]
+    assert {row[-2] for row in rows[1:3]} == {"1500000"}
+    assert float(rows[1][2]) > 0
+    assert rows[3] == []
+
+
+def test_the_figure_is_an_image_and_always_the_same(runs: Runs) -> None:
+    logs = {"at": [[{"union": 0.1}, {"union": 0.3}]]}
+    picture = svg(runs, logs)
+    assert ET.fromstring(picture).tag.endswith("svg")
+    assert picture == svg(runs, logs)
+    assert "trades" in picture
+
+
+def test_the_published_campaign_reads_the_published_records() -> None:
+    done = CliRunner().invoke(
+        main, ["results", str(LEADERBOARD / "digits.toml"), "--format", "csv"]
+    )
+    assert done.exit_code == 0
+    runs = [line.split(",")[:2] for line in done.stdout.splitlines()]
+    assert ["mat", "5"] in runs
+    assert ["mat-linf-alpha-0.75", "1"] in runs
+
+
+def test_without_a_record_the_command_says_how_to_begin(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text(TEXT)
+    done = CliRunner().invoke(main, ["results", str(tmp_path / "c.toml")])
+    assert done.exit_code == 2
+    assert "begin with: bench run" in done.stderr
