@@ -96,7 +96,8 @@ def forecast(plan: Plan, state: State, progress: Progress) -> Forecast:
     runs = {run.name: run for run in plan.campaign.runs}
     known = _records(plan)
     needed = {s.run for s in trainings} | {s.run for s in evaluations if _suites(s) not in known}
-    with tempfile.TemporaryDirectory() as scratch, chdir(plan.campaign.folder):
+    folder = plan.campaign.folder
+    with tempfile.TemporaryDirectory() as scratch, chdir(folder if folder.is_dir() else scratch):
         samples = _samples(plan, Path(scratch), runs, needed, progress)
         unknown = {(s.run, _suites(s)): s for s in evaluations if _suites(s) not in known}
         guesses = {which: _guess(plan, s, Path(scratch)) for which, s in unknown.items()}
