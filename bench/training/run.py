@@ -78,8 +78,6 @@ class Run:
 
     def __iter__(self) -> Iterator[Batch]:
         """All batches that are still to come, of all epochs."""
-        if self._epoch < self._job.epochs:
-            self._save()  # without it, a kill after the first checkpoint could not be gone on from
         while self._epoch < self._job.epochs:
             while self._step < self._batches.steps:
                 began = time.perf_counter()
@@ -91,6 +89,8 @@ class Run:
                 self._show()
                 if time.monotonic() - self._saved >= SECONDS_BETWEEN_SAVES:
                     self._save()
+            if not self._epoch:
+                self._save()  # a first checkpoint without it could not be gone on from
             self._end_epoch()
         if self._job.fabric.is_global_zero:
             self._path.unlink(missing_ok=True)
