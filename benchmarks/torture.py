@@ -193,37 +193,57 @@ def writers(place: Path, times: int) -> bool:
 
 
 def disk(place: Path, times: int) -> bool:
-    """The commands on file systems of growing size, each filled up, then given more room."""
-    outcomes, wrong, expected = Counter[str](), [], None
-    for megabytes in [64.0, *(0.1 + 2.4 * step / times for step in range(times))]:
+    """Each command on a full file system with a little room left, more each time; then with room
+    enough."""
+    outcomes, wrong, expected = Counter[str](), list[str](), None
+    for turn in range(times + 1):
         folder = place / "small"
         folder.mkdir()
-        size = f"size={int(1024 * megabytes)}k"
-        subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", folder], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", folder], check=True)
         before = Path.cwd()
         os.chdir(folder)
         try:
             for command in COMMANDS:
-                log = place / "log"
-                code = wait(fork(words(command), log))
-                if code == 2:
-                    outcomes[f"{command.split()[0]} refused"] += 1
-                    if len(log.read_text().strip().splitlines()) != 1:
-                        wrong.append(f"{command} said {log.read_text()}")
-                    subprocess.run(["mount", "-o", "remount,size=64m", folder], check=True)
-                    code = wait(fork(words(command), log))
-                if code:
-                    wrong.append(f"{command} ended with {code}: {log.read_text()[-300:]}")
-            found = results(folder)
+                refused, said = _command_on_full_disk(
+                    command, turn and 12 * turn - 8, place / "log"
+                )
+                outcomes[command.split()[0]] += refused
+                wrong += said
+            found = results(folder) if not wrong else None
             expected = expected or found
             if found != expected:
-                wrong.append(f"{megabytes} MB: other results")
+                wrong.append(f"turn {turn}: other results")
         finally:
             os.chdir(before)
             subprocess.run(["umount", folder], check=True)
             folder.rmdir()
-    print(f"{times} full disks: {dict(outcomes)}; {len(wrong)} wrong {wrong[:5]}")
+    print(
+        f"{times} rounds on full disks, refused: {dict(outcomes)}; {len(wrong)} wrong {wrong[:5]}"
+    )
     return not wrong
+
+
+def _command_on_full_disk(command: str, kilobytes: int, log: Path) -> tuple[bool, list[str]]:
+    """Whether a command was refused for want of so many kilobytes (0: there is room enough), and
+    what went wrong then, or afterwards with room enough."""
+    wrong, refused = [], False
+    if kilobytes:
+        used = shutil.disk_usage(".").used // 1024
+        _resize(f"{used + kilobytes}k")
+        code = wait(fork(words(command), log))
+        refused = code == 2
+        if refused and len(log.read_text().strip().splitlines()) != 1:
+            wrong.append(f"{command} said {log.read_text()[-300:]}")
+        _resize("64m")
+        if code == 0:
+            return False, wrong
+    if code := wait(fork(words(command), log)):
+        wrong.append(f"{command} ended with {code}: {log.read_text()[-300:]}")
+    return refused, wrong
+
+
+def _resize(size: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,size={size}", Path.cwd()], check=True)
 
 
 def changed(place: Path, times: int) -> bool:
