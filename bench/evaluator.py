@@ -177,6 +177,14 @@ class Evaluation:
         """Whether the checks before the attacks say that gradients may mislead."""
         return any(finding.id in SUSPICIOUS for finding in self.findings)
 
+    def _misled(self, threat: str) -> bool:
+        """Whether these checks speak of this threat: P10 names the one that it looked at."""
+        return any(
+            finding.id in SUSPICIOUS
+            and (finding.id != "P10" or finding.message.startswith(f"{threat}: "))
+            for finding in self.findings
+        )
+
     @property
     def key(self) -> str:
         """Names this very evaluation: weights, examples, protocol and arithmetic."""
@@ -221,7 +229,7 @@ class Evaluation:
                 work,
                 Threat.parse(threat),
                 self.settings.union_only,
-                self._alarms(work, passes),
+                self._alarms(work, passes, threat),
             )
             for column, ((threat, _), passes) in enumerate(self.suites.items())
             for number, work in enumerate(passes)
@@ -244,9 +252,11 @@ class Evaluation:
             progress=show,
         )
 
-    def _alarms(self, work: Pass, passes: tuple[Pass, ...]) -> tuple[Alarm, ...] | None:
+    def _alarms(
+        self, work: Pass, passes: tuple[Pass, ...], threat: str
+    ) -> tuple[Alarm, ...] | None:
         """The alarms that a pass waits for; None if it is run in any case."""
-        if not work.after or (suites.CHECKS in work.after and self.suspicious):
+        if not work.after or (suites.CHECKS in work.after and self._misled(threat)):
             return None
         return tuple(
             (number, other.alarm)

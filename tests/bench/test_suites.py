@@ -5,12 +5,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench import evaluate, suites
+from bench import audit, evaluate, suites
 from bench.attacks.pgd import PGD
 from bench.attacks.square import Square
 from bench.outcome import Outcome
 from bench.threats import Threat
 from bench.work import Column
+from leaderboard.schema import Finding
 from tests.toy import exact_worst_case, images, linear_model
 
 THREATS = "linf:0.05,l2:0.3,l1:1"
@@ -72,6 +73,22 @@ def test_masked_gradients_raise_the_alarm_and_the_escalation_is_run(
     assert "A8" in [finding.id for finding in masked.findings]
     assert column.robust.any()
     assert (column.forward[column.robust] > 50 + 300).all()
+
+
+def test_a_check_that_speaks_of_one_threat_repairs_the_model_for_that_threat_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def misled(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> list[Finding]:
+        return [Finding("P10", "info", f"{threat}: misled", 9.0)] if threat.norm == "l2" else []
+
+    monkeypatch.setattr(audit, "tangent", misled)
+    outcome = run(linear_model(3, SHAPE, 4), "crossfire", "linf:0.05,l2:0.3", 12)
+    ran = {
+        threat: {outcome.attacks[threat, suite][number] for number in column.run}
+        for (threat, suite), column in outcome.columns.items()
+    }
+    assert "margin-repaired" in ran["l2:0.3"]
+    assert "margin-repaired" not in ran["linf:0.05"]
 
 
 @pytest.mark.parametrize(("alarm", "called"), [(0.1, True), (0.99, False)])
