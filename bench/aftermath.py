@@ -38,7 +38,8 @@ def credit(columns: Mapping[Pair, Column], examples: Examples) -> Iterator[Findi
 def alarms(
     columns: Mapping[Pair, Column], suites: Mapping[Pair, tuple[Pass, ...]]
 ) -> Iterator[Finding]:
-    """A8: a black-box attack broke what gradients had left; with an escalation that is a remark."""
+    """A8: a black-box attack broke what gradients had left; a remark where the suite goes on after
+    that."""
     for pair, column in columns.items():
         raisers = [
             number
@@ -54,7 +55,7 @@ def alarms(
                 "had left: they are masked"
             )
             if any(work.after for work in suites[pair]):
-                message += ", and the whole escalation was run"
+                message += "; the suite attacked them again after this alarm"
                 yield Finding("A8", "info", message, float(broken))
             else:
                 yield Finding("A8", "flag", message, float(broken))
