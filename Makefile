@@ -34,7 +34,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	  --disable-pip-version-check --root-user-action ignore --target build/uv uv
 	@test -x $(VENV)/bin/python || uv venv --quiet --python $(PYTHON) $(VENV)
 	@uv pip install --quiet --python $(VENV)/bin/python -c constraints.txt -e '.[test,docs]'
-	@$(VENV)/bin/python -c "import bench.measure, pandas, pyarrow.parquet"  # compiles them
+	@$(VENV)/bin/python -c "import bench.measurement, pandas, pyarrow.parquet"  # compiles them
 	@touch $@
 
 # Trains and measures the models of the project's own board, which takes some hours.

@@ -3,12 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bench.evaluator import evaluate
-    from bench.outcome import Outcome
+    from bench.evaluation.evaluator import evaluate
+    from bench.evaluation.outcome import Outcome
 
 __all__ = ["Outcome", "evaluate"]
 
-_HOMES = {"evaluate": "bench.evaluator", "Outcome": "bench.outcome"}
+_HOMES = {"evaluate": "bench.evaluation.evaluator", "Outcome": "bench.evaluation.outcome"}
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401

@@ -2,10 +2,10 @@
 
 from bench.data import SOURCES
 from bench.errors import unknown
+from bench.evaluation.suites import suites
 from bench.models import architectures
 from bench.models.sources import SCHEMES
-from bench.registry import KINDS, Entry, defenses, documented, plugins
-from bench.suites import suites
+from bench.plugins.registry import KINDS, Entry, defenses, documented, plugins
 from bench.threats import BUDGETS
 
 Row = tuple[str, str, str]
@@ -13,7 +13,7 @@ Row = tuple[str, str, str]
 
 
 def rows(kind: str) -> list[Row]:
-    """Everything of a kind out of `bench.registry.KINDS`: ours first.
+    """Everything of a kind out of `bench.plugins.registry.KINDS`: ours first.
 
     Raises:
         CrossfireError: there is no such kind.
@@ -30,6 +30,7 @@ def rows(kind: str) -> list[Row]:
 def _attacks() -> list[Row]:
     families = documented("bench.attacks")
     families.pop("base")
+    families.pop("objectives")
     return [(name, f"bench/attacks/{name}.py", what) for name, what in families.items()]
 
 

@@ -29,11 +29,11 @@ from torch import Tensor, nn
 
 from bench import evaluate
 from bench.attacks.reference import autoattack_reference
-from bench.checkpoint import load as checkpoint
+from bench.compute.environment import processor
 from bench.data import load
-from bench.environment import processor
+from bench.evaluation.judge import Judge
 from bench.files import write_atomic
-from bench.judge import Judge
+from bench.models.checkpoint import load as checkpoint
 from bench.threats import Threat, budget_home, resolve
 
 KEPT = Path(__file__).with_name("breadth")

@@ -16,10 +16,10 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from bench.attacks.base import Attack, Slots
 from bench.attacks.pgd import PGD
-from bench.checkpoint import load as load_checkpoint
-from bench.cpu import keep_memory
+from bench.compute.processor import keep_memory
 from bench.data import load
-from bench.precision import Proposer, proposer
+from bench.evaluation.proposer import Proposer, proposer
+from bench.models.checkpoint import load as load_checkpoint
 from bench.threats import Threat
 
 IMAGES, STEPS = 128, 20

@@ -20,7 +20,7 @@ from torch import nn
 from bench.data import Dataset, load
 from bench.diagnosis import diagnose
 from bench.errors import CrossfireError
-from bench.measure import trained_on
+from bench.measurement import trained_on
 from bench.models.sources import find
 from bench.threats import Threat, budget_home, resolve
 

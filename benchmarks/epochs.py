@@ -26,10 +26,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench import evaluate
-from bench.checkpoint import load as load_checkpoint
 from bench.data import Dataset
 from bench.data import load as load_data
 from bench.models import build
+from bench.models.checkpoint import load as load_checkpoint
 from bench.threats import Threat
 from bench.training import Job
 from bench.training.batches import Batches

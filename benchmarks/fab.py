@@ -17,14 +17,14 @@ from breadth import network, place
 from networks import SUBJECTS, register
 from torch import Tensor, nn
 
-from bench import streams
+from bench.attacks._hyperplane import toward
 from bench.attacks.base import Answer, Attack, Slots, ask
 from bench.attacks.fab import FAB
-from bench.attacks.hyperplane import toward
+from bench.compute import random_streams
 from bench.data import load
-from bench.geometry import GEOMETRY, lift, pick
 from bench.losses import margin
 from bench.threats import Threat, budget_home, resolve
+from bench.threats.geometry import GEOMETRY, lift, pick
 
 IMAGES, TARGETS, QUESTIONS = 32, 3, 101
 CLOSER = 0.999
@@ -77,7 +77,7 @@ def work(model: nn.Module, x: Tensor, y: Tensor) -> Slots:
     x, y, logits = x[right], y[right], logits[right]
     rivals = logits.scatter(1, y[:, None], -torch.inf).topk(TARGETS).indices.flatten()
     x, y = x.repeat_interleave(TARGETS, 0), y.repeat_interleave(TARGETS)
-    return Slots.fresh(x, y, rivals, streams.keys(0, torch.arange(len(x)), "fab"))
+    return Slots.fresh(x, y, rivals, random_streams.keys(0, torch.arange(len(x)), "fab"))
 
 
 def compare(model: nn.Module, slots: Slots, threat: Threat) -> list[str]:

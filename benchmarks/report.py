@@ -54,8 +54,8 @@ def subject(folder: Path) -> None:
     import numpy as np
     import torch
 
-    from bench.checkpoint import Metadata, save
     from bench.models import build
+    from bench.models.checkpoint import Metadata, save
 
     torch.manual_seed(0)
     shape = {"classes": 10, "channels": 3, "size": (32, 32)}

@@ -26,7 +26,7 @@ from pathlib import Path
 
 from torture_files import changes
 
-import bench.engine
+import bench.evaluation.engine
 import bench.training.run
 from bench.cli import main as command_line
 from bench.verify import verify
@@ -114,7 +114,7 @@ def inside(folder: Path) -> Iterator[Path]:
 def kills(place: Path, times: int) -> bool:
     """Train, evaluate, release and verify, killed again and again, until `times` kills are done."""
     # Often, so that kills of a short run hit every state that a long one goes through.
-    bench.engine.SAVE_EVERY = bench.training.run.SECONDS_BETWEEN_SAVES = 0.05
+    bench.evaluation.engine.SAVE_EVERY = bench.training.run.SECONDS_BETWEEN_SAVES = 0.05
     usual, count, wrong, rounds = {}, Counter[str](), [], 0
     with inside(place / "calm") as folder:
         for command in COMMANDS:
@@ -272,7 +272,7 @@ def main() -> None:
     import pyarrow.parquet  # noqa: F401
     import sklearn.datasets  # noqa: F401
 
-    import bench.measure  # noqa: F401
+    import bench.measurement  # noqa: F401
 
     with tempfile.TemporaryDirectory() as place:
         good = TORTURES[given.what](Path(place), given.times or TIMES[given.what])

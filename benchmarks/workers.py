@@ -15,10 +15,11 @@ from pathlib import Path
 import ray
 
 from bench import cluster
-from bench.evaluator import Evaluation, Settings
-from bench.journal import Journal
-from bench.measure import Measurement
-from bench.outcome import Outcome
+from bench.evaluation.evaluator import Evaluation
+from bench.evaluation.journal import Journal
+from bench.evaluation.outcome import Outcome
+from bench.evaluation.settings import Settings
+from bench.measurement import Measurement
 
 ROUNDS, WANTED = 3, 1.8
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from bench import checkpoint
+from bench.models import checkpoint
 from bench.models.sources import find
 from bench.training import Job, Net
 from defenses.at import AT

@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 
 from bench.losses import cross_entropy
-from bench.training import Job, side_by_side
+from bench.training import Job, Run, side_by_side
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class AVG:
     def fit(self, job: Job) -> None:
         """Train, and leave the checkpoints best and last."""
         net = job.model()
-        run = job.run(self, net)
+        run = Run(job, self, net)
         for batch in run:
             attacked = [(net, threat) for threat in job.threats]
             examples = side_by_side(attacked, batch, steps=self.steps, step_size=self.step_size)

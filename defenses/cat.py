@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.losses import cross_entropy, kl
-from bench.training import Batch, Job, adversarial, diverging, evaluating
+from bench.training import Batch, Job, Run, adversarial, diverging, evaluating
 from bench.types import Images
 
 
@@ -40,7 +40,7 @@ class CAT:
     def fit(self, job: Job) -> None:
         """Train both, and leave the checkpoints best and last."""
         one, two, threat = job.model(), job.model("peer"), job.threat
-        run = job.run(self, one, companions={"peer": two})
+        run = Run(job, self, one, companions={"peer": two})
         for batch in run:
             with evaluating(one), torch.no_grad():
                 clean = one(batch.x)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from bench.losses import cross_entropy
 from bench.threats import Threat
-from bench.training import Job, ascend, attacking
+from bench.training import Job, Run, ascend, attacking
 from bench.types import Images, Labels, Values
 from defenses.msd import keep_worst
 
@@ -41,7 +41,7 @@ class EAT:
         """Train, and leave the checkpoints best and last."""
         net, threats = job.model(), extremes(job.threats)
         tally = Tally(len(threats)).to(job.fabric.device)
-        run = job.run(self, net, state={"tally": tally})
+        run = Run(job, self, net, state={"tally": tally})
         for batch in run:
             number = batch.draw(*tally.errors())
             witness = Witness(net, batch.x, batch.y)

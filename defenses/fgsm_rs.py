@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from bench.losses import cross_entropy
-from bench.training import Job, adversarial
+from bench.training import Job, Run, adversarial
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class FGSMRS:
     def fit(self, job: Job) -> None:
         """Train, and leave the checkpoints best and last."""
         net = job.model()
-        run = job.run(self, net)
+        run = Run(job, self, net)
         for batch in run:
             x_adv = adversarial(net, batch, job.threat, steps=1, step_size=self.step_size)
             run.step(cross_entropy(net(x_adv), batch.y).mean())

@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from bench.geometry import GEOMETRY
 from bench.losses import cross_entropy
-from bench.training import Batch, Job
+from bench.threats.geometry import GEOMETRY
+from bench.training import Batch, Job, Run
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Free:
         """Train, and leave the checkpoints best and last."""
         net, threat = job.model(), job.threat
         geometry, carried = GEOMETRY[threat.norm], _Carried(job)
-        run = job.run(self, net, state={"carried": carried})
+        run = Run(job, self, net, state={"carried": carried})
         for batch in run:
             delta = carried.on(batch)
             for _ in range(self.replays):

@@ -31,7 +31,7 @@ from bench.errors import CrossfireError
 from bench.losses import cross_entropy
 from bench.models.attackers import Kind, build_attacker, perturbation, shrink
 from bench.threats import Threat
-from bench.training import Job, Net, attacking, cross_entropy_of, evaluating, input_gradient
+from bench.training import Job, Net, Run, attacking, cross_entropy_of, evaluating, input_gradient
 from bench.types import Images, Labels
 
 Variant = Literal["naive", "grad", "two-step", "multi-step"]
@@ -82,7 +82,8 @@ class L2L:
         adam = torch.optim.Adam(
             attacker.parameters(), self.attacker_lr, weight_decay=self.attacker_decay
         )
-        run = job.run(
+        run = Run(
+            job,
             self,
             net,
             companions={"attacker": attacker},

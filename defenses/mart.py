@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.losses import cross_entropy
-from bench.training import Batch, Job, adversarial, awp_step, small_start
+from bench.training import Batch, Job, Run, adversarial, awp_step, small_start
 from bench.types import Images, Labels, Logits, Values
 
 
@@ -38,7 +38,7 @@ class MART:
     def fit(self, job: Job) -> None:
         """Train, and leave the checkpoints best and last."""
         net, threat = job.model(), job.threat
-        run = job.run(self, net)
+        run = Run(job, self, net)
         for batch in run:
             start = small_start(batch, threat)
             x_adv = adversarial(

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from bench.errors import CrossfireError
 from bench.losses import cross_entropy, kl
-from bench.training import Job, Net, side_by_side
+from bench.training import Job, Net, Run, side_by_side
 from bench.types import Labels, Logits
 from defenses._plans import (
     Asked,
@@ -98,7 +98,7 @@ class MAT:
         """Train all networks, and leave the checkpoints best and last of each."""
         whole, companions = self.peers_of(job) if len(job.threats) == 1 else self.classroom_of(job)
         nets = [job.model(), *companions.values()]
-        run = job.run(self, nets[0], companions=companions)
+        run = Run(job, self, nets[0], companions=companions)
         for batch in run:
             warming = batch.epoch < self.warm_up * job.epochs
             plan = whole.without_lessons() if warming else whole

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from bench.losses import cross_entropy
-from bench.training import Job, hardest, side_by_side
+from bench.training import Job, Run, hardest, side_by_side
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class MAX:
     def fit(self, job: Job) -> None:
         """Train, and leave the checkpoints best and last."""
         net = job.model()
-        run = job.run(self, net)
+        run = Run(job, self, net)
         for batch in run:
             attacked = [(net, threat) for threat in job.threats]
             candidates = side_by_side(attacked, batch, steps=self.steps, step_size=self.step_size)

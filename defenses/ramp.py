@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.losses import cross_entropy, kl
-from bench.training import Batch, Job, side_by_side
+from bench.training import Batch, Job, Run, side_by_side
 from bench.types import Logits
 from defenses.e_at import extremes
 
@@ -45,7 +45,7 @@ class RAMP:
         natural = job.place(copy.deepcopy(net.body), "natural", net.arch)
         before = copy.deepcopy(net.body)
         both = job.sgd(net, natural)
-        run = job.run(self, net, optimizer=both, state={"natural": natural, "before": before})
+        run = Run(job, self, net, optimizer=both, state={"natural": natural, "before": before})
         for batch in run:
             if batch.step == 0:
                 for other in (natural.body, before):

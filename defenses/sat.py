@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from bench.losses import cross_entropy
-from bench.training import Job, adversarial
+from bench.training import Job, Run, adversarial
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class SAT:
     def fit(self, job: Job) -> None:
         """Train, and leave the checkpoints best and last."""
         net = job.model()
-        run = job.run(self, net)
+        run = Run(job, self, net)
         for batch in run:
             threat = job.threats[batch.draw(*(1.0 for _ in job.threats))]
             x_adv = adversarial(net, batch, threat, steps=self.steps, step_size=self.step_size)

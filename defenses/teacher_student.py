@@ -27,7 +27,7 @@ import torch
 
 from bench.losses import kl
 from bench.threats import Threat
-from bench.training import Job, Net, adversarial, ascend, attacking, diverging, small_start
+from bench.training import Job, Net, Run, adversarial, ascend, attacking, diverging, small_start
 from bench.types import Images, Labels, Values
 from defenses._active import active
 from defenses._lessons import ALPHA, BEGIN, LOSSES, Ask, Lesson, Terms
@@ -100,7 +100,7 @@ class TeacherStudent:
         losses = LOSSES | {"active": active}
         begin = BEGIN.get(self.variant, 0.0) if self.begin is None else self.begin
         student = job.model()
-        run = job.run(self, student, measure=partial(agreement, teacher))
+        run = Run(job, self, student, measure=partial(agreement, teacher))
         for batch in run:
             trusting = batch.epoch < begin * job.epochs
             lesson = Lesson(student, teacher, natural, batch, self.terms(trusting))

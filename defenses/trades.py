@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.losses import cross_entropy, kl
-from bench.training import Batch, Job, awp_step, diverging, evaluating
+from bench.training import Batch, Job, Run, awp_step, diverging, evaluating
 from bench.types import Images
 
 
@@ -41,7 +41,7 @@ class TRADES:
     def fit(self, job: Job) -> None:
         """Train, and leave the checkpoints best and last."""
         net, threat = job.model(), job.threat
-        run = job.run(self, net)
+        run = Run(job, self, net)
         for batch in run:
             with evaluating(net), torch.no_grad():
                 clean = net(batch.x)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from bench.losses import cross_entropy
-from bench.training import Job
+from bench.training import Job, Run
 
 
 @dataclass(frozen=True)
@@ -13,6 +13,6 @@ class Undefended:
     def fit(self, job: Job) -> None:
         """Train, and leave the checkpoints best and last."""
         net = job.model()
-        run = job.run(self, net, select="clean")
+        run = Run(job, self, net, select="clean")
         for batch in run:
             run.step(cross_entropy(net(batch.x), batch.y).mean())

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -13,45 +14,25 @@ PACKAGES = ("bench", "defenses", "leaderboard")
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("bench.cli",),
-    (
-        "bench.campaign",
-        "bench.catalogue",
-        "bench.doctor",
-        "bench.estimate",
-        "bench.scaffold",
-        "bench.demo",
-        "bench.diagnosis",
-        "bench.measure",
-    ),
-    ("bench", "bench.cluster", "bench.record", "bench.speed", "bench.verify"),
-    ("bench.evaluator",),
-    ("bench.aftermath", "bench.outcome"),
-    ("bench.engine", "bench.journal", "bench.protocol", "defenses"),
-    ("bench.work",),
-    ("bench.training", "bench.suites", "bench.audit", "bench.repair"),
-    ("bench.judge", "bench.compiled", "bench.precision"),
-    ("bench.attacks", "bench.peers"),
-    ("bench.models.attackers", "bench.models.sources"),
-    ("bench.geometry",),
-    ("bench.checkpoint", "bench.data", "bench.report"),
-    ("bench.losses", "bench.models", "bench.registry", "bench.threats", "leaderboard"),
-    ("bench.cpu", "bench.display", "bench.environment"),
-    ("bench.crossing", "bench.files", "bench.streams", "bench.types"),
+    ("bench.campaign", "bench.catalogue", "bench.diagnosis"),
+    ("bench.measurement",),
+    ("bench", "bench.cluster", "bench.speed", "bench.verify"),
+    ("bench.evaluation", "defenses"),
+    ("bench.training",),
+    ("bench.attacks",),
+    ("bench.models",),
+    ("bench.data", "bench.report"),
+    ("bench.compute", "bench.threats"),
+    ("bench.losses", "bench.plugins", "leaderboard"),
+    ("bench.display", "bench.files", "bench.types"),
     ("bench.errors",),
 )
-"""Top down. A module may import its own floor and what lies below it."""
+"""Top down. A folder imports only folders of lower floors; imports inside one form no ring."""
 
 DEFENSES_MAY_USE = (
-    *("bench.types", "bench.threats", "bench.geometry", "bench.losses", "bench.attacks.pgd"),
-    *(
-        "bench.models",
-        "bench.data",
-        "bench.checkpoint",
-        "bench.compiled",
-        "bench.precision",
-        "bench.training",
-    ),
-    *("bench.errors", "bench.files", "bench.streams"),
+    *("bench.types", "bench.threats", "bench.losses", "bench.attacks.pgd", "bench.models"),
+    *("bench.data", "bench.training", "bench.errors", "bench.files"),
+    *("bench.compute.compilation", "bench.compute.precision", "bench.compute.random_streams"),
 )
 LEADERBOARD_MAY_USE = (
     *sys.stdlib_module_names,
@@ -93,12 +74,29 @@ def within(module: str, names: tuple[str, ...]) -> bool:
     )
 
 
-def floor(module: str) -> int:
-    """The floor of the longest listed name that the module belongs to."""
-    homes = {name: level for level, names in enumerate(FLOORS) for name in names}
-    fitting = [name for name in homes if within(module, (name,))]
+def home(module: str) -> str:
+    """The listed folder, or file beside the folders, that the module belongs to."""
+    fitting = [name for names in FLOORS for name in names if within(module, (name,))]
     assert fitting, f"{module} is on no floor: add it to FLOORS"
-    return homes[max(fitting, key=len)]
+    return max(fitting, key=len)
+
+
+def floor(module: str) -> int:
+    """The floor of a module's home, counted from the top."""
+    return next(level for level, names in enumerate(FLOORS) if home(module) in names)
+
+
+def rings(modules: Mapping[str, str]) -> list[str]:
+    """The modules of a ring of imports, if there is one."""
+    graph = {
+        module: {target for target in imported(source, modules) if target != module}
+        for module, source in modules.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
 
 
 def violations(modules: Mapping[str, str]) -> list[str]:
@@ -125,7 +123,9 @@ def broken_rule(module: str, target: str) -> str | None:
         case "defenses", "bench" | "leaderboard":
             if not within(target, DEFENSES_MAY_USE):
                 return "the measured never touches the measure"
-    return "imports point down" if ours and floor(target) < floor(module) else None
+    if ours and home(module) != home(target) and floor(target) <= floor(module):
+        return "imports point down"
+    return None
 
 
 class Started(ast.NodeTransformer):
@@ -150,6 +150,28 @@ def test_every_module_is_on_a_floor() -> None:
     assert all(floor(module) >= 0 for module in sources())
 
 
+def test_imports_form_no_ring() -> None:
+    assert rings(sources()) == []
+    assert rings({"bench.a": "import bench.b", "bench.b": "import bench.a"}) != []
+
+
+def test_few_modules_lie_outside_a_folder() -> None:
+    assert len(list((ROOT / "bench").glob("*.py"))) <= 8
+
+
+def test_tests_mirror_the_packages() -> None:
+    """A folder of tests is one of the package that it tests."""
+    for package in PACKAGES:
+        for path in (ROOT / "tests" / package).rglob("test_*.py"):
+            assert (ROOT / path.parent.relative_to(ROOT / "tests")).is_dir(), path
+
+
+def test_no_file_is_longer_than_300_lines() -> None:
+    folders = (*PACKAGES, "benchmarks", "tests")
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    assert [path for path in paths if len(path.read_text().splitlines()) > 300] == []
+
+
 @pytest.mark.parametrize(
     ("module", "source"),
     [
@@ -157,17 +179,20 @@ def test_every_module_is_on_a_floor() -> None:
         ("leaderboard.store", "def f():\n    from bench.files import write_atomic"),
         ("bench.training", "from defenses.at import AT"),
         ("defenses.mat", "from bench import evaluator"),
-        ("defenses.mat", "import bench.engine"),
+        ("defenses.mat", "import bench.evaluation.engine"),
         ("defenses.mat", "from leaderboard.store import Board"),
-        ("bench.attacks.pgd", "from bench.evaluator import evaluate"),
-        ("bench.geometry", "from bench.attacks import pgd"),
-        ("bench.evaluator", "import bench.cli"),
+        ("bench.attacks.pgd", "from bench.evaluation.evaluator import evaluate"),
+        ("bench.threats.geometry", "from bench.attacks import pgd"),
+        ("bench.evaluation.evaluator", "import bench.cli"),
         ("bench.cli.train", "from bench.training import Job"),
         ("bench.cli.train", "import torch"),
     ],
 )
 def test_a_forbidden_import_is_found(module: str, source: str) -> None:
-    modules = {**dict.fromkeys(["bench.evaluator", "bench.attacks.pgd"], ""), module: source}
+    modules = {
+        **dict.fromkeys(["bench.evaluation.evaluator", "bench.attacks.pgd"], ""),
+        module: source,
+    }
     assert len(violations(modules)) == 1
 
 

@@ -14,10 +14,9 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from bench import checkpoint
-from bench.checkpoint import Metadata
 from bench.cli import main
-from bench.models import build
+from bench.models import build, checkpoint
+from bench.models.checkpoint import Metadata
 
 METADATA = Metadata(
     defense="at",

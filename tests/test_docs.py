@@ -9,7 +9,7 @@ import click
 import pytest
 
 from bench.cli import main
-from bench.registry import get_defense
+from bench.plugins.registry import get_defense
 from bench.threats import Threat
 from bench.training import Job
 

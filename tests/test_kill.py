@@ -11,11 +11,11 @@ KILLER = """
 import json, os, random, signal, sys, time
 
 import pandas, pyarrow.parquet, sklearn.datasets
-import bench.engine, bench.measure, bench.training.run
+import bench.evaluation.engine, bench.measurement, bench.training.run
 from bench.cli import main
 
 # Often, so that kills of a short run hit every state that a long one goes through.
-bench.engine.SAVE_EVERY = bench.training.run.SECONDS_BETWEEN_SAVES = 0.05
+bench.evaluation.engine.SAVE_EVERY = bench.training.run.SECONDS_BETWEEN_SAVES = 0.05
 
 
 def killed(command, patience):

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from bench.catalogue import rows
 from bench.cli import main
 from bench.cli.list import command
-from bench.registry import KINDS
+from bench.plugins.registry import KINDS
 from leaderboard.store import Board
 
 ORIGIN = "crossfire-extras 1.2"
@@ -108,6 +108,6 @@ def test_a_plugin_that_does_not_import_is_one_line_and_hides_nothing() -> None:
 
 
 def test_an_installed_defense_can_not_take_the_place_of_ours() -> None:
-    from bench.registry import defenses
+    from bench.plugins.registry import defenses
 
     assert defenses()["at"].origin == "defenses/at.py"

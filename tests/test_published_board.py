@@ -37,7 +37,7 @@ def test_a_record_names_a_clean_commit_and_no_place_of_a_machine(
 
 @EVERY_RECORD
 def test_the_protocol_of_a_record_is_what_the_suites_are_now(board: Board, record: Record) -> None:
-    """When this fails a suite has changed: raise `bench.protocol.VERSION`, then `make board`."""
+    """When this fails a suite has changed: raise the VERSION of the protocol, then `make board`."""
     assert list(protocol_is_what_it_says(Case(record, board.folder, Options()))) == []
 
 

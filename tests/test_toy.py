@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from bench.geometry import GEOMETRY
 from bench.losses import targeted_margin
 from bench.threats import NORMS, Norm, Threat
+from bench.threats.geometry import GEOMETRY
 from tests.toy import exact_worst_case, images, linear_model
 
 EPS = {"linf": "0.05", "l2": "0.3", "l1": "0.8"}

@@ -5,18 +5,18 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from bench import streams
 from bench.attacks.base import Attack, Slots, ask
-from bench.geometry import GEOMETRY
+from bench.compute import random_streams
 from bench.losses import margin
 from bench.threats import Threat
+from bench.threats.geometry import GEOMETRY
 
 Model = Callable[[Tensor], Tensor]
 
 
 def fresh(x: Tensor, y: Tensor, target: Tensor | None = None, seed: int = 0) -> Slots:
     """Slots whose streams are named by their place in the batch."""
-    key = streams.keys(seed, torch.arange(len(x)), "test")
+    key = random_streams.keys(seed, torch.arange(len(x)), "test")
     return Slots.fresh(x, y, y if target is None else target, key)
 
 

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench import streams
 from bench.attacks.base import Answer, Slots
 from bench.attacks.objectives import Objective, value
-from bench.geometry import GEOMETRY, lift, pick
+from bench.compute import random_streams
 from bench.threats import Threat
+from bench.threats.geometry import GEOMETRY, lift, pick
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class APGD:
     def start(self, slots: Slots, threat: Threat) -> Slots:
         """A random point of the ball."""
         geometry = GEOMETRY[threat.norm]
-        delta = geometry.start(streams.uniform(slots.key, *slots.x.shape[1:]), threat.eps)
+        delta = geometry.start(random_streams.uniform(slots.key, *slots.x.shape[1:]), threat.eps)
         point = slots.x + geometry.project(slots.x, delta, threat.eps)
         never = torch.full_like(slots.t, torch.inf, dtype=point.dtype)
         period = torch.full_like(slots.t, self._part(self.first))

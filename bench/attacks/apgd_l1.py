@@ -18,12 +18,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from bench import streams
 from bench.attacks.apgd import remember_best
 from bench.attacks.base import Answer, Slots
 from bench.attacks.objectives import Objective, value
-from bench.geometry import Batch, l1_project, l1_signs, lift, pick
+from bench.compute.random_streams import uniform
 from bench.threats import Threat
+from bench.threats.geometry import Batch, l1_project, l1_signs, lift, pick
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class SparseAPGD:
 
     def start(self, slots: Slots, threat: Threat) -> Slots:
         """Gaussian noise, projected: a sparse point of the first stage's ball."""
-        noise = torch.erfinv(2 * streams.uniform(slots.key, *slots.x.shape[1:]) - 1) * math.sqrt(2)
+        noise = torch.erfinv(2 * uniform(slots.key, *slots.x.shape[1:]) - 1) * math.sqrt(2)
         delta = l1_project(slots.x, noise, self.radii[0] * threat.eps)
         point, support = slots.x + delta, _support(delta)
         return slots.next(

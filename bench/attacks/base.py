@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from bench.geometry import Batch
 from bench.threats import Threat
+from bench.threats.geometry import Batch
 from bench.types import Model
 
 

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bench.attacks._hyperplane import toward
 from bench.attacks.base import Answer, Slots
-from bench.attacks.hyperplane import toward
 from bench.attacks.objectives import value
-from bench.geometry import GEOMETRY, lift, pick
 from bench.threats import Threat
+from bench.threats.geometry import GEOMETRY, lift, pick
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench import checkpoint, losses
+from bench import losses
 from bench.attacks.base import Answer, Slots
 from bench.errors import CrossfireError
-from bench.geometry import GEOMETRY, lift
+from bench.models import checkpoint
 from bench.models.attackers import build_attacker, perturbation, shrink
 from bench.threats import Threat
+from bench.threats.geometry import GEOMETRY, lift
 
 STRIDE = 0.007 / 0.031
 """Share of the attacker's perturbation that one of many steps takes."""

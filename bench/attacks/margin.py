@@ -21,10 +21,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench import losses, streams
+from bench import losses
 from bench.attacks.base import Answer, Slots
-from bench.geometry import GEOMETRY, lift
+from bench.compute import random_streams
 from bench.threats import Threat
+from bench.threats.geometry import GEOMETRY, lift
 
 MOMENTUM = 0.75
 
@@ -60,7 +61,7 @@ class MarginPGD:
         point = slots.x
         if self.noise:
             geometry, radius = GEOMETRY[threat.norm], (1 + self.wide) * threat.eps
-            u = streams.uniform(slots.key, *slots.x.shape[1:])
+            u = random_streams.uniform(slots.key, *slots.x.shape[1:])
             delta = geometry.start(u, self.noise * radius)
             point = slots.x + geometry.project(slots.x, delta, radius)
         return slots.next(point, slots.done, velocity=torch.zeros_like(point))

@@ -15,10 +15,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bench import losses, streams
+from bench import losses
 from bench.attacks.base import Answer, Slots, drive
-from bench.geometry import GEOMETRY, Batch, lift
+from bench.compute import random_streams
 from bench.threats import Norm, Threat
+from bench.threats.geometry import GEOMETRY, Batch, lift
 from bench.types import Model
 
 Loss = Callable[[Float[Tensor, "n k"], Int[Tensor, " n"]], Float[Tensor, " n"]]
@@ -50,7 +51,7 @@ class PGD:
         if not self.random_start:
             return slots.next(slots.x, slots.done, **self._anchor(slots.x))
         geometry = GEOMETRY[threat.norm]
-        noise = streams.uniform(slots.key, *slots.x.shape[1:])
+        noise = random_streams.uniform(slots.key, *slots.x.shape[1:])
         delta = geometry.project(slots.x, geometry.start(noise, threat.eps), threat.eps)
         point = slots.x + delta
         return slots.next(point, slots.done, **self._anchor(point))
@@ -103,7 +104,7 @@ def pgd(
     numbers = torch.arange(len(x), device=x.device) if indices is None else indices.to(x.device)
     best, best_loss = x, torch.full((len(x),), -torch.inf, device=x.device)
     for restart in range(restarts):
-        key = streams.keys(seed, numbers, "pgd", restart)
+        key = random_streams.keys(seed, numbers, "pgd", restart)
         point = drive(model, attack, Slots.fresh(x, y, y, key), threat)
         if restarts == 1:
             return point

@@ -14,8 +14,8 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from bench.errors import CrossfireError
-from bench.geometry import Batch
 from bench.threats import Norm, Threat
+from bench.threats.geometry import Batch
 
 NAMES: dict[Norm, str] = {"linf": "Linf", "l2": "L2", "l1": "L1"}
 

@@ -17,11 +17,12 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bench import losses, streams
-from bench.attacks import bumps
+from bench import losses
+from bench.attacks import _patterns
 from bench.attacks.base import Answer, Slots
-from bench.geometry import SLACK, Batch, l1_project, l2_distance, lift, pick
+from bench.compute import random_streams
 from bench.threats import Threat
+from bench.threats.geometry import SLACK, Batch, l1_project, l2_distance, lift, pick
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """After each of these queries the squares' area is halved."""
@@ -45,7 +46,7 @@ class Square:
         """Vertical stripes of ±ε in ℓ∞; the image covered with bumps in ℓ2 and ℓ1."""
         if threat.norm == "linf":
             _, c, _, w = slots.x.shape
-            stripes = _signs(streams.uniform(slots.key, c, 1, w))
+            stripes = _signs(random_streams.uniform(slots.key, c, 1, w))
             point = (slots.x + threat.eps * stripes).clamp_(0, 1)
         else:
             point = _spend(slots.x, _tiles(slots.x, slots.key, threat), threat)
@@ -63,23 +64,23 @@ class Square:
     def _change(self, slots: Slots, best: Batch, threat: Threat) -> Batch:
         _, c, h, w = best.shape
         sides = tuple(
-            bumps.side(self.area / 2**halvings, h, w, threat.norm)
+            _patterns.side(self.area / 2**halvings, h, w, threat.norm)
             for halvings in range(len(HALVINGS) + 1)
         )
         level = torch.bucketize(slots.t - 1, _constant(HALVINGS, best.device))
         size = _constant(sides, best.device)[level]
-        u = streams.uniform(streams.fold(slots.key, slots.t), c + 5)
+        u = random_streams.uniform(random_streams.fold(slots.key, slots.t), c + 5)
         signs = _signs(u[:, :c, None, None])
         top, top2 = (_corner(u[:, c + i], h - size) for i in (0, 1))
         left, left2 = (_corner(u[:, c + i], w - size) for i in (2, 3))
-        square = bumps.window(top, left, size, best)
+        square = _patterns.window(top, left, size, best)
         if threat.norm == "linf":
             edge = (slots.x + threat.eps * signs).clamp_(0, 1)
             return torch.where(square > 0, edge, best)
-        other = bumps.window(top2, left2, size, best)
+        other = _patterns.window(top2, left2, size, best)
         which = 2 * level + (u[:, c + 4] > 0.5)
-        patterns = bumps.table(threat.norm, sides, best.device)
-        bump = bumps.placed(patterns, which, top, left, best) * signs
+        patterns = _patterns.table(threat.norm, sides, best.device)
+        bump = _patterns.placed(patterns, which, top, left, best) * signs
         return _spend(slots.x, _shift(best - slots.x, bump, square, other, threat), threat)
 
 
@@ -114,9 +115,11 @@ def _tiles(x: Batch, key: Int[Tensor, " n"], threat: Threat) -> Batch:
     _, c, h, w = x.shape
     size = max(1, min(h, w) // 5)
     down, across = h // size, w // size
-    u = streams.uniform(key, c + 1, down, across)
+    u = random_streams.uniform(key, c + 1, down, across)
     u = u.repeat_interleave(size, 2).repeat_interleave(size, 3)
-    pattern = bumps.table(threat.norm, (size,), x.device)[:, :size, :size].repeat(1, down, across)
+    pattern = _patterns.table(threat.norm, (size,), x.device)[:, :size, :size].repeat(
+        1, down, across
+    )
     covered = torch.where(u[:, c:] > 0.5, pattern[0], pattern[1]) * _signs(u[:, :c])
     top, left = (h - down * size) // 2, (w - across * size) // 2
     return F.pad(covered, (left, w - across * size - left, top, h - down * size - top))

@@ -16,16 +16,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench.campaign.file import Run
+from bench.campaign.definition import Run
 from bench.campaign.options import kind_of
 from bench.campaign.plan import Plan, Step
 from bench.campaign.state import State
 from bench.campaign.toml import Table
-from bench.checkpoint import load
 from bench.display import Progress, duration
-from bench.estimate import estimate
-from bench.evaluator import Settings
-from bench.measure import Measurement
+from bench.evaluation.estimate import estimate
+from bench.evaluation.settings import Settings
+from bench.measurement import Measurement
+from bench.models.checkpoint import load
 from bench.training import Job, threats_of
 from bench.training.start import default_threat
 from leaderboard.schema import Record

@@ -1,12 +1,10 @@
-"""The campaign's file: data, shared options, runs, evaluations and comparisons; all of it checked
-before anything starts."""
+"""Reading a campaign's file: all of it is checked before anything starts."""
 
-import os
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, get_type_hints
 
+from bench.campaign.definition import Campaign, Compare, Evaluation, Images, Run
 from bench.campaign.options import (
     MODEL_OPTIONS,
     Options,
@@ -21,87 +19,9 @@ from bench.campaign.teachers import resolved
 from bench.campaign.toml import Table, load
 from bench.errors import CrossfireError, unknown
 
-Images = Literal["all", "first", "none"]
 _TOP = ("dataset", "seeds", "folder", "runs", "board", "images", "cpus")
 _TABLES = ("train", "evaluate", "run", "compare")
 _SHARED = ("name", "defense", "model", "seeds", "board", "images")
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """One `[[evaluate]]`: which checkpoint of which runs is attacked how. Of `runs` and `seeds`
-    None means all; `seeds` counts the first ones."""
-
-    checkpoint: Literal["best", "last"] = "best"
-    suites: tuple[str, ...] = ("pgd-100",)
-    threat: str = "union"
-    budgets: str | None = None
-    examples: int | None = None
-    seed: int = 0
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    union_only: bool = False
-    runs: tuple[str, ...] | None = None
-    seeds: int | None = None
-    board: str | None = None
-    images: Images | None = None
-
-    @property
-    def name(self) -> str:
-        """What tells it from the others."""
-        return f"{self.checkpoint} by {','.join(self.suites)}"
-
-
-@dataclass(frozen=True)
-class Run:
-    """One recipe: a defense and its options with several seeds, or a model that is only evaluated.
-
-    `group` is the name in the file, which a grid's runs share; `teachers` maps an option to the
-    run that it names.
-    """
-
-    name: str
-    group: str
-    seeds: tuple[int, ...]
-    options: Options
-    model: str | None = None
-    teachers: dict[str, str] = field(default_factory=dict)
-    board: str | None = None
-    images: Images | None = None
-
-
-@dataclass(frozen=True)
-class Compare:
-    """One `[[compare]]`: two runs under `union`, a norm or a threat, by one suite."""
-
-    a: str
-    b: str
-    under: str = "union"
-    suite: str = "pgd-100"
-
-
-@dataclass(frozen=True)
-class Campaign:
-    """A campaign's file, checked. Commands run in `folder`; every path is relative to it."""
-
-    path: Path
-    folder: Path
-    runs: tuple[Run, ...]
-    evaluations: tuple[Evaluation, ...]
-    compares: tuple[Compare, ...]
-    dataset: str = "digits"
-    checkpoints: str = "runs"
-    board: str = "board"
-    images: Images = "all"
-    cpus: int = 1
-
-    def board_at(self, name: str) -> Path:
-        """The folder of a board; the campaign's own need not be there yet."""
-        return Path(os.path.normpath(self.folder / name))
-
-    @property
-    def home(self) -> Path:
-        """Where the campaign's own state and its logs are."""
-        return self.folder / ".campaign" / self.path.stem
 
 
 def read(path: Path) -> Campaign:

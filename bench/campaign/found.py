@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bench.campaign.file import Run
+from bench.campaign.definition import Run
 from bench.campaign.plan import Plan, Step
 from bench.campaign.teachers import TEACHERS
 from leaderboard.flags import conjunction, count

@@ -13,9 +13,9 @@ import torch
 from bench.campaign.toml import Table
 from bench.data import SOURCES
 from bench.errors import CrossfireError, unknown
+from bench.evaluation.suites import get as get_suite
 from bench.models import build
-from bench.registry import defenses, get_defense, plugins
-from bench.suites import get as get_suite
+from bench.plugins.registry import defenses, get_defense, plugins
 from bench.threats import BUDGETS, NORMS, Threat, budget_set, resolve
 from bench.training import Job, recipes
 from bench.training.start import default_threat

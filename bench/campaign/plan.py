@@ -6,9 +6,9 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from bench.campaign import identity
-from bench.campaign.file import Campaign, Evaluation, Run
+from bench.campaign.definition import Campaign, Evaluation, Run
 from bench.campaign.options import flag
-from bench.protocol import VERSION
+from bench.evaluation.protocol import VERSION
 
 Kind = Literal["train", "evaluate"]
 

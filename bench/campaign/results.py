@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 
 from bench.campaign.beside import REFERENCE
-from bench.campaign.file import Compare
+from bench.campaign.definition import Compare
 from bench.campaign.found import Measured, Runs
 from bench.campaign.plan import Plan
 from bench.report.listing import Listing

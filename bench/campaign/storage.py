@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bench.campaign.file import Campaign
+from bench.campaign.definition import Campaign
 from bench.campaign.plan import Plan, Step
 from bench.errors import CrossfireError, reason
 from bench.files import write_atomic

@@ -3,19 +3,16 @@
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from bench.campaign.definition import Run
 from bench.campaign.toml import Table
 from bench.errors import unknown
-
-if TYPE_CHECKING:
-    from bench.campaign.file import Run
 
 TEACHERS = ("teacher", "natural_teacher")
 """Options that name a model: a run of the same file, or any other."""
 
 
-def resolved(runs: "list[Run]", homes: dict[str, Table], folder: Path) -> "list[Run]":
+def resolved(runs: list[Run], homes: dict[str, Table], folder: Path) -> list[Run]:
     """The runs with their teachers filled in.
 
     Raises:
@@ -35,7 +32,7 @@ def resolved(runs: "list[Run]", homes: dict[str, Table], folder: Path) -> "list[
 
 
 def _teachers(
-    run: "Run", known: "dict[str, Run]", homes: dict[str, Table], folder: Path
+    run: Run, known: dict[str, Run], homes: dict[str, Table], folder: Path
 ) -> dict[str, str]:
     teachers = {}
     for key in TEACHERS:

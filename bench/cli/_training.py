@@ -16,7 +16,7 @@ def training(name: str) -> click.Command:
     Raises:
         CrossfireError: there is no such defense.
     """
-    from bench.registry import get_defense
+    from bench.plugins.registry import get_defense
     from bench.training import Job, recipes
     from bench.training.start import default_threat
 

@@ -21,7 +21,7 @@ def command(folder: Path, display: str | None) -> None:
 
     Needs no network, and about two minutes on two cores.
     """
-    from bench.demo import play
+    from bench.campaign.demo import play
     from bench.display import display as shown
     from bench.report import render
     from leaderboard.ranking import tables

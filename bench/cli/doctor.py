@@ -77,7 +77,7 @@ def command(
 
 
 def _environment() -> None:
-    from bench.doctor import environment, extras
+    from bench.diagnosis.installation import environment, extras
 
     rows = [*environment(Path()), *((f"extra {name}", what) for name, what in extras())]
     width = max(len(name) for name, _ in rows)

@@ -105,8 +105,8 @@ def command(
     """
     with lasting():
         from bench.display import display as shown
-        from bench.evaluator import Settings
-        from bench.measure import Measurement, checkpoints, line
+        from bench.evaluation.settings import Settings
+        from bench.measurement import Measurement, checkpoints, line
 
     own = {
         name: rest.pop(name)
@@ -116,7 +116,7 @@ def command(
     measurement = Measurement(settings, board=board, **own)
     for spec in models or checkpoints(runs):
         if dry_run:
-            from bench.estimate import estimate
+            from bench.evaluation.estimate import estimate
 
             loaded, evaluation = measurement.prepare(spec)
             click.echo(f"{loaded.name}: {estimate(evaluation)}")

@@ -17,7 +17,7 @@ def defense(name: str) -> None:
 
     In a checkout they go where such files are; elsewhere into the present folder.
     """
-    from bench.scaffold import new_defense
+    from bench.plugins.scaffold import new_defense
 
     written = new_defense(name, Path())
     for path in written:

@@ -51,10 +51,10 @@ def command(
     Everything runs on the same models and images, one after the other, on this machine.
     """
     from bench.data import load
-    from bench.measure import trained_on
+    from bench.measurement import trained_on
     from bench.models.sources import find
     from bench.report.listing import render
-    from bench.speed import Bench, report
+    from bench.speed.run import Bench, report
     from bench.threats import budget_home, resolve
 
     name = dataset or trained_on(models[0]) or "digits"

@@ -10,7 +10,7 @@ class Defenses(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The keys of all defenses."""
-        from bench.registry import defenses
+        from bench.plugins.registry import defenses
 
         return sorted(defenses())
 
@@ -20,7 +20,7 @@ class Defenses(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Names and origins; descriptions would need every defense to be imported."""
-        from bench.registry import defenses
+        from bench.plugins.registry import defenses
 
         with formatter.section("Defenses"):
             formatter.write_dl([(name, entry.origin) for name, entry in defenses().items()])

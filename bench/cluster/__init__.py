@@ -15,9 +15,9 @@ from dataclasses import replace
 from bench.cluster.plan import Plan
 from bench.cluster.pool import Pool, connected
 from bench.display import Progress
-from bench.evaluator import Evaluation
-from bench.journal import Journal
-from bench.outcome import Outcome
+from bench.evaluation.evaluator import Evaluation
+from bench.evaluation.journal import Journal
+from bench.evaluation.outcome import Outcome
 
 SAVE_EVERY = 20.0
 """Seconds of finished chunks that a kill may lose."""
@@ -31,7 +31,7 @@ def run(
     Raises:
         CrossfireError: Ray is not installed, nothing answers at the address, or workers are lost
             again and again.
-        audit.Refusal: the model changed its own weights meanwhile.
+        gates.Refusal: the model changed its own weights meanwhile.
     """
     plan = Plan(evaluation, evaluation.columns(journal), journal.load())
     devices: Counter[str] = Counter()

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from bench.cluster.worker import Result
-from bench.engine import under
-from bench.evaluator import Evaluation
+from bench.evaluation.engine import under
+from bench.evaluation.evaluator import Evaluation
+from bench.evaluation.queue import Array, Column, Examples, Job, State
 from bench.losses import margin
-from bench.work import Array, Column, Examples, Job, State
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Plan:
     def __init__(self, evaluation: Evaluation, columns: list[Column], resumed: State) -> None:
         self.columns = columns
         self._evaluation = evaluation
-        self._engine = evaluation.engine(lambda state: None)
+        self._engine = evaluation.attacked.engine(lambda state: None)
         self._order = np.argsort(
             margin(evaluation.logits, evaluation.examples.labels).numpy(), kind="stable"
         )

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.cluster.plan import Chunk
-from bench.cluster.worker import Result, attack, portable
+from bench.cluster.worker import Result, attack
 from bench.errors import CrossfireError, reason
-from bench.evaluator import Evaluation
+from bench.evaluation.attacked import AttackedModel
+from bench.evaluation.evaluator import Evaluation
 
 RETRIES = 5
 """How often a chunk is begun anew when its worker is lost."""
@@ -81,7 +82,7 @@ class Pool:
     def __init__(self, ray: Any, evaluation: Evaluation) -> None:  # noqa: ANN401
         self._ray = ray
         _send_along(ray)
-        blob = ray.cloudpickle.dumps(portable(evaluation))
+        blob = ray.cloudpickle.dumps(evaluation.attacked.portable())
         self._evaluation = ray.put(blob)
         self._key = hashlib.sha256(blob).hexdigest()
         wanted = evaluation.settings.device
@@ -141,10 +142,10 @@ def _task(key: str, blob: list[Any], job: Any, examples: Any, gpu: bool) -> Resu
 
     from bench.models.sources.zoo import make_importable
 
-    def fetch() -> Evaluation:
+    def fetch() -> AttackedModel:
         make_importable()
-        evaluation: Evaluation = ray.cloudpickle.loads(ray.get(blob[0]))
-        return evaluation
+        model: AttackedModel = ray.cloudpickle.loads(ray.get(blob[0]))
+        return model
 
     return attack(key, fetch, job, examples, "cuda" if gpu else "cpu")
 

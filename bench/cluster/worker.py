@@ -1,16 +1,15 @@
 """What a worker does: attack a chunk of examples with one pass, and say what came of it."""
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from bench.evaluator import Evaluation
-from bench.work import Array, Column, Examples, Job
+from bench.evaluation.attacked import AttackedModel
+from bench.evaluation.queue import Array, Column, Examples, Job
 
-_KEPT: dict[str, Evaluation] = {}
+_KEPT: dict[str, AttackedModel] = {}
 
 
 @dataclass(frozen=True)
@@ -24,33 +23,23 @@ class Result:
     precision: str
 
 
-def portable(evaluation: Evaluation) -> Evaluation:
-    """The evaluation without examples and on the CPU: what every worker needs, once."""
-    light = copy.copy(evaluation)
-    light.model = copy.deepcopy(evaluation.model).cpu()
-    light.sample = evaluation.sample.cpu()
-    for heavy in ("examples", "logits", "judge", "fast"):
-        delattr(light, heavy)
-    return light
-
-
 def attack(
-    key: str, fetch: Callable[[], Evaluation], job: Job, examples: Examples, device: str
+    key: str, fetch: Callable[[], AttackedModel], job: Job, examples: Examples, device: str
 ) -> Result:
-    """Attack a chunk with one pass; `fetch` gives the evaluation called `key` if it isn't here yet.
+    """Attack a chunk with one pass; `fetch` gives the model called `key` if it isn't here yet.
 
     Raises:
-        audit.Refusal: the model changed its own weights meanwhile.
+        gates.Refusal: the model changed its own weights meanwhile.
     """
     if key not in _KEPT:
         _KEPT.clear()
         _KEPT[key] = fetch()
         _KEPT[key].settle(torch.device(device))
-    evaluation = _KEPT[key]
+    model = _KEPT[key]
     found = np.zeros(tuple(examples.images.shape), np.float32)
     column = Column.of(np.ones(len(examples), bool), found)
     alone = replace(job, column=0, prune=False, alarms=None, work=replace(job.work, sample=None))
-    evaluation.engine(lambda state: None).run([alone], examples, [column], {})
-    evaluation.check_unchanged()
-    device_name, precision = evaluation.arithmetic
+    model.engine(lambda state: None).run([alone], examples, [column], {})
+    model.check_unchanged()
+    device_name, precision = model.arithmetic
     return Result(column.arrays(), found[~column.robust], device_name, precision)

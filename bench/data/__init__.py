@@ -4,7 +4,7 @@ from pathlib import Path
 
 from bench.data.splits import Dataset, Split
 from bench.errors import CrossfireError, unknown
-from bench.registry import plugins
+from bench.plugins.registry import plugins
 
 __all__ = ["SOURCES", "Dataset", "Split", "load"]
 

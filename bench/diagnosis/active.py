@@ -15,12 +15,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bench import streams
 from bench.attacks.margin import MarginPGD
 from bench.attacks.pgd import PGD
+from bench.compute import random_streams
 from bench.diagnosis.rules import RULES
 from bench.diagnosis.subject import Subject, follow
-from bench.geometry import GEOMETRY, Batch
+from bench.threats.geometry import GEOMETRY, Batch
 from leaderboard.diagnosis import Check
 
 INSIDE = 0.95
@@ -107,12 +107,12 @@ class Task(nn.Module):
 
 def fit(subject: Subject, features: Features) -> tuple[Readout, Tensor]:
     """A readout for each image, and the images (flags) whose planted point it separates."""
-    keys = streams.keys(subject.seed, subject.numbers, "active")
-    planted = features(on_the_boundary(subject, streams.fold(keys, "planted"))).detach()
+    keys = random_streams.keys(subject.seed, subject.numbers, "active")
+    planted = features(on_the_boundary(subject, random_streams.fold(keys, "planted"))).detach()
     with torch.no_grad():
         inner = torch.stack(
             [
-                features(inside(subject, streams.fold(keys, draw), INSIDE))
+                features(inside(subject, random_streams.fold(keys, draw), INSIDE))
                 for draw in range(subject.effort.inner)
             ]
         )
@@ -130,14 +130,14 @@ def fit(subject: Subject, features: Features) -> tuple[Readout, Tensor]:
 def inside(subject: Subject, keys: Tensor, share: float) -> Batch:
     """A random point of each image's ball of `share` · ε; in ℓ∞ uniform."""
     geometry, eps = GEOMETRY[subject.threat.norm], share * subject.threat.eps
-    delta = geometry.start(streams.uniform(keys, *subject.x.shape[1:]), eps)
+    delta = geometry.start(random_streams.uniform(keys, *subject.x.shape[1:]), eps)
     return subject.x + geometry.project(subject.x, delta, eps)
 
 
 def on_the_boundary(subject: Subject, keys: Tensor) -> Batch:
     """A random point on the surface of each image's ball, in the box; in ℓ∞ a corner."""
     geometry, eps = GEOMETRY[subject.threat.norm], subject.threat.eps
-    u = streams.uniform(keys, *subject.x.shape[1:])
+    u = random_streams.uniform(keys, *subject.x.shape[1:])
     delta = (2 * u - 1).sign() * eps if subject.threat.norm == "linf" else geometry.start(u, eps)
     return subject.x + geometry.project(subject.x, delta, eps)
 
@@ -152,10 +152,10 @@ def task_of(subject: Subject, readout: Readout) -> Subject:
 
 def randomly_found(task: Subject) -> Tensor:
     """Flags (n,): a random point of the ball crosses the readout's threshold."""
-    keys = streams.keys(task.seed, task.numbers, "random search")
+    keys = random_streams.keys(task.seed, task.numbers, "random search")
     found = torch.zeros_like(task.y, dtype=torch.bool)
     for draw in range(task.effort.search):
-        point = inside(task, streams.fold(keys, draw), 1.0)
+        point = inside(task, random_streams.fold(keys, draw), 1.0)
         with torch.no_grad():
             found |= task.model(point)[:, 1] > 0
     return found

@@ -8,11 +8,14 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from bench import audit, losses, streams
+from bench import losses
+from bench.compute.random_streams import fold, uniform
+from bench.compute.random_streams import keys as random_keys
 from bench.diagnosis.rules import RULES
 from bench.diagnosis.subject import Subject
-from bench.geometry import Batch, l2_distance, lift
+from bench.evaluation import gates
 from bench.threats import Norm
+from bench.threats.geometry import Batch, l2_distance, lift
 from bench.types import Values
 from leaderboard.diagnosis import Check
 
@@ -81,9 +84,12 @@ def wrong_derivatives(subject: Subject, gradient: Batch) -> float:
 def alike_nearby(subject: Subject, gradient: Batch) -> float:
     """Median cosine between the gradient of the margin at an image and the mean of `DRAWS`
     gradients in a box around it whose width is a part of the threat."""
-    keys, total = streams.keys(subject.seed, subject.numbers, "nearby"), torch.zeros_like(gradient)
+    keys, total = (
+        random_keys(subject.seed, subject.numbers, "nearby"),
+        torch.zeros_like(gradient),
+    )
     for draw in range(DRAWS):
-        noise = 2 * streams.uniform(streams.fold(keys, draw), *subject.x.shape[1:]) - 1
+        noise = 2 * uniform(fold(keys, draw), *subject.x.shape[1:]) - 1
         moved = reflected(subject.x + neighbourhood(subject) * noise)
         total += _gradient(replace(subject, x=moved), losses.margin)
     return float(F.cosine_similarity(gradient.flatten(1), total.flatten(1), dim=1).median())
@@ -117,8 +123,8 @@ def scale(subject: Subject) -> float:
 def _tangent(subject: Subject) -> Check:
     """P10, the gate of evaluations: does a step do what its gradient promises?"""
     rule, norm = RULES["P10"], subject.threat.norm
-    share = audit.promise_kept(subject.model, subject.x, subject.y, subject.threat)
-    sound = audit.FLAT[norm] <= share <= audit.STEEP
+    share = gates.promise_kept(subject.model, subject.x, subject.y, subject.threat)
+    sound = gates.FLAT[norm] <= share <= gates.STEEP
     return rule.found(share, "pass" if sound else "fail")
 
 
@@ -126,10 +132,10 @@ def instability(subject: Subject) -> float:
     """Mean relative change of the margin under uniform noise of ±4/255, each capped at 1 (Pintor et
     al. 2022, indicator of unstable predictions)."""
     margins = _margins(subject, subject.x)
-    keys = streams.keys(subject.seed, subject.numbers, "instability")
+    keys = random_keys(subject.seed, subject.numbers, "instability")
     changes = []
     for draw in range(DRAWS):
-        noise = 2 * streams.uniform(streams.fold(keys, draw), *subject.x.shape[1:]) - 1
+        noise = 2 * uniform(fold(keys, draw), *subject.x.shape[1:]) - 1
         moved = reflected(subject.x + NOISE * noise)
         changes.append((_margins(subject, moved) - margins).abs() / margins.abs())
     return float(torch.stack(changes).clamp_max(1).nan_to_num(1).mean())

@@ -13,9 +13,9 @@ from bench.attacks.base import ask
 from bench.attacks.pgd import PGD
 from bench.diagnosis.rules import RULES
 from bench.diagnosis.subject import Path, Subject, survivors
-from bench.geometry import GEOMETRY
-from bench.suites import Pass
+from bench.evaluation.suites import Pass
 from bench.threats import Threat
+from bench.threats.geometry import GEOMETRY
 from leaderboard.diagnosis import Check
 
 FACTORS = (Fraction(1, 4), Fraction(1, 2), Fraction(1), Fraction(2), Fraction(4))

@@ -10,18 +10,18 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
-from bench import streams
 from bench.attacks.base import drive
 from bench.attacks.margin import MarginPGD
 from bench.attacks.square import Square
+from bench.compute import random_streams
 from bench.diagnosis.gradients import neighbourhood
 from bench.diagnosis.optimisation import single_step
 from bench.diagnosis.rules import RULES
 from bench.diagnosis.subject import Subject, survivors
-from bench.geometry import GEOMETRY
-from bench.precision import Proposer
-from bench.repair import StraightThrough
-from bench.suites import Pass, get
+from bench.evaluation.proposer import Proposer
+from bench.evaluation.repair import StraightThrough
+from bench.evaluation.suites import Pass, get
+from bench.threats.geometry import GEOMETRY
 from bench.types import Model
 from leaderboard.diagnosis import Check
 
@@ -84,10 +84,10 @@ def _fell(standing: Flags) -> int:
 def by_chance(subject: Subject) -> Flags:
     """Whether one of many random points of the ball is misclassified."""
     geometry, threat = GEOMETRY[subject.threat.norm], subject.threat
-    keys = streams.keys(subject.seed, subject.numbers, "chance")
+    keys = random_streams.keys(subject.seed, subject.numbers, "chance")
     broken = torch.zeros_like(subject.y, dtype=torch.bool)
     for draw in range(subject.effort.draws):
-        u = streams.uniform(streams.fold(keys, draw), *subject.x.shape[1:])
+        u = random_streams.uniform(random_streams.fold(keys, draw), *subject.x.shape[1:])
         delta = geometry.project(subject.x, geometry.start(u, threat.eps), threat.eps)
         broken |= subject.judge.wrong(subject.x + delta, subject.y)
     return broken

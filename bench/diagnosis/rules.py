@@ -73,7 +73,7 @@ class Rule:
 
 
 def _gate(id_: str, name: str, source: str, fail: float = _NEVER) -> Rule:
-    """A gate of `bench.audit`, which says itself what to do."""
+    """A gate of `bench.evaluation.gates`, which says itself what to do."""
     return Rule(id_, name, source, fail=fail, unit="number")
 
 

@@ -11,7 +11,6 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from bench.attacks.pgd import PGD
-from bench.checkpoint import weights_sha256
 from bench.data import load
 from bench.diagnosis.active import active_test
 from bench.diagnosis.gradients import gradient_checks
@@ -23,8 +22,9 @@ from bench.diagnosis.subject import Effort, Subject, follow
 from bench.diagnosis.surrogate import imitate
 from bench.display import Progress
 from bench.errors import CrossfireError
-from bench.evaluator import floats, place
-from bench.measure import trained_on
+from bench.evaluation.attacked import floats, place
+from bench.measurement import trained_on
+from bench.models.checkpoint import weights_sha256
 from bench.models.sources import find
 from bench.threats import Threat, budget_home, resolve
 from leaderboard.diagnosis import Check, Diagnosis

@@ -9,15 +9,15 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from bench import streams
 from bench.attacks.base import Answer, Attack, Slots
-from bench.attacks.whole import Whole
-from bench.engine import claimed
-from bench.geometry import Batch
-from bench.judge import Judge, allowed, distances
-from bench.precision import Proposer
-from bench.suites import Pass
+from bench.attacks.external import Whole
+from bench.compute import random_streams
+from bench.evaluation.engine import claimed
+from bench.evaluation.judge import Judge, allowed, distances
+from bench.evaluation.proposer import Proposer
+from bench.evaluation.suites import Pass
 from bench.threats import Threat
+from bench.threats.geometry import Batch
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Subject:
 
     def slots(self, name: str, turn: int = 0, target: Tensor | None = None) -> Slots:
         """Fresh slots for an attack of that name."""
-        key = streams.keys(self.seed, self.numbers, name, turn)
+        key = random_streams.keys(self.seed, self.numbers, name, turn)
         return Slots.fresh(self.x, self.y, self.y if target is None else target, key)
 
 

@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.diagnosis.subject import Subject
-from bench.geometry import GEOMETRY
 from bench.models import build
+from bench.threats.geometry import GEOMETRY
 
 BATCH, WIDTH = 64, 16
 

@@ -14,8 +14,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.geometry import GEOMETRY, lift
 from bench.threats import Threat
+from bench.threats.geometry import GEOMETRY, lift
 
 Kind = Literal["wide", "two-layer", "slim"]
 

@@ -2,7 +2,7 @@
 
     def fit(self, job: Job) -> None:
         net = job.model()
-        run = job.run(self, net)
+        run = Run(job, self, net)
         for batch in run:
             x_adv = adversarial(net, batch, job.threat)
             run.step(cross_entropy(net(x_adv), batch.y).mean())

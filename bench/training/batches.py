@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bench import streams
+from bench.compute import random_streams
 from bench.data import Split
 from bench.types import Images, Labels
 
@@ -39,13 +39,13 @@ class Batch:
 
     def uniform(self, purpose: str) -> Float[Tensor, "n c h w"]:
         """Numbers in (0, 1) in the shape of x, other ones for each example, epoch and purpose."""
-        return streams.uniform(streams.fold(self.keys, purpose), *self.x.shape[1:])
+        return random_streams.uniform(random_streams.fold(self.keys, purpose), *self.x.shape[1:])
 
     def draw(self, *weights: float) -> int:
         """An index drawn in proportion to `weights`, one for the whole batch on every device."""
-        key = streams.keys(self.seed, torch.tensor([self.epoch]), "draw", self.step)
+        key = random_streams.keys(self.seed, torch.tensor([self.epoch]), "draw", self.step)
         edges = torch.tensor(weights, dtype=torch.float64).cumsum(0)
-        point = streams.uniform(key, 1).double().flatten() * edges[-1]
+        point = random_streams.uniform(key, 1).double().flatten() * edges[-1]
         return int(torch.searchsorted(edges, point, right=True))
 
 
@@ -81,7 +81,7 @@ class Batches:
         permutation = torch.randperm(len(self._labels), generator=order)
         chosen = permutation[step * self._size : (step + 1) * self._size]
         chosen = chosen[self._rank :: self._world].to(self._labels.device)
-        keys = streams.keys(self._seed, chosen, "train", epoch)
+        keys = random_streams.keys(self._seed, chosen, "train", epoch)
         x = self._crops(chosen, keys) if self._augment != "none" else self._images[chosen]
         y = self._labels[chosen]
         return Batch(x.float().div_(255), y, keys, self._seed, epoch, step, self.steps)
@@ -89,7 +89,7 @@ class Batches:
     def _crops(self, chosen: Int[Tensor, " n"], keys: Int[Tensor, " n"]) -> Tensor:
         """Shifted and mirrored images, uint8 (n, c, h, w), read in one gather."""
         device = chosen.device
-        u = streams.uniform(streams.fold(keys, "augment"), 3)
+        u = random_streams.uniform(random_streams.fold(keys, "augment"), 3)
         shift = (u[:, :2] * (2 * PAD + 1)).long()
         rows = torch.arange(self._height, device=device) + shift[:, :1]
         columns = torch.arange(self._width, device=device).expand(len(chosen), -1)

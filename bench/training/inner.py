@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bench import cpu
-from bench.geometry import GEOMETRY
+from bench.compute import processor
 from bench.losses import cross_entropy, kl
 from bench.threats import Threat
+from bench.threats.geometry import GEOMETRY
 from bench.training.batches import Batch
 from bench.training.nets import Net, attacking
 from bench.types import Images, Labels, Logits, Values
@@ -95,7 +95,7 @@ def side_by_side(
         return ascend_each(objective, batch.x, threats[net], starts, steps, step_size)
 
     with attacking(*nets):
-        found = cpu.share([partial(attack, net) for net in nets], batch.x.device)
+        found = processor.share([partial(attack, net) for net in nets], batch.x.device)
     images = {net: iter(own) for net, own in zip(nets, found, strict=True)}
     return [next(images[net]) for net, _ in attacked]
 

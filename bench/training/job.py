@@ -2,7 +2,7 @@
 
 import logging
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,19 +12,16 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from bench.compiled import operations
-from bench.cpu import keep_memory
+from bench.compute.compilation import operations
+from bench.compute.precision import Precision, resolve
+from bench.compute.processor import keep_memory
 from bench.data import Dataset, load
 from bench.errors import CrossfireError
 from bench.models import build
-from bench.precision import Precision, resolve
 from bench.threats import Threat
 from bench.training.batches import Augmentation
 from bench.training.nets import Net, Passes
-from bench.training.run import Run
 from bench.training.schedules import Schedule
-from bench.training.selection import Measure
-from bench.training.state import Stateful
 
 LONG = 1e12
 """Operations of one forward pass over all images of all epochs, from which training is long."""
@@ -213,29 +210,6 @@ class Job:
         """Stochastic gradient descent on the weights of `nets`, by the job's hyper-parameters."""
         groups = [{"params": list(net.parameters())} for net in nets]
         return torch.optim.SGD(groups, self.lr, self.momentum, weight_decay=self.weight_decay)
-
-    def run(
-        self,
-        defense: Any,  # noqa: ANN401
-        net: Net,
-        *,
-        companions: Mapping[str, Net] | None = None,
-        optimizer: torch.optim.Optimizer | None = None,
-        state: Mapping[str, Stateful] | None = None,
-        select: str = "union",
-        measure: Measure | None = None,
-    ) -> Run:
-        """The run that trains `net`, to be iterated over.
-
-        `companions` become checkpoints of their own in sub-folders; `optimizer` (default: `sgd` of
-        all these networks) follows the job's schedule; `state` is whatever else must outlive a
-        kill; `select` names the held-out accuracy that decides which epoch is `best`; `measure`
-        finds more to say of the held-out images, for the log and the checkpoint's metadata.
-        """
-        companions = dict(companions or {})
-        optimizer = optimizer or self.sgd(net, *companions.values())
-        extra = dict(state or {})
-        return Run(self, defense, net, companions, optimizer, extra, select, measure)
 
     def settings(self) -> dict[str, Any]:
         """What the weights depend on, in plain values."""

@@ -1,23 +1,22 @@
 """The ledger of a run: how each epoch did, and the checkpoints and the log that follow from it."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bench import checkpoint, environment
-from bench.checkpoint import Metadata, Tag
+from bench.compute import environment
+from bench.models import checkpoint
+from bench.models.checkpoint import Metadata, Tag
+from bench.training.job import Job
 from bench.training.log import Row, check_tensorboard, write_csv, write_tensorboard
 from bench.training.nets import Net
 from bench.training.selection import Heldout, Measure, diagnose
-
-if TYPE_CHECKING:
-    from bench.training.job import Job
 
 
 @dataclass
 class Ledger:
     """A row an epoch; `select` names the held-out accuracy that decides which one is `best`."""
 
-    job: "Job"
+    job: Job
     defense: str
     config: dict[str, Any]
     select: str

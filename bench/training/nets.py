@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bench.compiled import Form, compiled
+from bench.compute.compilation import Form, compiled
 
 Arithmetic = Callable[[], AbstractContextManager[None]]
 """What a forward pass runs in: automatic bf16 casts, or nothing at all."""

@@ -1,6 +1,6 @@
 """A run: an iterator over batches that counts, saves, selects and logs between them.
 
-    run = job.run(self, net)
+    run = Run(job, self, net)
     for batch in run:
         run.step(loss(net, batch))
 
@@ -10,71 +10,76 @@ and at least once a minute); a run that is started again begins with the batch a
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from bench.errors import CrossfireError
-from bench.training import state
 from bench.training.averaging import Average
 from bench.training.batches import Batch, Batches
+from bench.training.job import Job
 from bench.training.ledger import Ledger
 from bench.training.log import Row
 from bench.training.nets import Net
 from bench.training.schedules import factor
 from bench.training.selection import Measure
-
-if TYPE_CHECKING:
-    from bench.training.job import Job
+from bench.training.state import Stateful, is_finished, read, write
 
 SECONDS_BETWEEN_SAVES = 60.0
 
 
 class Run:
-    """What `Job.run` gives. Iterate over it once; call `step` for each update of weights."""
+    """The run that trains `net`. Iterate over it once; call `step` for each update of weights.
+
+    `companions` become checkpoints of their own in sub-folders; `optimizer` (default: `Job.sgd` of
+    all these networks) follows the job's schedule; `state` is whatever else must outlive a kill;
+    `select` names the held-out accuracy that decides which epoch is `best`; `measure` finds more to
+    say of the held-out images, for the log and the checkpoint's metadata.
+    """
 
     def __init__(
         self,
-        job: "Job",
+        job: Job,
         defense: Any,  # noqa: ANN401
         net: Net,
-        companions: dict[str, Net],
-        optimizer: Optimizer,
-        extra: dict[str, state.Stateful],
-        select: str,
-        measure: Measure | None,
+        *,
+        companions: Mapping[str, Net] | None = None,
+        optimizer: Optimizer | None = None,
+        state: Mapping[str, Stateful] | None = None,
+        select: str = "union",
+        measure: Measure | None = None,
     ) -> None:
-        self._job, self._net, self._companions = job, net, companions
-        self._optimizer = optimizer
-        self._rates = [group["lr"] for group in optimizer.param_groups]
+        """Begin, or go on where a run of the same options in the same folder was stopped.
+
+        Raises:
+            CrossfireError: the folder holds a run with other options, or a damaged one.
+        """
+        self._job, self._net, self._companions = job, net, dict(companions or {})
+        self._optimizer = optimizer or job.sgd(net, *self._companions.values())
+        self._rates = [group["lr"] for group in self._optimizer.param_groups]
         self._average = Average(net.body, job.average) if job.average else None
         self._name = _name_of(defense)
         self._config = {**asdict(defense), "training": job.settings()}
         self._ledger = Ledger(job, self._name, self._config, select, measure)
-        self._batches = Batches(
-            job.data.train.take(job.examples),
-            job.batch_size,
-            seed=job.seed,
-            augment=job.augmentation,
-            device=job.fabric.device,
-            rank=job.fabric.global_rank,
-            world=job.fabric.world_size,
-        )
-        self._parts: dict[str, state.Stateful] = {
-            **{"net": net, "optimizer": optimizer, "passes": job.passes},
-            **companions,
-            **extra,
-            **({"average": self._average} if self._average else {}),
-        }
+        self._batches = _batches(job)
+        self._parts = self._stateful(state or {})
         self._epoch = self._step = 0
         self._seconds = self._loss = 0.0
         self._path = job.out / "state.pt"
         self._restore()
         self._saved = time.monotonic()
+
+    def _stateful(self, more: Mapping[str, Stateful]) -> dict[str, Stateful]:
+        own: dict[str, Stateful] = {
+            **{"net": self._net, "optimizer": self._optimizer, "passes": self._job.passes},
+            **self._companions,
+            **more,
+        }
+        return own | ({"average": self._average} if self._average else {})
 
     def __iter__(self) -> Iterator[Batch]:
         """All batches that are still to come, of all epochs."""
@@ -206,21 +211,33 @@ class Run:
             **{"seconds": self._seconds, "history": self._ledger.history},
         }
         parts = {name: part.state_dict() for name, part in self._parts.items()}
-        state.write(self._path, self._config, {"place": place, "parts": parts})
+        write(self._path, self._config, {"place": place, "parts": parts})
 
     def _restore(self) -> None:
         if not self._job.resume:
             self._path.unlink(missing_ok=True)
         elif self._path.exists():
-            saved = state.read(self._path, self._config)
+            saved = read(self._path, self._config)
             for name, part in self._parts.items():
                 part.load_state_dict(saved["parts"][name])
             place = saved["place"]
             self._epoch, self._step, self._loss = place["epoch"], place["step"], place["loss"]
             self._seconds, self._ledger.history = place["seconds"], place["history"]
-        elif state.is_finished(self._job.out, self._config):
+        elif is_finished(self._job.out, self._config):
             self._epoch = self._job.epochs
             self._job.say(f"{self._job.out} is already trained; --no-resume trains it anew")
+
+
+def _batches(job: Job) -> Batches:
+    return Batches(
+        job.data.train.take(job.examples),
+        job.batch_size,
+        seed=job.seed,
+        augment=job.augmentation,
+        device=job.fabric.device,
+        rank=job.fabric.global_rank,
+        world=job.fabric.world_size,
+    )
 
 
 def _name_of(defense: Any) -> str:  # noqa: ANN401

@@ -7,8 +7,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from bench import cpu
 from bench.attacks.pgd import pgd
+from bench.compute import processor
 from bench.data import Split
 from bench.threats import Threat
 from bench.training.nets import Net, attacking
@@ -60,7 +60,9 @@ class Heldout:
         first = self.threats[0]
         attack = partial(pgd, net, x, y, indices=indices, steps=STEPS)
         with attacking(net):
-            attacked = cpu.share([partial(attack, threat) for threat in self.threats], x.device)
+            attacked = processor.share(
+                [partial(attack, threat) for threat in self.threats], x.device
+            )
             images = {"clean": x} | dict(zip(map(str, self.threats), attacked, strict=True))
             with torch.no_grad():
                 flags = {key: net.body(image).argmax(1) == y for key, image in images.items()}

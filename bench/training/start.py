@@ -5,8 +5,8 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
-from bench import checkpoint
 from bench.data import load
+from bench.models import checkpoint
 from bench.threats import BUDGETS, Threat, budget_home, resolve
 from bench.training.job import Job
 

@@ -8,9 +8,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
-from bench import checkpoint
 from bench.errors import CrossfireError
 from bench.files import write_atomic
+from bench.models import checkpoint
 
 
 @runtime_checkable  # the tests check argument types as they run

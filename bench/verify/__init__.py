@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench.display import Progress
 from bench.errors import CrossfireError
-from bench.protocol import VERSION
+from bench.evaluation.protocol import VERSION
 from bench.verify.case import Case, Options
 from bench.verify.datasets import Datasets, Missing
 from bench.verify.report import Failure, Gap, Report, summary

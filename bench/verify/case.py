@@ -9,11 +9,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from bench.checkpoint import file_of
 from bench.data import Split
 from bench.errors import CrossfireError, reason
-from bench.evaluator import VOTES, floats
-from bench.judge import Judge
+from bench.evaluation.attacked import VOTES, floats
+from bench.evaluation.judge import Judge
+from bench.models.checkpoint import file_of
 from bench.models.sources import LoadedModel, find
 from bench.verify.datasets import Datasets, Missing
 from leaderboard.schema import Record, Verdict

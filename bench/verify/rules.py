@@ -21,11 +21,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench import losses, suites
+from bench import losses
 from bench.errors import CrossfireError
-from bench.evaluator import floats
-from bench.judge import allowed, distances
-from bench.protocol import VERSION, Protocol
+from bench.evaluation import suites
+from bench.evaluation.attacked import floats
+from bench.evaluation.judge import allowed, distances
+from bench.evaluation.protocol import VERSION, Protocol
 from bench.threats import Threat
 from bench.verify.case import Case
 from bench.verify.datasets import Missing

@@ -6,10 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from bench.checkpoint import load, read
-from bench.geometry import GEOMETRY
 from bench.models.attackers import perturbation
+from bench.models.checkpoint import load, read
 from bench.threats import Threat
+from bench.threats.geometry import GEOMETRY
 from bench.training import Net
 from defenses.l2l import L2L, STRIDE, Variant, sight
 from tests.small import L1, L2, LINF, first_batch, small_job

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.checkpoint import load
+from bench.models.checkpoint import load
 from bench.threats import Threat
 from bench.training import Job, side_by_side
 from defenses._plans import Plan, predictions

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench.registry import defenses, get_defense
+from bench.plugins.registry import defenses, get_defense
 from bench.training import Job
 from bench.training.schedules import factor
 from bench.training.start import RECIPES, recipes

@@ -6,9 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from bench.checkpoint import load
-from bench.geometry import GEOMETRY
+from bench.models.checkpoint import load
 from bench.threats import Threat
+from bench.threats.geometry import GEOMETRY
 from bench.training import adversarial, attacking, cross_entropy_of, input_gradient, random_start
 from defenses.fgsm_rs import FGSMRS
 from defenses.free import Free

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.checkpoint import load
+from bench.models.checkpoint import load
 from bench.training import Batch, Job, Net, adversarial
 from defenses._active import active, least_certain, slope
 from defenses._lessons import LOSSES, Lesson

@@ -1,23 +1,22 @@
 """Defenses for several threats: which examples they choose, and which threats."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from bench.checkpoint import load
-from bench.geometry import GEOMETRY
 from bench.losses import cross_entropy
+from bench.models.checkpoint import load
 from bench.threats import Threat
-from bench.training import Job, adversarial, ascend, attacking, evaluating, hardest
+from bench.threats.geometry import GEOMETRY
+from bench.training import adversarial, ascend, attacking, evaluating, hardest
 from defenses.avg import AVG
 from defenses.e_at import EAT, Tally, Witness, extremes
 from defenses.max import MAX
 from defenses.msd import MSD
 from defenses.sat import SAT
-from tests.small import L1, L2, LINF, first_batch, sha256, small_job
+from tests.small import L1, L2, LINF, first_batch, sha256, small_job, watched_runs
 
 UNION = (LINF, L2, L1)
 
@@ -134,19 +133,14 @@ def test_e_at_judges_in_eval_mode_before_the_update(tmp_path: Path) -> None:
     settings = {"epochs": 1, "examples": 32, "lr": 1e3, "schedule": "constant"}
     job = small_job(tmp_path, threats=(LINF, L1), arch="preactresnet10-w4", **settings)
     net, batch = job.model().eval(), first_batch(job)
-    tallies: list[Tally] = []
-
-    class Kept(Job):
-        def run(self, defense: Any, net: Any, **rest: Any) -> Any:  # noqa: ANN401
-            tallies.append(rest["state"]["tally"])
-            return super().run(defense, net, **rest)
-
-    EAT(steps=2).fit(Kept(**{key: getattr(job, key) for key in job.__dataclass_fields__}))
+    with watched_runs() as begun:
+        EAT(steps=2).fit(job)
+    tally = begun.call_args.kwargs["state"]["tally"]
     number = batch.draw(1.0, 1.0)
     witness = Witness(net, batch.x, batch.y)
     with attacking(net), torch.no_grad():
         witness(ascend(witness, batch.x, (LINF, L1)[number], steps=2))
-    assert tallies[0].right[number] == witness.right.sum()
+    assert tally.right[number] == witness.right.sum()
 
 
 def test_e_at_spends_one_attack_a_batch_and_a_look_at_its_end(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from bench.checkpoint import weights_sha256 as of_model
+from bench.models.checkpoint import weights_sha256 as of_model
 from leaderboard.weights import weights_sha256
 
 

@@ -16,15 +16,15 @@ from typing import Any
 
 from torch import nn
 
-from bench.checkpoint import Metadata, weights_sha256
 from bench.data import Dataset
 from bench.errors import CrossfireError
 from bench.models import Normalize
+from bench.models.checkpoint import Metadata, weights_sha256
 from bench.models.sources.fit import check_fit, check_range
 from bench.models.sources.libraries import from_hub, from_path, from_timm, from_torchvision
 from bench.models.sources.request import Found, Request, call
 from bench.models.sources.zoo import from_robustbench
-from bench.registry import load_file, plugins
+from bench.plugins.registry import load_file, plugins
 
 SCHEMES: dict[str, Callable[[Request], Found]] = {
     "torchvision": from_torchvision,

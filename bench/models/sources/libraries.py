@@ -3,10 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
-from bench import checkpoint
 from bench.data.vision import torchvision
 from bench.errors import CrossfireError, reason
-from bench.models import Normalize, build
+from bench.models import Normalize, build, checkpoint
 from bench.models.sources.request import Found, Request, call, check_name, missing
 from bench.models.sources.weights import adopt, read
 

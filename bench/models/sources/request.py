@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import nn
 
-from bench.checkpoint import Metadata
 from bench.data import Dataset
 from bench.errors import CrossfireError, reason
+from bench.models.checkpoint import Metadata
 from bench.models.sources.weights import adopt, read
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench import checkpoint
 from bench.errors import CrossfireError, reason
+from bench.models import checkpoint
 
 NESTS = ("state_dict", "model_state_dict", "model", "net", "weights")
 """Keys under which training scripts put the weights beside their epoch and optimiser."""

@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from bench.attacks._hyperplane import toward
 from bench.attacks.fab import FAB
-from bench.attacks.hyperplane import toward
-from bench.geometry import GEOMETRY
 from bench.losses import margin
 from bench.threats import NORMS, Norm, Threat
+from bench.threats.geometry import GEOMETRY
 from tests.toy import images, linear_model
 from tests.walk import fresh, walk
 

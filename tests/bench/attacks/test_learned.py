@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import torch
 
-from bench import suites
 from bench.attacks.base import Slots, drive
 from bench.attacks.learned import load_attacker
 from bench.errors import CrossfireError
-from bench.geometry import GEOMETRY
+from bench.evaluation import suites
 from bench.threats import Threat
+from bench.threats.geometry import GEOMETRY
 from bench.training import evaluating
 from defenses.l2l import L2L
 from defenses.undefended import Undefended

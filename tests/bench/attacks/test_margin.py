@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.attacks.margin import MarginPGD
-from bench.geometry import GEOMETRY
 from bench.threats import Threat
+from bench.threats.geometry import GEOMETRY
 from tests.toy import images, linear_model
 from tests.walk import fresh, inside, walk
 

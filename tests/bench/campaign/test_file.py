@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from bench.campaign.file import Campaign, read
+from bench.campaign.definition import Campaign
+from bench.campaign.file import read
 from bench.cli import main
 from bench.errors import CrossfireError
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from click.testing import CliRunner
 
-from bench import checkpoint
 from bench.cli import main
 from bench.data import load
-from bench.registry import get_defense
+from bench.models import checkpoint
+from bench.plugins.registry import get_defense
 from leaderboard.store import Board
 from tests.small import small_job
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from bench.checkpoint import load
 from bench.cli import main
+from bench.models.checkpoint import load
 
 SMALL = ("--arch", "cnn-w4", "--examples", "64", "--epochs", "1", "--display", "none")
 
@@ -14,7 +14,7 @@ OWN = '''
 """A defense of a user's own."""
 from dataclasses import dataclass, field
 from bench.losses import cross_entropy
-from bench.training import Job, random_start
+from bench.training import Job, Run, random_start
 
 @dataclass(frozen=True)
 class Noisy:
@@ -24,7 +24,7 @@ class Noisy:
 
     def fit(self, job: Job) -> None:
         net, threat = job.model(), job.threat
-        run = job.run(self, net)
+        run = Run(job, self, net)
         for batch in run:
             x = (batch.x + self.scale * random_start(batch, threat)).clamp(0, 1)
             run.step(cross_entropy(net(x), batch.y).mean())

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from bench.diagnosis.rules import RULES
 from bench.diagnosis.run import Finding, diagnose
 from bench.errors import CrossfireError
-from bench.geometry import linf_project
 from bench.threats import Threat
+from bench.threats.geometry import linf_project
 from benchmarks.disguises import Blind
 from tests.bench.diagnosis.test_broken import QUICK
 from tests.sound import DATA, IMAGES, LABELS, LINF, SOUND

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from bench.geometry import GEOMETRY
 from bench.models.attackers import Kind, build_attacker, perturbation, shrink
 from bench.threats import Threat
+from bench.threats.geometry import GEOMETRY
 from tests.small import L1, L2, LINF
 
 UNUSED = 1

@@ -7,7 +7,7 @@ from socket import socket
 
 import torch
 
-from bench.checkpoint import load
+from bench.models.checkpoint import load
 
 SCRIPT = """
 import torch

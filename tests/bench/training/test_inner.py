@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from bench.attacks.pgd import pgd
-from bench.geometry import GEOMETRY
 from bench.losses import cross_entropy
 from bench.threats import Threat
+from bench.threats.geometry import GEOMETRY
 from bench.training import (
     adversarial,
     ascend,

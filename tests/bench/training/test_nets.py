@@ -6,7 +6,7 @@ from shutil import which
 import pytest
 import torch
 
-from bench.compiled import Form
+from bench.compute.compilation import Form
 from bench.losses import cross_entropy
 from bench.training import Net, adversarial, attacking, evaluating, input_gradient
 from tests.small import LINF, first_batch, small_job

@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import nn
 
-from bench import checkpoint
 from bench.errors import CrossfireError
 from bench.losses import cross_entropy
-from bench.training import Job, run
+from bench.models import checkpoint
+from bench.training import Job, Run, run
 from defenses.at import AT
 from defenses.undefended import Undefended
 from tests.small import sha256, small_job
@@ -83,7 +83,7 @@ def stopped(job: Job, after: int) -> None:
     """Train with AT's loss, and stop after so many steps."""
     net = job.model()
     steps = itertools.count(1)
-    for batch in (training := job.run(AT(), net)):
+    for batch in (training := Run(job, AT(), net)):
         training.step(cross_entropy(net(batch.x), batch.y).mean())
         if next(steps) == after:
             raise Stop
@@ -143,7 +143,7 @@ def test_a_run_that_lost_its_state_is_named(tmp_path: Path) -> None:
 def test_a_loss_of_nan_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
     job = small_job(tmp_path)
     net = job.model()
-    training = job.run(AT(), net)
+    training = Run(job, AT(), net)
 
     def train() -> None:
         for batch in training:
@@ -159,7 +159,7 @@ def test_a_loss_of_nan_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path) 
 def test_an_infinite_weight_is_never_kept(tmp_path: Path) -> None:
     job = small_job(tmp_path, epochs=1)
     net = job.model()
-    training = job.run(AT(), net)
+    training = Run(job, AT(), net)
 
     def train() -> None:
         for batch in training:
@@ -213,7 +213,7 @@ def test_the_average_is_what_is_kept(tmp_path: Path) -> None:
 def test_companions_become_checkpoints_of_their_own(tmp_path: Path) -> None:
     job = small_job(tmp_path, epochs=1)
     net, peer = job.model(), job.model("peer", "cnn-w2")
-    training = job.run(AT(), net, companions={"peer": peer})
+    training = Run(job, AT(), net, companions={"peer": peer})
     for batch in training:
         losses = [cross_entropy(each(batch.x), batch.y).mean() for each in (net, peer)]
         training.step(losses[0] + losses[1])
@@ -226,7 +226,7 @@ def test_the_gradient_of_each_network_is_clipped_by_itself(tmp_path: Path) -> No
     job = small_job(tmp_path, epochs=1, examples=32, clip=0.01, momentum=0.0, weight_decay=0.0)
     one, two = job.model(), job.model("peer")
     before = [[p.detach().clone() for p in net.parameters()] for net in (one, two)]
-    training = job.run(AT(), one, companions={"peer": two})
+    training = Run(job, AT(), one, companions={"peer": two})
     for batch in training:
         losses = [cross_entropy(net(batch.x), batch.y).mean() for net in (one, two)]
         training.step(100 * losses[0] + 1e-6 * losses[1])
@@ -244,7 +244,7 @@ def test_a_second_optimiser_keeps_its_own_rate(tmp_path: Path) -> None:
     net, other = job.model(), job.model("other")
     adam = torch.optim.Adam(other.parameters(), lr=1e-3)
     before = [p.detach().clone() for p in other.parameters()]
-    training = job.run(AT(), net, optimizer=job.sgd(net), state={"other": other, "adam": adam})
+    training = Run(job, AT(), net, optimizer=job.sgd(net), state={"other": other, "adam": adam})
     for batch in training:
         training.step(cross_entropy(net(batch.x), batch.y).mean())
         training.step(-cross_entropy(other(batch.x), batch.y).mean(), adam)
@@ -255,7 +255,7 @@ def test_a_second_optimiser_keeps_its_own_rate(tmp_path: Path) -> None:
 def test_torchs_own_generator_resumes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def noise(job: Job, after: int) -> list[Any]:
         net, drawn = job.model(), []
-        training = job.run(AT(), net)
+        training = Run(job, AT(), net)
         for batch in training:
             drawn.append(torch.rand(1).item())
             training.step(cross_entropy(net(batch.x), batch.y).mean())

@@ -12,12 +12,12 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 import bench.verify
-from bench.checkpoint import Metadata, load, save
 from bench.data import load as load_data
 from bench.errors import CrossfireError
-from bench.evaluator import Settings
-from bench.measure import Measurement
-from bench.registry import get_defense
+from bench.evaluation.settings import Settings
+from bench.measurement import Measurement
+from bench.models.checkpoint import Metadata, load, save
+from bench.plugins.registry import get_defense
 from bench.verify import Options, Report, verify, verify_all
 from bench.verify import datasets as shelf
 from bench.verify.case import Case

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from bench.losses import cross_entropy
-from bench.training import Job
+from bench.training import Job, Run
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Blank:
     def fit(self, job: Job) -> None:
         """Train, and leave the checkpoints best and last."""
         net = job.model()
-        run = job.run(self, net)
+        run = Run(job, self, net)
         for batch in run:
             x = batch.x.clone()
             x[:, :, : self.rows] = 0

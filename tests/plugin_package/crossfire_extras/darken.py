@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from bench.attacks.base import Answer, Slots
-from bench.geometry import GEOMETRY
-from bench.suites import Pass
+from bench.evaluation.suites import Pass
 from bench.threats import Threat
+from bench.threats.geometry import GEOMETRY
 
 
 @dataclass(frozen=True)

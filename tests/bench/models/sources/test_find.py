@@ -5,11 +5,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from bench import checkpoint
-from bench.checkpoint import weights_sha256
 from bench.data import Dataset, Split
 from bench.errors import CrossfireError
-from bench.models import build
+from bench.models import build, checkpoint
+from bench.models.checkpoint import weights_sha256
 from bench.models.sources import find
 
 

@@ -1,0 +1,1 @@
+"""Arithmetic, compilation, processor and memory, and reproducible random numbers."""

@@ -1,0 +1,74 @@
+"""What follows from the verdicts once the attacks are over."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import torch
+
+from bench.attacks.external import Whole
+from bench.evaluation.judge import allowed, distances
+from bench.evaluation.outcome import Pair
+from bench.evaluation.queue import CREDIT, Column, Examples
+from bench.evaluation.suites import Pass
+from bench.threats import Threat
+from leaderboard.schema import Finding
+
+
+def credit(columns: Mapping[Pair, Column], examples: Examples) -> Iterator[Finding]:
+    """A15: count each adversarial example under every other threat whose budget it meets."""
+    fallen = 0
+    for (giver, _), source in columns.items():
+        for (taker, _), column in columns.items():
+            rows = np.flatnonzero(column.robust & (source.by >= 0) & (giver != taker))
+            if not len(rows):
+                continue
+            threat = Threat.parse(taker)
+            images = examples.floats(torch.from_numpy(rows), torch.device("cpu"))
+            far = distances(images, torch.from_numpy(source.found[rows]), threat).numpy()
+            for row, distance in zip(rows, far, strict=True):
+                if distance <= allowed(threat):
+                    step, point = int(source.step[row]), source.found[row]
+                    column.broken(int(row), CREDIT, step, float(distance), point)
+                    fallen += 1
+    if fallen:
+        message = f"{fallen} flags fell to an adversarial example of another threat"
+        yield Finding("A15", "info", message, float(fallen))
+
+
+def alarms(
+    columns: Mapping[Pair, Column], suites: Mapping[Pair, tuple[Pass, ...]]
+) -> Iterator[Finding]:
+    """A8: a black-box attack broke what gradients had left; a remark where the suite goes on after
+    that."""
+    for pair, column in columns.items():
+        raisers = [
+            number
+            for number, work in enumerate(suites[pair])
+            if work.alarm is not None
+            and not isinstance(work.attack, Whole)
+            and not work.attack.needs_gradient
+        ]
+        broken = int(np.isin(column.by, raisers).sum())
+        if broken:
+            message = (
+                f"{pair[0]}: a black-box attack broke {broken} of a few examples that gradients "
+                "had left: they are masked"
+            )
+            if any(work.after for work in suites[pair]):
+                message += "; the suite attacked them again after this alarm"
+                yield Finding("A8", "info", message, float(broken))
+            else:
+                yield Finding("A8", "flag", message, float(broken))
+
+
+def escalations(
+    columns: Mapping[Pair, Column], suites: Mapping[Pair, tuple[Pass, ...]]
+) -> Iterator[Finding]:
+    """A16: after an alarm, a suite ran what it otherwise leaves out."""
+    for pair, column in columns.items():
+        run = [number for number in column.run if suites[pair][number].after]
+        if run:
+            broken = int(np.isin(column.by, run).sum())
+            names = ", ".join(suites[pair][number].attack.name for number in run)
+            message = f"{pair[0]}: after an alarm {names} ran, and broke {broken} more"
+            yield Finding("A16", "info", message, float(broken))

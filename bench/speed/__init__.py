@@ -1,0 +1,1 @@
+"""This engine against other tools."""
