@@ -279,7 +279,6 @@ def test_an_address_with_a_row_opens_its_card(browser: Browser) -> None:
     browser.open(f"#{row}")
     assert browser.seen(browser.one("dialog"))
     browser.one(".close").click()
-    # The address follows the dialog's event, which comes after the click has returned.
     WebDriverWait(browser.driver, 5).until(lambda driver: "#" not in driver.current_url)
 
 
