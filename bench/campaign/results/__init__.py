@@ -1,0 +1,1 @@
+"""What the records of a campaign say: tables and a figure."""
