@@ -146,8 +146,8 @@ def option(*words: str) -> Input:
 
 CASES: list[tuple[Input, str]] = [
     (missing, "name a checkpoint"),
-    (truncated, "is not a whole safetensors file"),
-    (empty, "is not a whole safetensors file"),
+    (truncated, "is not a complete safetensors file"),
+    (empty, "is not a complete safetensors file"),
     (pickled, "net.pt"),
     (nan_weights, "holds NaN or infinity"),
     (class_count, "7 classes"),

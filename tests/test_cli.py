@@ -82,7 +82,7 @@ def test_an_unknown_command_names_its_neighbour(monkeypatch: pytest.MonkeyPatch)
             "error: No such option. See 'bench report --help'.",
         ),
         (click.FileError("a.json", "gone"), 2, "error: Could not open file 'a.json': gone"),
-        (KeyboardInterrupt(), 130, "error: interrupted; the same command goes on where it was"),
+        (KeyboardInterrupt(), 130, "error: interrupted; the same command resumes"),
     ],
 )
 def test_a_mistake_is_one_line(

@@ -15,7 +15,7 @@ from bench.cli import _campaign
     type=click.Choice(["terminal", "markdown", "csv", "svg"]),
     default="terminal",
     show_default=True,
-    help="What to write; svg is a figure of accuracy against cost, and of the training curves.",
+    help="Output format; svg is a figure of accuracy against cost, and of the training curves.",
 )
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
 def command(file: Path, form: str, out: Path | None) -> None:

@@ -1,4 +1,4 @@
-"""From named options to a training run: recipes, default folders, and what came of it."""
+"""From named options to a training run: recipes, threats, default folders, and a summary."""
 
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
@@ -22,7 +22,7 @@ def recipes(defense: type) -> dict[str, dict[str, Any]]:
 
 
 def threats_of(text: str, dataset: str, budgets: str | None = None) -> tuple[Threat, ...]:
-    """The threats that `text` stands for; a user's own data take the budgets of their image shape.
+    """The threats that `text` stands for; a user's own data get the budgets of their image shape.
 
     Raises:
         CrossfireError: `text` names no threats.
@@ -34,7 +34,7 @@ def threats_of(text: str, dataset: str, budgets: str | None = None) -> tuple[Thr
 def default_folder(
     name: str, defense: type, threats: tuple[Threat, ...], settings: Mapping[str, Any]
 ) -> Path:
-    """`runs/NAME`, with whatever of threat, data, architecture and seed is not the default."""
+    """`runs/NAME`, followed by threat, data, architecture and seed if they are not the default."""
     parts = [name]
     dataset = settings.get("dataset", "digits")
     if threats != threats_of(default_threat(defense), dataset):
@@ -48,7 +48,7 @@ def default_folder(
 
 
 def default_threat(defense: type) -> str:
-    """What a defense is for unless told otherwise."""
+    """The default threat of a defense."""
     return getattr(defense, "default_threat", "linf")
 
 

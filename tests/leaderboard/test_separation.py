@@ -10,7 +10,7 @@ from leaderboard.separation import holm, ranks
 
 
 def rows(levels: list[float], sizes: tuple[int, ...], images: int = 300) -> list[Runs]:
-    """Recipes of these accuracies, best first, with so many runs in turn."""
+    """Recipes of these accuracies, best first, whose numbers of runs are `sizes` in turn."""
     rng, turn = np.random.default_rng(0), itertools.cycle(sizes)
     bits = [rng.random((next(turn), images)) < level for level in levels]
     found = [Runs(tuple(map(pack, b)), images, tuple(range(len(b)))) for b in bits]

@@ -13,6 +13,7 @@ from bench.campaign.definition.campaign import Run
 from bench.campaign.definition.teachers import TEACHERS
 from bench.campaign.execution.plan import Plan, Step
 from leaderboard.flags import conjunction, count
+from leaderboard.options import current
 from leaderboard.schema import Record
 from leaderboard.store import Board
 
@@ -90,7 +91,7 @@ def _by_source(records: Iterable[Record]) -> dict[str, list[Record]]:
 
 def fits(record: Record, step: Step, run: Run) -> bool:
     """Whether a record of the step's model is of the step's evaluation and of the run's recipe."""
-    one, config = step.evaluation, record.model.config
+    one, config = step.evaluation, current(record.model.defense, record.model.config)
     assert one is not None
     wanted = (one.suites, one.seed, one.examples or record.data.examples)
     protocol = record.protocol

@@ -1,4 +1,4 @@
-"""The ledger of a run: how each epoch did, and the checkpoints and the log that follow from it."""
+"""The history of a run: a row for each epoch, from which checkpoints and log are written."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,15 +13,15 @@ from bench.training.selection import Heldout, Measure, diagnose
 
 
 @dataclass
-class Ledger:
-    """A row an epoch; `select` names the held-out accuracy that decides which one is `best`."""
+class History:
+    """A row for each epoch; `select` names the held-out accuracy by which `best` is chosen."""
 
     job: Job
     defense: str
     config: dict[str, Any]
     select: str
     measure: Measure | None = None
-    history: list[Row] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         job = self.job
@@ -30,38 +30,40 @@ class Ledger:
         self._heldout = Heldout(job.data.heldout, job.threats, job.fabric.device)
         self._data_sha256 = job.data.train.take(job.examples).sha256()
 
-    def enter(self, row: Row, net: Net, companions: dict[str, Net]) -> None:
-        """Add the epoch's `row`, measure `net`, and keep it and its companions where they are due.
+    def add_epoch(self, row: Row, net: Net, companions: dict[str, Net]) -> None:
+        """Add the epoch's `row` with the held-out accuracies of `net`; save checkpoints and log.
 
-        Of several devices, the first one writes.
+        Of several devices, only the first one writes files.
         """
         accuracies = self._heldout.accuracies(net, self.measure)
-        self.history.append(row | accuracies)
+        self.rows.append(row | accuracies)
         if not self.job.fabric.is_global_zero:
             return
         tags: list[Tag] = ["last"]
-        if self._merit(-1) > max(map(self._merit, range(len(self.history) - 1)), default=(-1.0,)):
+        if self._selection_key(-1) > max(
+            map(self._selection_key, range(len(self.rows) - 1)), default=(-1.0,)
+        ):
             tags.append("best")
         for tag in tags:
-            self._keep(tag, net, accuracies)
+            self._save(tag, net, accuracies)
             for name, companion in companions.items():
-                self._keep(tag, companion, {}, name)
-        write_csv(self.job.out / "log.csv", self.history, self.job.data.classes)
+                self._save(tag, companion, {}, name)
+        write_csv(self.job.out / "log.csv", self.rows, self.job.data.classes)
         if self.job.tensorboard:
-            write_tensorboard(self.job.out / "tensorboard", self.history[-1])
-        self._say_notice()
+            write_tensorboard(self.job.out / "tensorboard", self.rows[-1])
+        self._notify()
 
-    def _merit(self, epoch: int) -> tuple[float, ...]:
-        return self.history[epoch][self.select], self.history[epoch]["clean"]
+    def _selection_key(self, epoch: int) -> tuple[float, ...]:
+        return self.rows[epoch][self.select], self.rows[epoch]["clean"]
 
-    def _say_notice(self) -> None:
+    def _notify(self) -> None:
         classes = self.job.data.classes
-        notice, before = diagnose(self.history, classes), diagnose(self.history[:-1], classes)
+        notice, before = diagnose(self.rows, classes), diagnose(self.rows[:-1], classes)
         if notice and not before:
-            self.job.say(f"{self.defense}, epoch {len(self.history)}: {notice}")
+            self.job.notify(f"{self.defense}, epoch {len(self.rows)}: {notice}")
 
-    def _keep(self, tag: Tag, net: Net, heldout: dict[str, float], folder: str = "") -> None:
-        job, row = self.job, self.history[-1]
+    def _save(self, tag: Tag, net: Net, heldout: dict[str, float], folder: str = "") -> None:
+        job, row = self.job, self.rows[-1]
         metadata = Metadata(
             defense=self.defense,
             config=self.config,
@@ -72,7 +74,7 @@ class Ledger:
             channels=job.data.channels,
             size=job.data.size,
             threats=tuple(map(str, job.threats)),
-            epoch=len(self.history),
+            epoch=len(self.rows),
             epochs=job.epochs,
             selected_on=f"{self.select} accuracy on {len(self._heldout)} held-out examples",
             seed=job.seed,
