@@ -2,7 +2,8 @@
 
 One perturbation for all threats at once. Each step makes a steepest-ascent candidate for each norm
 from the present point, projected onto that norm's own ball, and continues from the candidate with
-the largest loss; training uses the point with the largest loss of all steps. Steps start at the image.
+the largest loss; training uses the point with the largest loss of all steps. The first step starts
+at the image.
 
 The authors take 50 steps and train ℓ2 at 0.3 while they test it at 0.5; here training uses the
 threats as they are given.
