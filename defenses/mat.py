@@ -79,7 +79,7 @@ class MAT:
             **{"arch": "preactresnet18", "epochs": 200, "lr": 0.1, "clip": 0.0},
             **{"schedule": "steps", "drops": (100.0, 150.0)},
         },
-        # The exchange of CAT (arXiv:2303.14922) on top of plain AT; `cat` is the whole of it.
+        # The distillation of CAT (arXiv:2303.14922) with plain AT; `cat` is the complete defense.
         "cat": {
             **{"arch": "preactresnet18", "epochs": 200, "lr": 0.1, "alpha": 0.95},
             **{"schedule": "steps", "drops": (99.0, 149.0), "clip": 0.0},

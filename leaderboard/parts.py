@@ -85,7 +85,7 @@ class Protocol(Part):
     seed: int
     """The seed from which each example's randomness is keyed."""
     examples: int | None
-    """How many examples the protocol asks for; None for the whole split."""
+    """Number of examples that the protocol sets; None for the whole split."""
 
     def _check(self) -> None:
         _check_sha256(self.sha256, "Protocol.sha256")

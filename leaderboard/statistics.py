@@ -1,7 +1,7 @@
 """Confidence intervals and tests for accuracies on n examples.
 
 The interval is Wilson's (1927). Two models that saw the same examples are compared by McNemar's
-exact test (1947), which looks only at the examples on which they disagree and is therefore several
+exact test (1947), which uses only the examples on which they disagree and is therefore several
 times sharper than comparing two intervals. Both account for the sample of examples, not for
 the training seeds.
 """

@@ -23,7 +23,7 @@ from bench.cli._imports import imports_uncollected
 @click.option("--dataset", help="Data set.  [default: the checkpoint's own, else digits]")
 @click.option(
     "--budgets",
-    help="Budget set that union and the norms stand for.  [default: the data set's first]",
+    help="Budget set of union and of the norms.  [default: the data set's first]",
 )
 @click.option("--examples", type=click.IntRange(min=1), help="Evaluate the first so many only.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the attacks' randomness.")

@@ -33,9 +33,9 @@ def load_digits() -> Dataset:
     pixels = np.round(shades * (255 / 16)).astype(np.uint8)
     # The original order is by writer and digit; after shuffling every prefix is a fair sample.
     order = shuffled(len(pixels))
-    whole = Split(torch.from_numpy(pixels), torch.from_numpy(labels)).select(order)
-    test, train = stratified(whole.labels, 0.25)
-    return Dataset.divide("digits", 10, whole.select(train), whole.select(test))
+    examples = Split(torch.from_numpy(pixels), torch.from_numpy(labels)).select(order)
+    test, train = stratified(examples.labels, 0.25)
+    return Dataset.divide("digits", 10, examples.select(train), examples.select(test))
 
 
 def load_npz(path: Path) -> Dataset:

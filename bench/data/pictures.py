@@ -111,7 +111,7 @@ def sized(text: str) -> tuple[str, int | None]:
     """Split `NAME@SIZE` into name and size; the size may be left out.
 
     Raises:
-        CrossfireError: the size is no positive whole number.
+        CrossfireError: the size is not a positive integer.
     """
     name, at, size = text.rpartition("@")
     if not at:

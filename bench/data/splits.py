@@ -63,13 +63,13 @@ class Split:
 class Dataset:
     """A named data set. Defenses train on `train`, select on `heldout`, and never use `test`.
 
-    `train` and `heldout` are parts of the split that `whole` reads. It is called when one of them
-    is first used, because an evaluation needs neither.
+    `train` and `heldout` are parts of the split that `read_training` reads. It is called when one
+    of them is first used, because an evaluation needs neither.
     """
 
     name: str
     classes: int
-    whole: Callable[[], Split]
+    read_training: Callable[[], Split]
     test: Split
 
     @classmethod
@@ -101,10 +101,10 @@ class Dataset:
 
     @cached_property
     def _parts(self) -> tuple[Split, Split]:
-        whole = self.whole()
-        check_labels(self.name, self.classes, whole.labels)
-        held, kept = stratified(whole.labels, HELDOUT)
-        return whole.select(kept), whole.select(held)
+        split = self.read_training()
+        check_labels(self.name, self.classes, split.labels)
+        held, kept = stratified(split.labels, HELDOUT)
+        return split.select(kept), split.select(held)
 
     @property
     def channels(self) -> int:

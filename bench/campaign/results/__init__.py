@@ -1,1 +1,1 @@
-"""What the records of a campaign say: tables and a figure."""
+"""The results of a campaign: tables and a figure, computed from its records."""

@@ -41,7 +41,7 @@ class SeedRecords:
         return conjunction([records[0].clean, *chosen]) if chosen else None
 
     def accuracy(self, tag: str, under: str, suite: str) -> float | None:
-        """Accuracy in percent; `clean` stands for no threat."""
+        """Accuracy in percent; `clean` means no attack."""
         records = self.records.get(tag)
         if not records:
             return None
