@@ -103,7 +103,7 @@ class Board:
         """Store a copy of a checkpoint, a safetensors file, and return its path on the board.
 
         Raises:
-            LeaderboardError: there is no such file, it is incomplete, or the folder can't be written.
+            LeaderboardError: the file is missing or incomplete, or the folder can't be written.
         """
         if not checkpoint.is_file():
             raise LeaderboardError(f"there is no checkpoint {checkpoint}; name its file")

@@ -35,9 +35,9 @@ def trained(key: str, out: Path, **settings: Any) -> Job:  # noqa: ANN401
     job = small_job(out, **(small | settings))
     defense = get_defense(key)()
     quick = {"steps": 2} if hasattr(defense, "steps") else {}
-    with watched_runs() as begun:
+    with watched_runs() as runs:
         dataclasses.replace(defense, **quick).fit(job)
-    job.__dict__["net"] = begun.call_args.args[3]
+    job.__dict__["net"] = runs.call_args.args[3]
     return job
 
 
@@ -59,7 +59,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Job]:
 def test_it_is_a_frozen_dataclass_of_documented_options(key: str) -> None:
     kind = get_defense(key)
     defense = kind()
-    assert kind.__doc__, f"{key}: say in the class's docstring what the defense is"
+    assert kind.__doc__, f"{key}: describe the defense in the class's docstring"
     for item in dataclasses.fields(defense):
         assert item.metadata.get("help"), (
             f"{key}: give field '{item.name}' metadata={{'help': ...}}; it is an option of 'bench'"
@@ -78,7 +78,7 @@ def test_its_config_survives_json(key: str) -> None:
     }
     again = json.dumps(dataclasses.asdict(kind(**read)))
     assert again == written, (
-        f"{key}: fields must be plain values, so that a checkpoint can say them"
+        f"{key}: fields must be plain values, so that a checkpoint can store them"
     )
 
 

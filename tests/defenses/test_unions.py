@@ -133,9 +133,9 @@ def test_e_at_counts_in_eval_mode_before_the_update(tmp_path: Path) -> None:
     settings = {"epochs": 1, "examples": 32, "lr": 1e3, "schedule": "constant"}
     job = small_job(tmp_path, threats=(LINF, L1), arch="preactresnet10-w4", **settings)
     net, batch = job.model().eval(), first_batch(job)
-    with watched_runs() as begun:
+    with watched_runs() as runs:
         EAT(steps=2).fit(job)
-    tally = begun.call_args.kwargs["state"]["tally"]
+    tally = runs.call_args.kwargs["state"]["tally"]
     number = batch.draw(1.0, 1.0)
     tracker = WorstPoint(net, batch.x, batch.y)
     with attacking(net), torch.no_grad():

@@ -54,9 +54,10 @@ def test_variants_are_named_by_their_value() -> None:
 
 def test_other_settings_are_named_where_most_rows_have_another_value() -> None:
     recipes = [
-        recipe(name, "mat", alpha=alpha, ask_all=ask) for name, (alpha, ask) in SETTINGS.items()
+        recipe(name, "mat", alpha=alpha, learn_from_all=from_all)
+        for name, (alpha, from_all) in SETTINGS.items()
     ]
-    assert names(*recipes) == {"mat", "mat alpha 0.25", "mat ask-all true"}
+    assert names(*recipes) == {"mat", "mat alpha 0.25", "mat learn-from-all true"}
 
 
 def test_no_more_settings_are_named_than_needed() -> None:

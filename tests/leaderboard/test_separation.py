@@ -56,7 +56,7 @@ def test_rows_far_apart_have_one_rank_each_and_equal_rows_all_of_them() -> None:
 
 def test_a_row_between_two_others_may_be_equal_to_both() -> None:
     images = np.arange(400)
-    # Five images do not tell two models apart, ten do.
+    # A difference of five images is not significant, one of ten is.
     table = [Runs((pack(images < level),), 400) for level in (210, 205, 200)]
     assert ranks(table) == [(1, 2), (1, 3), (2, 3)]
 

@@ -32,9 +32,9 @@ def test_no_images_omits_them_and_the_record_says_so(tmp_path: Path) -> None:
     assert full.evidence is not None
     assert full.evidence.adversarial is not None
     assert bare.measured == full.measured
-    said = run("verify", Board(tmp_path / "bare").path(bare))
-    assert said.startswith("VALID")
-    assert "left out: V07, V08, V10" in said
+    output = run("verify", Board(tmp_path / "bare").path(bare))
+    assert output.startswith("VALID")
+    assert "left out: V07, V08, V10" in output
 
 
 def test_keep_weights_stores_the_weights_of_an_existing_record_too(tmp_path: Path) -> None:

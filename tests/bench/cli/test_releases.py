@@ -64,7 +64,7 @@ def test_a_rendered_file_is_checked_and_replaced(board: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("arguments", "mend"),
+    ("arguments", "message"),
     [
         (("report", "--check"), "--check needs --out PATH"),
         (("report", "--release", "3"), "make one with: bench release"),
@@ -72,8 +72,8 @@ def test_a_rendered_file_is_checked_and_replaced(board: Path, tmp_path: Path) ->
         (("diff", "1"), "make one with: bench release"),
     ],
 )
-def test_errors_are_one_line(board: Path, arguments: tuple[str, ...], mend: str) -> None:
+def test_errors_are_one_line(board: Path, arguments: tuple[str, ...], message: str) -> None:
     result = bench(*arguments, "--board", board)
     assert result.exit_code == 2
     (line,) = result.stderr.splitlines()
-    assert mend in line
+    assert message in line

@@ -1,4 +1,4 @@
-"""`bench train`: a defense's fields are its options, and every mistake is one line."""
+"""`bench train`: a defense's fields are its options, and every error is one line."""
 
 from pathlib import Path
 

@@ -9,7 +9,7 @@ from bench.errors import CrossfireError
 
 
 def picture(path: Path, size: tuple[int, int] = (9, 7), mode: str = "RGB", shade: int = 0) -> Path:
-    """Write one of (width, height) whose pixels say where they are."""
+    """Write one of (width, height) whose pixels encode their position."""
     path.parent.mkdir(parents=True, exist_ok=True)
     width, height = size
     rows = (np.arange(width)[None] * 20 + np.arange(height)[:, None] * 5 + shade).astype(np.uint8)
@@ -92,7 +92,7 @@ def test_pictures_of_several_sizes_require_a_size(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "says"),
+    ("spec", "message"),
     [
         ("nowhere", "there is no folder"),
         ("empty", "holds no pictures"),
@@ -104,13 +104,15 @@ def test_pictures_of_several_sizes_require_a_size(tmp_path: Path) -> None:
         ("empty@0", "'@0' is not a size"),
     ],
 )
-def test_each_error_is_one_line_with_the_correction(tmp_path: Path, spec: str, says: str) -> None:
+def test_each_error_is_one_line_with_the_correction(
+    tmp_path: Path, spec: str, message: str
+) -> None:
     (tmp_path / "empty").mkdir()
     tree(tmp_path / "single", ("cat",))
     for name in ("a", "b"):
         picture(tmp_path / "deep" / name / "1.tif", mode="F")
     (tree(tmp_path / "unlisted") / "classes.txt").write_text("cat\n")
     (tree(tmp_path / "text") / "cat" / "a.png").write_text("hello")
-    with pytest.raises(CrossfireError, match=says) as caught:
+    with pytest.raises(CrossfireError, match=message) as caught:
         load(f"folder:{tmp_path / spec}")
     assert "\n" not in str(caught.value)

@@ -42,7 +42,7 @@ def test_grey_images_may_lack_the_channel_axis(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
         ({"x_test": None}, "has no x_test"),
         ({"x_test": np.zeros((12, 5, 7, 3))}, "x_test .* float64; store pixels as uint8"),
@@ -56,9 +56,9 @@ def test_grey_images_may_lack_the_channel_axis(tmp_path: Path) -> None:
     ],
 )
 def test_each_error_is_one_line_with_the_correction(
-    tmp_path: Path, changes: dict[str, Any], says: str
+    tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(CrossfireError, match=says) as caught:
+    with pytest.raises(CrossfireError, match=message) as caught:
         load(store(tmp_path, **changes))
     assert "\n" not in str(caught.value)
 

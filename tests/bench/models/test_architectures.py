@@ -85,7 +85,7 @@ def test_normalize_subtracts_the_mean_and_divides_by_the_deviation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arch", "says"),
+    ("arch", "message"),
     [
         ("resnet", "unknown architecture 'resnet'"),
         ("preactresnet19", "unknown architecture"),
@@ -94,8 +94,8 @@ def test_normalize_subtracts_the_mean_and_divides_by_the_deviation() -> None:
         ("wrn-4-1", "10, 16, 22, 28"),
     ],
 )
-def test_a_wrong_name_is_an_error_of_one_line(arch: str, says: str) -> None:
-    with pytest.raises(CrossfireError, match=says):
+def test_a_wrong_name_is_an_error_of_one_line(arch: str, message: str) -> None:
+    with pytest.raises(CrossfireError, match=message):
         build(arch, classes=10, channels=3, size=(32, 32))
 
 

@@ -120,7 +120,7 @@ def test_nan_weights_are_refused_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"arch": "wrn-10-1"}, "another architecture"),
         ({"arch": "cnn-w5"}, "has shape"),
@@ -128,9 +128,9 @@ def test_nan_weights_are_refused_by_name(tmp_path: Path) -> None:
     ],
 )
 def test_weights_of_another_model_are_refused(
-    tmp_path: Path, change: dict[str, Any], says: str
+    tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     header = json.dumps(json.loads(METADATA.to_json()) | change)
     rewrite(tmp_path / "best.safetensors", cnn().state_dict(), header)
-    with pytest.raises(CrossfireError, match=says):
+    with pytest.raises(CrossfireError, match=message):
         load(tmp_path)

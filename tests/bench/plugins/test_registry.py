@@ -40,7 +40,7 @@ def test_several_dataclasses_require_a_choice(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("", "defines 0 dataclasses"),
         ("DEFENSE = 3", "must be a dataclass with a method `fit`"),
@@ -48,8 +48,8 @@ def test_several_dataclasses_require_a_choice(tmp_path: Path) -> None:
         ("1 +", "SyntaxError"),
     ],
 )
-def test_a_broken_file_is_an_error_of_one_line(tmp_path: Path, text: str, says: str) -> None:
-    with pytest.raises(CrossfireError, match=says) as caught:
+def test_a_broken_file_is_an_error_of_one_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(CrossfireError, match=message) as caught:
         get_defense(write(tmp_path, text))
     assert "\n" not in str(caught.value)
 

@@ -63,7 +63,7 @@ def test_in_a_checkout_files_are_written_to_their_folders_and_the_table_gets_a_r
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "message"),
     [
         ("at", "there is a defense 'at' already"),
         ("e_at", "there is a defense 'e-at' already"),
@@ -72,11 +72,13 @@ def test_in_a_checkout_files_are_written_to_their_folders_and_the_table_gets_a_r
         ("taken", "taken.py exists already"),
     ],
 )
-def test_an_invalid_name_is_an_error_of_one_line_and_writes_nothing(name: str, says: str) -> None:
+def test_an_invalid_name_is_an_error_of_one_line_and_writes_nothing(
+    name: str, message: str
+) -> None:
     Path("taken.py").touch()
     done = new(name)
     assert done.exit_code == 2
-    assert says in done.output
+    assert message in done.output
     assert [path.name for path in Path().iterdir()] == ["taken.py"]
 
 

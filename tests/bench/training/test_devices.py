@@ -58,8 +58,8 @@ def test_two_nodes_under_torchrun_train_the_same_network_as_one(tmp_path: Path) 
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         agents.append(subprocess.Popen([*launcher, *where, *work, *out], **pipes))
     for agent in agents:
-        said, _ = agent.communicate(timeout=100)
-        assert agent.returncode == 0, said
+        output, _ = agent.communicate(timeout=100)
+        assert agent.returncode == 0, output
     alone = [sys.executable, str(script), "train", "at", *SMALL, *PLAIN]
     subprocess.run([*alone, "--out", str(tmp_path / "one")], check=True, capture_output=True)
     (one, _), (two, _) = (load(tmp_path / name / "last.safetensors") for name in ("one", "two"))

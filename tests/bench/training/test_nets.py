@@ -104,20 +104,20 @@ def test_bf16_gives_float32_logits_near_the_exact_ones(tmp_path: Path) -> None:
 def test_attacks_run_compiled_and_training_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[bool] = []
+    compiled_calls: list[bool] = []
 
     def compiled(network: torch.nn.Module, points: torch.Tensor) -> Form:
-        return lambda points: asked.append(True) or network(points)
+        return lambda points: compiled_calls.append(True) or network(points)
 
     monkeypatch.setattr("bench.training.nets.compiled", compiled)
     job = small_job(tmp_path, compile=True)
     net, batch = job.model(), first_batch(job)
     adversarial(net, batch, LINF, steps=3)
-    assert len(asked) == 3
+    assert len(compiled_calls) == 3
     net(batch.x)
     with evaluating(net):
         net(batch.x)
-    assert len(asked) == 3
+    assert len(compiled_calls) == 3
     assert net.state_dict().keys() == job.model("other").state_dict().keys()
 
 

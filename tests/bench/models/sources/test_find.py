@@ -13,7 +13,7 @@ from bench.models.sources import find
 
 
 def shades(classes: int = 4, channels: int = 3, n: int = 40) -> Dataset:
-    """Images of one shade each; the class says how bright they are."""
+    """Images of one shade each; the class is given by their brightness."""
     labels = torch.arange(n) % classes
     bright = 40 + labels * (200 // classes)
     images = bright[:, None, None, None].expand(n, channels, 8, 8).to(torch.uint8).contiguous()
@@ -108,7 +108,7 @@ def test_normalisation_becomes_part_of_the_model(mine: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("callable_", "given", "mend"),
+    ("callable_", "given", "message"),
     [
         ("signed", None, "100% with --normalize 0.5,0.5"),
         ("bytes_", None, "100% with --normalize 0,0.003922"),
@@ -116,14 +116,14 @@ def test_normalisation_becomes_part_of_the_model(mine: Path) -> None:
     ],
 )
 def test_another_range_of_pixels_is_detected_by_the_clean_accuracy(
-    mine: Path, callable_: str, given: str | None, mend: str
+    mine: Path, callable_: str, given: str | None, message: str
 ) -> None:
-    with pytest.raises(CrossfireError, match=mend):
+    with pytest.raises(CrossfireError, match=message):
         find(f"{mine}:{callable_}", shades(), normalize=given)
 
 
 @pytest.mark.parametrize(
-    ("spec", "says"),
+    ("spec", "message"),
     [
         ("nothing", "there is no model 'nothing'; name a checkpoint"),
         ("{mine}:none", "defines no 'none'"),
@@ -139,16 +139,16 @@ def test_another_range_of_pixels_is_detected_by_the_clean_accuracy(
         ("torchvision:resnet18", "give its weights with --weights"),
     ],
 )
-def test_each_error_is_one_line_with_the_correction(mine: Path, spec: str, says: str) -> None:
+def test_each_error_is_one_line_with_the_correction(mine: Path, spec: str, message: str) -> None:
     saved(mine.parent / "grey")
     (mine.parent / "weights.pt").write_bytes(b"")
-    with pytest.raises(CrossfireError, match=says) as caught:
+    with pytest.raises(CrossfireError, match=message) as caught:
         find(spec.format(mine=mine, folder=mine.parent), shades())
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("spec", "options", "says"),
+    ("spec", "options", "message"),
     [
         ("{folder}/ours", {"normalize": "cifar10"}, "leave out --normalize"),
         ("{folder}/ours", {"weights": Path("w.pt")}, "--weights is for an architecture"),
@@ -160,8 +160,8 @@ def test_each_error_is_one_line_with_the_correction(mine: Path, spec: str, says:
     ],
 )
 def test_options_that_do_not_fit_are_refused(
-    mine: Path, spec: str, options: dict[str, str], says: str
+    mine: Path, spec: str, options: dict[str, str], message: str
 ) -> None:
     saved(mine.parent / "ours", classes=4, channels=3)
-    with pytest.raises(CrossfireError, match=says):
+    with pytest.raises(CrossfireError, match=message):
         find(spec.format(mine=mine, folder=mine.parent), shades(), **options)

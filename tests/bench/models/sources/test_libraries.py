@@ -77,15 +77,15 @@ def test_a_model_of_the_hub_is_read_as_safetensors(
 ) -> None:
     hub: Any = pytest.importorskip("huggingface_hub")
     weights = stored(tmp_path, build("wrn-10-1", classes=5, channels=3, size=(32, 32)))
-    asked: list[tuple[str, ...]] = []
+    downloads: list[tuple[str, ...]] = []
 
     def download(*wanted: str) -> str:
-        asked.append(wanted)
+        downloads.append(wanted)
         return str(weights)
 
     monkeypatch.setattr(hub, "hf_hub_download", download)
     found = find("hf-hub:someone/robust", noise(), arch="wrn-10-1")
-    assert (found.name, asked) == ("someone/robust", [("someone/robust", "model.safetensors")])
+    assert (found.name, downloads) == ("someone/robust", [("someone/robust", "model.safetensors")])
     with pytest.raises(CrossfireError, match="does not name its architecture"):
         find("hf-hub:someone/robust/best.safetensors", noise())
 

@@ -51,13 +51,13 @@ def test_counters_of_batch_normalisation_may_be_missing() -> None:
 def test_missing_unknown_and_misshapen_tensors_are_named() -> None:
     full = published()
     less = {k: v for k, v in full.items() if k != "fc.bias"}
-    for tensors, says in (
+    for tensors, message in (
         (less, "no 'fc.bias'"),
         (full | {"extra": torch.rand(1)}, "unknown 'extra'"),
         (full | {"fc.bias": torch.rand(100)}, r"'fc.bias' has shape \(100,\) in place of \(10,\)"),
         (full | {"fc.bias": torch.full((10,), torch.nan)}, "'fc.bias' holds NaN"),
     ):
-        with pytest.raises(CrossfireError, match=says):
+        with pytest.raises(CrossfireError, match=message):
             load_into(wrn(), tensors, "w.pt")
 
 
@@ -81,12 +81,12 @@ def test_damaged_files_and_other_files_have_different_errors(tmp_path: Path) -> 
     file = tmp_path / "w.pt"
     torch.save(published(), file)
     whole = file.read_bytes()
-    for content, says in (
+    for content, message in (
         (whole[: len(whole) // 2], "not a complete file of weights"),
         (b"", "not a complete file of weights"),
     ):
         file.write_bytes(content)
-        with pytest.raises(CrossfireError, match=says) as caught:
+        with pytest.raises(CrossfireError, match=message) as caught:
             read(file)
         assert "\n" not in str(caught.value)
     torch.save({"epoch": 3}, file)

@@ -72,8 +72,8 @@ def test_the_error_of_missing_weights_names_the_download(
     entry: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    says = f"needs models/{ID}.pt; download https://drive.google.com/uc.id={entry['gdrive_id']}"
-    with pytest.raises(CrossfireError, match=says):
+    message = f"needs models/{ID}.pt; download https://drive.google.com/uc.id={entry['gdrive_id']}"
+    with pytest.raises(CrossfireError, match=message):
         find(f"robustbench:{ID}", noise())
     with pytest.raises(CrossfireError, match=r"Chen2020Adversarial.pt_m0.pt; download"):
         find("robustbench:cifar10/Linf/Chen2020Adversarial", noise())
