@@ -83,9 +83,9 @@ def predictions(nets: list[Net], images: list[Images], plan: Plan) -> dict[tuple
         trained = sorted({*plan.labels[i], *(k for _, k in plan.distilled[i])})
         logits = net(torch.cat([images[k] for k in trained])).chunk(len(trained))
         found |= {(i, k): z for k, z in zip(trained, logits, strict=True)}
-        taught = sorted(k for j, k in queries if j == i and k not in trained)
-        if taught:
+        queried = sorted(k for j, k in queries if j == i and k not in trained)
+        if queried:
             with evaluating(net), torch.no_grad():
-                logits = net(torch.cat([images[k] for k in taught])).chunk(len(taught))
-            found |= {(i, k): z for k, z in zip(taught, logits, strict=True)}
+                logits = net(torch.cat([images[k] for k in queried])).chunk(len(queried))
+            found |= {(i, k): z for k, z in zip(queried, logits, strict=True)}
     return found
