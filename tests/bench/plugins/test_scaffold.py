@@ -68,7 +68,7 @@ def test_in_a_checkout_files_are_written_to_their_folders_and_the_table_gets_a_r
         ("at", "there is a defense 'at' already"),
         ("e_at", "there is a defense 'e-at' already"),
         ("My", "'My' is not a valid name of a defense"),
-        ("../x", "is no name"),
+        ("../x", "is not a valid name"),
         ("taken", "taken.py exists already"),
     ],
 )
