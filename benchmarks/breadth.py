@@ -34,7 +34,7 @@ from bench.data import load
 from bench.evaluation.judge import Judge
 from bench.files import write_atomic
 from bench.models.checkpoint import load as checkpoint
-from bench.threats import Threat, budget_home, resolve
+from bench.threats import Threat, budget_dataset, resolve
 
 KEPT = Path(__file__).with_name("breadth")
 IMAGES = 128
@@ -109,7 +109,7 @@ def found(robust: np.ndarray, seconds: float) -> Finding:
 def attack(subject: Subject, folder: Path, again: bool) -> None:
     """Compare the two on one network, and write down what each found."""
     split = load(place(subject.dataset, folder)).test.take(IMAGES)
-    home = budget_home(subject.dataset, tuple(split.images.shape[1:]))
+    home = budget_dataset(subject.dataset, tuple(split.images.shape[1:]))
     for threat in resolve("union", home):
         path = KEPT / f"{subject.name}-{threat.norm}.json"
         kept = json.loads(path.read_text()) if path.exists() else {}

@@ -52,13 +52,13 @@ def main() -> None:
 def measured(asked: Proposer, attack: Attack, slots: Slots, threat: Threat) -> Counter[str]:
     """Milliseconds of all steps together, by what they were spent on."""
     for _ in range(3):
-        asked.ask(attack, slots)
+        asked.query(attack, slots)
     with profile(activities=[ProfilerActivity.CPU]) as seen:
         for _ in range(STEPS):
             with record_function("whole ask"):
-                answer = asked.ask(attack, slots)
+                response = asked.query(attack, slots)
             with record_function("whole engine"):
-                slots = attack.step(slots, answer, threat)
+                slots = attack.step(slots, response, threat)
     spent: Counter[str] = Counter()
     for event in seen.key_averages():
         milliseconds = event.cpu_time_total / 1000

@@ -22,7 +22,7 @@ from bench.diagnosis import diagnose
 from bench.errors import CrossfireError
 from bench.measurement import trained_on
 from bench.models.sources import find
-from bench.threats import Threat, budget_home, resolve
+from bench.threats import Threat, budget_dataset, resolve
 
 
 def row(
@@ -73,7 +73,7 @@ def main() -> None:
     accused = 0
     for spec in (given.checkpoint, *given.sound):
         own = load(trained_on(spec) or "digits")
-        (threat,) = resolve(given.threat, budget_home(own.name, own.test.shape))
+        (threat,) = resolve(given.threat, budget_dataset(own.name, own.test.shape))
         name = Path(spec).stem
         accused += row(name, find(spec, own).model, own, threat, (), given.examples)
     print(f"\ncauses missed: {missed}; sound models accused: {accused}")

@@ -18,12 +18,12 @@ from networks import SUBJECTS, register
 from torch import Tensor, nn
 
 from bench.attacks._hyperplane import toward
-from bench.attacks.base import Answer, Attack, Slots, ask
+from bench.attacks.base import Attack, Response, Slots, query
 from bench.attacks.fab import FAB
 from bench.compute import random_streams
 from bench.data import load
 from bench.losses import margin
-from bench.threats import Threat, budget_home, resolve
+from bench.threats import Threat, budget_dataset, resolve
 from bench.threats.geometry import GEOMETRY, lift, pick
 
 IMAGES, TARGETS, QUESTIONS = 32, 3, 101
@@ -39,11 +39,11 @@ class Fresh(FAB):
         """The image."""
         return slots.next(slots.x, slots.done, back=torch.zeros_like(slots.done))
 
-    def step(self, slots: Slots, answer: Answer, threat: Threat) -> Slots:
+    def step(self, slots: Slots, response: Response, threat: Threat) -> Slots:
         """Back if the point is adversarial and is no step back itself, else across the plane."""
-        gradient, away = answer.ascent, slots.point - slots.x
-        back = (answer.logits.argmax(1) != slots.y) & ~slots.memory["back"]
-        at_point = answer.loss.nan_to_num(0, 0, 0)
+        gradient, away = response.ascent, slots.point - slots.x
+        back = (response.logits.argmax(1) != slots.y) & ~slots.memory["back"]
+        at_point = response.loss.nan_to_num(0, 0, 0)
         at_image = at_point - (gradient * away).flatten(1).sum(1)
         reach, distance = toward(threat.norm, gradient), GEOMETRY[threat.norm].distance
         own, image = reach(slots.point, at_point), reach(slots.x, at_image)
@@ -61,11 +61,11 @@ def nearest(
     best = torch.full((len(slots),), torch.inf, dtype=torch.float64)
     slots = attack.start(slots, threat)
     for _ in range(questions):
-        answer = ask(model, attack, slots)
+        response = query(model, attack, slots)
         distance = GEOMETRY[threat.norm].distance(slots.point.double() - slots.x.double())
-        wrong = margin(answer.logits, slots.y) > 0
+        wrong = margin(response.logits, slots.y) > 0
         best = torch.where(wrong, torch.minimum(best, distance), best)
-        slots = attack.step(slots, answer, threat)
+        slots = attack.step(slots, response, threat)
     return best
 
 
@@ -75,9 +75,9 @@ def work(model: nn.Module, x: Tensor, y: Tensor) -> Slots:
         logits = model(x)
     right = (logits.argmax(1) == y).nonzero().flatten()[:IMAGES]
     x, y, logits = x[right], y[right], logits[right]
-    rivals = logits.scatter(1, y[:, None], -torch.inf).topk(TARGETS).indices.flatten()
+    target_classes = logits.scatter(1, y[:, None], -torch.inf).topk(TARGETS).indices.flatten()
     x, y = x.repeat_interleave(TARGETS, 0), y.repeat_interleave(TARGETS)
-    return Slots.fresh(x, y, rivals, random_streams.keys(0, torch.arange(len(x)), "fab"))
+    return Slots.fresh(x, y, target_classes, random_streams.keys(0, torch.arange(len(x)), "fab"))
 
 
 def compare(model: nn.Module, slots: Slots, threat: Threat) -> list[str]:
@@ -108,7 +108,7 @@ def main(folder: Path, *names: str) -> None:
         model = network(subject).requires_grad_(False)
         split = load(place(subject.dataset, folder)).test.take(10 * IMAGES)
         slots = work(model, split.floats(), split.labels)
-        for threat in resolve("union", budget_home(subject.dataset, tuple(slots.x.shape[1:]))):
+        for threat in resolve("union", budget_dataset(subject.dataset, tuple(slots.x.shape[1:]))):
             print(subject.name, threat, *compare(model, slots, threat), sep=" | ", flush=True)
 
 

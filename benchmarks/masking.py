@@ -17,7 +17,7 @@ from disguises import DISGUISES, Disguise
 from bench import evaluate
 from bench.data import load
 from bench.models.sources import find
-from bench.threats import budget_home, resolve
+from bench.threats import budget_dataset, resolve
 
 NONE = Disguise("none", ())
 SHOWN = (
@@ -40,7 +40,7 @@ def main() -> None:
     data = load(given.dataset)
     split = data.test.take(given.examples)
     inner = find(given.checkpoint, data).model.eval()
-    home = budget_home(given.dataset, tuple(split.images.shape[1:]))
+    home = budget_dataset(given.dataset, tuple(split.images.shape[1:]))
     print(f"| {HEAD} |")
     print("|---|---|--:|--:|--:|--:|--:|--:|---|")
     for disguise in (NONE, *DISGUISES):

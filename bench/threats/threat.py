@@ -1,4 +1,4 @@
-"""What the adversary may do: a norm and a budget."""
+"""A threat model: a norm and a budget."""
 
 from dataclasses import dataclass, field
 from fractions import Fraction

@@ -144,7 +144,7 @@ def test_an_address_where_nothing_answers_is_one_line_at_once(
 ) -> None:
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with (
-        pytest.raises(CrossfireError, match=f"no Ray cluster answers at '{address}'") as caught,
+        pytest.raises(CrossfireError, match=f"no Ray cluster responds at '{address}'") as caught,
         pool.connected(address),
     ):
         pass

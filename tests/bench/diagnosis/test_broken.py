@@ -10,8 +10,8 @@ from torch import nn
 from bench.attacks.pgd import PGD
 from bench.diagnosis.gradients import gradient_checks
 from bench.diagnosis.optimisation import optimisation_checks
+from bench.diagnosis.other_attacks import repairs
 from bench.diagnosis.preflight import preflight
-from bench.diagnosis.rivals import repairs
 from bench.diagnosis.subject import Effort, Subject, follow
 from bench.threats import Threat
 from benchmarks.disguises import DISGUISES, Disguise
@@ -19,7 +19,7 @@ from leaderboard.diagnosis import Check
 from tests.sound import IMAGES, LABELS, LINF, cnn, single_step, train
 
 QUICK = Effort(
-    **{"steps": 40, "queries": 50, "targets": 1, "averaged": 3, "draws": 20, "rivals": 12},
+    **{"steps": 40, "queries": 50, "targets": 1, "averaged": 3, "draws": 20, "remaining": 12},
     **{"imitation": 25, "planted": 16, "inner": 80, "search": 20},
 )
 ASKED: dict[str, Callable[[Subject], Iterator[Check]]] = {

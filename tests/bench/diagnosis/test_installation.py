@@ -91,4 +91,4 @@ def test_several_threats_are_refused_in_one_line(
 ) -> None:
     done = diagnosed(tmp_path, monkeypatch, "--threat", "union", checks=())
     assert isinstance(done.exception, SystemExit)
-    assert "'union' is 3 threats; name one, such as linf:0.25" in done.stderr
+    assert "'union' is 3 threats; name one: linf:0.25" in done.stderr

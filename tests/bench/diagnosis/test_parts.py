@@ -1,4 +1,4 @@
-"""The measures behind the checks, where the answer is known."""
+"""The measures behind the checks, where the response is known."""
 
 import pytest
 import torch

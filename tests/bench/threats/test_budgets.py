@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import CrossfireError
-from bench.threats import budget_home, resolve
+from bench.threats import budget_dataset, resolve
 
 
 def test_budgets_of_a_users_own_come_from_a_toml_file(tmp_path: Path) -> None:
@@ -38,6 +38,6 @@ def test_what_is_listed_can_be_typed() -> None:
 
 
 def test_data_of_a_users_own_take_the_budgets_of_what_they_look_like() -> None:
-    assert budget_home("npz:mine.npz", (3, 32, 32)) == "cifar10"
-    assert budget_home("folder:mine@224", (3, 224, 224)) == "imagenet"
-    assert budget_home("svhn", (3, 32, 32)) == "svhn"
+    assert budget_dataset("npz:mine.npz", (3, 32, 32)) == "cifar10"
+    assert budget_dataset("folder:mine@224", (3, 224, 224)) == "imagenet"
+    assert budget_dataset("svhn", (3, 32, 32)) == "svhn"

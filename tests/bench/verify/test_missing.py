@@ -21,7 +21,7 @@ from bench.plugins.registry import get_defense
 from bench.verify import Options, Report, verify, verify_all
 from bench.verify import datasets as shelf
 from bench.verify.case import Case
-from bench.verify.rules import data_is_the_data_sets
+from bench.verify.rules import data_match
 from leaderboard.schema import Record, digest
 from leaderboard.store import Board
 from tests.records import make_record
@@ -158,7 +158,7 @@ def small_npz(path: Path) -> str:
 def test_examples_of_another_set_are_not_called_by_a_known_name(tmp_path: Path) -> None:
     record = make_record(examples=256, dataset="cifar10")
     case = Case(record, tmp_path, Options(dataset="npz:never-read.npz"))
-    assert list(data_is_the_data_sets(case)) == ["the first 256 examples of cifar10 are others"]
+    assert list(data_match(case)) == ["the record's data are not the first 256 examples of cifar10"]
 
 
 def test_data_that_records_share_are_read_once(
