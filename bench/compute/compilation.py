@@ -20,7 +20,7 @@ Form = Callable[[Tensor], Tensor]
 class Compiling:
     """Runs `eager` in eval mode until a form has taken `patience` seconds; compiled from then on.
 
-    If the network can't be compiled, `eager` goes on being used.
+    If the network can't be compiled, `eager` is still used.
     """
 
     eager: nn.Module

@@ -200,7 +200,7 @@ class Engine:
         return ended[near]
 
     def _judge(self, job: Job, slots: Slots, which: Array, rows: Array, column: Column) -> None:
-        """Let the judge look at some slots' points and write the breaks into the column."""
+        """Let the judge classify some slots' points, and write broken examples into the column."""
         which = which[column.robust[rows[which]]]
         if not len(which):
             return
