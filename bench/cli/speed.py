@@ -55,13 +55,13 @@ def command(
     from bench.models.sources import find
     from bench.report.listing import render
     from bench.speed.run import Bench, report
-    from bench.threats import budget_home, resolve
+    from bench.threats import budget_dataset, resolve
 
     name = dataset or trained_on(models[0]) or "digits"
     data = load(name)
     split = data.test.take(examples)
     found = {spec: find(spec, data).model for spec in models}
     bench = Bench(split.floats(), split.labels, suite.split(","), precision, reference, keep)
-    home = budget_home(name, tuple(split.images.shape[1:]))
+    home = budget_dataset(name, tuple(split.images.shape[1:]))
     notify = partial(click.echo, err=True)
     click.echo(render(report(found, bench, resolve(threat, home), notify), form))

@@ -95,7 +95,7 @@ def adversarial_each(
         return ascend_each(objective, batch.x, threats[net], starts, steps, step_size)
 
     with attacking(*nets):
-        found = processor.share([partial(attack, net) for net in nets], batch.x.device)
+        found = processor.in_parallel([partial(attack, net) for net in nets], batch.x.device)
     images = {net: iter(own) for net, own in zip(nets, found, strict=True)}
     return [next(images[net]) for net, _ in attacked]
 

@@ -60,7 +60,7 @@ class Heldout:
         first = self.threats[0]
         attack = partial(pgd, net, x, y, indices=indices, steps=STEPS)
         with attacking(net):
-            attacked = processor.share(
+            attacked = processor.in_parallel(
                 [partial(attack, threat) for threat in self.threats], x.device
             )
             images = {"clean": x} | dict(zip(map(str, self.threats), attacked, strict=True))

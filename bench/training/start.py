@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.data import load
 from bench.models import checkpoint
-from bench.threats import BUDGETS, Threat, budget_home, resolve
+from bench.threats import BUDGETS, Threat, budget_dataset, resolve
 from bench.training.job import Job
 
 RECIPES: dict[str, dict[str, Any]] = {
@@ -27,7 +27,7 @@ def threats_of(text: str, dataset: str, budgets: str | None = None) -> tuple[Thr
     Raises:
         CrossfireError: `text` names no threats.
     """
-    home = dataset if dataset in BUDGETS else budget_home(dataset, load(dataset).test.shape)
+    home = dataset if dataset in BUDGETS else budget_dataset(dataset, load(dataset).test.shape)
     return resolve(text, home, budgets)
 
 
