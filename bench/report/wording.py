@@ -97,6 +97,17 @@ def remarks(row: Cells) -> list[str]:
     return list(filter(None, [runs(row), arithmetic, row["flags"]]))
 
 
+def passes(row: Cells) -> int | None:
+    """Images sent forward and backward while training; None when that isn't known."""
+    spent = [row["training_forward_passes"], row["training_backward_passes"]]
+    return sum(spent) if all(part is not None for part in spent) else None
+
+
+def row_id(row: Cells) -> str:
+    """What names a row in addresses, in charts and in the page's script: its newest record."""
+    return str(row["records"].split()[-1][:16])
+
+
 def title(row: Cells) -> str:
     """What the whole table has in common: data, number of examples, protocol."""
     return (
