@@ -22,10 +22,12 @@ def render(
     top: int | None = None,
     published: bool = False,
     board: Path | None = None,
+    compact: bool = False,
 ) -> str:
     """All tables in one of `FORMATS`.
 
-    `top` shortens the tables of the terminal only. With `published`, RobustBench's figures for the
+    `top` shortens the tables of the terminal only, and `compact` is a form of markdown: one line a
+    recipe, one column a threat. With `published`, RobustBench's figures for the
     same data set, norm and epsilon stand beside. The page (`html`) takes what its cards show from
     the evidence in the folder `board`.
 
@@ -36,16 +38,27 @@ def render(
         from bench.report import html
 
         return html.render(tables, board, published)
+    if form not in FORMATS:
+        raise ValueError(f"no format '{form}'; choose from {', '.join(FORMATS)}")
     rows = [cells(table) for table in tables]
     if form in ("csv", "json"):
         from bench.report import machine
 
         return (machine.to_csv if form == "csv" else machine.to_json)(rows, published)
-    if form not in FORMATS:
-        raise ValueError(f"no format '{form}'; choose from {', '.join(FORMATS)}")
-    from bench.report import listing, listings, markdown, terminal
+    from bench.report import listing, listings
 
-    text = terminal.to_text(rows, top) if form == "terminal" else markdown.render(rows)
+    if form == "terminal":
+        from bench.report import terminal
+
+        text = terminal.to_text(tables, top)
+    elif compact:
+        from bench.report import compact as summary
+
+        text = summary.render(tables)
+    else:
+        from bench.report import markdown
+
+        text = markdown.render(rows)
     beside = [one for table in rows for one in listings.beside(table)] if published else []
     return "\n\n".join([text, listing.render(beside, form)]) if beside else text
 
@@ -57,10 +70,12 @@ def files(
     *,
     published: bool = False,
     board: Path | None = None,
+    compact: bool = False,
 ) -> dict[Path, str]:
     """What to write where: one file `out`; for `svg` the charts, in a folder of that name."""
     if form != "svg":
-        return {out: render(tables, form, published=published, board=board)}
+        text = render(tables, form, published=published, board=board, compact=compact)
+        return {out: text}
     from bench.report import charts
 
     drawn = [charts.drawn(cells(table)) for table in tables]

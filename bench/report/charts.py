@@ -29,9 +29,10 @@ NUMBERED = 40
 
 _CSS = (files("bench.report") / "page" / "chart.css").read_text(encoding="utf-8")
 _COLOURS = dict(re.findall(r"--(\w+): (#\w{6})", _CSS.partition("}")[0]))
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "svg.hashsalt": "crossfire",
     "svg.fonttype": "none",
+    "text.parse_math": False,
     "font.size": 12,
     "text.color": _COLOURS["ink"],
     "axes.labelcolor": _COLOURS["muted"],
@@ -58,13 +59,13 @@ def ranking(rows: Sequence[Cells]) -> str:
             colour = _COLOURS[threat.partition(":")[0]]
             heights = [place + 0.15 * (k - (len(columns[0]) - 1) / 2) for place in range(len(rows))]
             names = [(row, column[threat]) for row, column in zip(rows, columns, strict=True)]
-            ends = [[row[f"{name}_{end}"] for row, name in names] for end in ("low", "high")]
-            axes.hlines(heights, *ends, color=colour, alpha=0.45, lw=2)
+            low, high = ([row[f"{name}_{end}"] for row, name in names] for end in ("low", "high"))
+            axes.hlines(heights, low, high, color=colour, alpha=0.45, lw=2)
             shares = [row[name] for row, name in names]
             dots = axes.plot(shares, heights, "o", ms=5, mew=0, color=colour, clip_on=False)
             dots[0].set_label(symbol(threat))
         axes.set(xlim=(0, 1), ylim=(len(rows) - 0.5, -0.5))
-        labels = [f"{rank(row)}  {_plain(row['defense'])}" for row in rows]
+        labels = [f"{rank(row)}  {row['defense']}" for row in rows]
         axes.set_yticks(range(len(rows)), labels)
         axes.xaxis.set_major_formatter(_in_percent)
         axes.tick_params(top=False, labeltop=True, labelbottom=False)
@@ -103,9 +104,11 @@ def cost(rows: Sequence[Cells], names: bool = False) -> str | None:
         axes.yaxis.set_major_formatter(_in_percent)
         axes.grid(axis="y")
         if names:
-            listed = "\n".join(f"{k}  {_plain(row['defense'])}" for k, row, _ in known[:NUMBERED])
+            listed = "\n".join(f"{k}  {row['defense']}" for k, row, _ in known[:NUMBERED])
             axes.text(1.04, 1, listed, transform=axes.transAxes, va="top", linespacing=1.4)
-        _number(axes, [(k, spent, row["union"]) for k, row, spent in known[:NUMBERED]])
+        _number(
+            figure, axes, [(k, float(spent), row["union"]) for k, row, spent in known[:NUMBERED]]
+        )
         lines = (f"{k} {row['defense']}: {percent(row['union'])} %, {n:,}" for k, row, n in known)
         return _svg(figure, "Training cost against accuracy under the union", lines)
 
@@ -133,33 +136,36 @@ def _figure(width: int, height: int) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _in_percent(share: float, _: int) -> str:
+def _in_percent(share: float, _: object) -> str:
     return f"{100 * share:g} %"
 
 
 _OFFSETS = sorted(
-    ((right, up) for right in (13, -13, 0, 26, -26) for up in range(0, 130, 11) if right or up),
+    ((right, up) for right in (12, -12, 0, 24, -24) for up in range(0, 130, 11) if right or up),
     key=lambda offset: math.hypot(offset[0], 1.3 * offset[1]),
 )
 """Pixels to the right and up by which a number may lie beside its point, the nearest first."""
 
 
-def _number(axes: Axes, points: Sequence[tuple[int, float, float]]) -> None:
+def _number(figure: Figure, axes: Axes, points: Sequence[tuple[int, float, float]]) -> None:
     """Write each point's number where it covers neither a point nor another number, near by."""
-    axes.figure.draw_without_rendering()
-    centres = [axes.transData.transform((x, y)) for _, x, y in points]
-    taken = [_box(*centre, 8) for centre in centres]
+    figure.draw_without_rendering()
+    centres = axes.transData.transform([(x, y) for _, x, y in points])
+    taken = [_box(x, y, 8) for x, y in centres]
     for (number, x, y), (left, bottom) in zip(points, centres, strict=True):
-        boxes = ((at, _box(left + at[0], bottom + at[1], 7 * len(str(number)))) for at in _OFFSETS)
+        boxes = (
+            (at, _box(left + at[0], bottom + at[1], 5 + 7 * len(str(number)))) for at in _OFFSETS
+        )
         free = ((at, box) for at, box in boxes if not box.count_overlaps(taken))
         at, box = next(free, (_OFFSETS[-1], taken[0]))
         taken.append(box)
-        line = {"arrowstyle": "-", "lw": 0.5, "color": _COLOURS["muted"]} if at[1] > 11 else None
+        far = math.hypot(*at) > 14
+        line = {"arrowstyle": "-", "lw": 0.5, "color": _COLOURS["muted"]} if far else None
         where: dict[str, Any] = {"textcoords": "offset pixels", "ha": "center", "va": "center"}
         axes.annotate(str(number), (x, y), at, arrowprops=line, fontsize=11, **where)
 
 
-def _box(x: float, y: float, width: float) -> Bbox:
+def _box(x: float, y: float, width: int) -> Bbox:
     return Bbox.from_bounds(x - width / 2, y - 5, width, 10)
 
 
@@ -190,8 +196,3 @@ def _least(row: Cells) -> dict[str, str]:
 
 def _shares(row: Cells) -> str:
     return ", ".join(f"{symbol(name)} {percent(row[own])}" for name, own in _least(row).items())
-
-
-def _plain(name: str) -> str:
-    """A name that matplotlib doesn't read as a formula."""
-    return name.replace("$", r"\$")

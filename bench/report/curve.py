@@ -34,7 +34,7 @@ def drawing(curve: Curve) -> dict[str, Any]:
         "line": path(curve.line),
         "band": path([*curve.line, *_lower_bound(curve)[::-1]]),
         "points": [(x(p.epsilon), y(p.accuracy), *map(y, p.interval)) for p in curve.points],
-        "columns": [(x(epsilon), f"{epsilon:.3g}") for epsilon in (0, last / 2, last)],
+        "columns": [(x(epsilon), f"{epsilon:.3g}") for epsilon in (0.0, last / 2, last)],
         "rows": [(y(k / 4), 25 * k) for k in range(5)],
     }
 

@@ -12,7 +12,7 @@ UNION_ALONE = (
     "only the union counts: an example that one threat broke was not attacked under the next, so "
     "the columns of single threats mean nothing"
 )
-"""Said of a table that was measured with --union-only."""
+"""The note below a table that was measured with --union-only."""
 
 
 RANKS = (
@@ -20,11 +20,11 @@ RANKS = (
     "those that are significantly worse. Every two rows are tested over images and seeds (over "
     "images alone where both have one run), at 5 % for the whole table by Holm's method."
 )
-"""Said below every table with ranks."""
+"""The note below every table with ranks."""
 
 
 class Column(NamedTuple):
-    """A measured column under one threat, in its three words."""
+    """The three parts of the name of a column under one threat."""
 
     norm: str
     epsilon: str
@@ -37,7 +37,7 @@ class Column(NamedTuple):
 
 
 def attacked(row: Cells) -> dict[str, Column]:
-    """The measured columns other than `clean` and `union`: `linf:8/255/pgd-100` in its words."""
+    """The measured columns other than `clean` and `union`: `linf:8/255/pgd-100` in its parts."""
     columns = {}
     for name in measured(row)[1:-1]:
         threat, _, suite = name.rpartition("/")
@@ -90,11 +90,21 @@ def runs(row: Cells) -> str:
     return f"{row['runs']} runs ± {percent(row['union_sd'])}" if row["runs"] > 1 else ""
 
 
-def remarks(row: Cells) -> list[str]:
-    """What else is to be said of a row: its runs, their arithmetic where the table holds more than
-    one, and its flags."""
+class Remarks(NamedTuple):
+    """What else is to be said of a row; empty where there is nothing."""
+
+    runs: str
+    """How many, and their spread."""
+    arithmetic: str
+    """That of its attacks, where the table holds more than one."""
+    flags: str
+    """The open ones."""
+
+
+def remarks(row: Cells) -> Remarks:
+    """What else is to be said of a row."""
     arithmetic = row["arithmetic"].replace(" ", "/") if " " in row["arithmetics"] else ""
-    return list(filter(None, [runs(row), arithmetic, row["flags"]]))
+    return Remarks(runs(row), arithmetic, row["flags"])
 
 
 def passes(row: Cells) -> int | None:
@@ -116,10 +126,19 @@ def title(row: Cells) -> str:
     )
 
 
+def suites(row: Cells) -> str:
+    """`pgd-100 and crossfire`."""
+    return " and ".join(dict.fromkeys(column.suite for column in attacked(row).values()))
+
+
 def scope(row: Cells) -> str:
     """Which attacks were run, and what the union is taken over."""
-    columns = attacked(row).values()
-    suites = dict.fromkeys(column.suite for column in columns)
-    threats = dict.fromkeys(column.threat for column in columns)
-    found = f"{' and '.join(suites)}; union of {', '.join(threats)}"
+    threats = dict.fromkeys(column.threat for column in attacked(row).values())
+    found = f"{suites(row)}; union of {', '.join(threats)}"
     return f"{found}; {UNION_ALONE}" if row["union_only"] else found
+
+
+def together(row: Cells) -> str:
+    """What is said of a column of one threat where the protocol has several suites."""
+    several = " and " in suites(row)
+    return f"each threat against {suites(row)} together" if several else ""
