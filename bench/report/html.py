@@ -1,7 +1,7 @@
 """The leaderboard as one file for a browser: no network, sortable, with a card for every row.
 
-What the page shows at first is written by this module; the script in it only computes again what
-follows from the flags when a reader unticks a threat, by the same rules as `leaderboard.ranking`.
+This module writes the page with all numbers. When a reader unticks a threat, the page's script
+computes accuracies and ranks again from the flags, by the rules of `leaderboard.ranking`.
 """
 
 import base64

@@ -68,7 +68,7 @@ class _Layout:
     threats: dict[str, str]
     """The accuracies between `clean` and `union`, with their headings."""
     note: str = ""
-    """What is to be said of the columns."""
+    """What the columns of threats mean."""
     gap: int = 0
     """Blanks between columns, besides the one that is always there."""
     hashes: bool = True

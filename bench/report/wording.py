@@ -1,4 +1,4 @@
-"""How the numbers of a table are written for people, the same in every format."""
+"""How numbers, ranks and threats are written, in every format alike."""
 
 import math
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 from leaderboard.frame import Cells, measured
 
 NORMS = {"linf": "ℓ∞", "l2": "ℓ2", "l1": "ℓ1"}
-"""How norms are written for people."""
+"""The symbols of the norms."""
 
 UNION_ALONE = (
     "only the union counts: an example that one threat broke was not attacked under the next, so "
@@ -91,7 +91,7 @@ def runs(row: Cells) -> str:
 
 
 class Remarks(NamedTuple):
-    """What else is to be said of a row; empty where there is nothing."""
+    """Notes on a row; empty where there is none."""
 
     runs: str
     """How many, and their spread."""
@@ -102,7 +102,7 @@ class Remarks(NamedTuple):
 
 
 def remarks(row: Cells) -> Remarks:
-    """What else is to be said of a row."""
+    """The notes on a row."""
     arithmetic = row["arithmetic"].replace(" ", "/") if " " in row["arithmetics"] else ""
     return Remarks(runs(row), arithmetic, row["flags"])
 
@@ -119,7 +119,7 @@ def row_id(row: Cells) -> str:
 
 
 def title(row: Cells) -> str:
-    """What the whole table has in common: data, number of examples, protocol."""
+    """What all rows of the table share: data, number of examples, protocol."""
     return (
         f"{row['dataset']} {row['split']} · {row['examples']:,} examples · "
         f"protocol v{row['protocol_version']} {short(row['protocol'])}"
@@ -139,6 +139,6 @@ def scope(row: Cells) -> str:
 
 
 def together(row: Cells) -> str:
-    """What is said of a column of one threat where the protocol has several suites."""
+    """The note on columns of one threat where the protocol has several suites."""
     several = " and " in suites(row)
     return f"each threat against {suites(row)} together" if several else ""

@@ -57,7 +57,7 @@ function rerank(board) {
   board.published = all("tr.published", board.section).map(element => ({
     element, name: element.dataset.name, clean: element.dataset.clean * board.examples, cost: Infinity,
     union: Number(element.dataset.robust), [element.dataset.threat]: Number(element.dataset.robust),
-    away: element.dataset.threat !== only,
+    excluded: element.dataset.threat !== only,
   }));
 }
 
@@ -102,15 +102,15 @@ function filter() {
   const search = wanted.search.trim().toLowerCase();
   let shown = 0, total = 0;
   for (const board of boards) {
-    const foreign = Boolean(wanted.dataset) && board.section.dataset.dataset !== wanted.dataset;
-    board.section.hidden = foreign || !has(board, "threat") || !has(board, "suite");
+    const otherData = Boolean(wanted.dataset) && board.section.dataset.dataset !== wanted.dataset;
+    board.section.hidden = otherData || !has(board, "threat") || !has(board, "suite");
     for (const row of [...board.rows, ...board.published]) {
       const own = row.element.dataset;
-      row.element.hidden = row.away
+      row.element.hidden = row.excluded
         || ["arch", "trained", "extra"].some(name => wanted[name] && own[name] !== wanted[name])
         || (wanted.cost && !(own.cost && Number(own.cost) <= Number(wanted.cost)))
         || !(own.words ?? own.name).toLowerCase().includes(search);
-      if (row.away || board.section.hidden) continue;
+      if (row.excluded || board.section.hidden) continue;
       total++;
       shown += !row.element.hidden;
     }
