@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export OMP_WAIT_POLICY ?= PASSIVE
 export PATH := $(CURDIR)/$(VENV)/bin:$(CURDIR)/build/uv/bin:$(PATH)
 
-.PHONY: demo test lint docs board leaderboard verify benchmarks constraints clean
+.PHONY: demo test lint docs board leaderboard images verify benchmarks constraints clean
 
 demo: $(VENV)/installed
 	bench demo
@@ -21,7 +21,7 @@ lint: $(VENV)/installed
 	ruff format --check .
 	mypy
 	mypy benchmarks
-	$(PUBLISHED) --format markdown --out README.md --check
+	$(PUBLISHED) --format markdown --compact --out README.md --check
 	$(PUBLISHED) --format markdown --out docs/leaderboard.md --check
 	$(PUBLISHED) --format svg --out docs/charts --check
 
@@ -43,9 +43,13 @@ board: $(VENV)/installed
 
 # Renders the project's own board into the documents; `make lint` fails when that was forgotten.
 leaderboard: $(VENV)/installed
-	$(PUBLISHED) --format markdown --out README.md
+	$(PUBLISHED) --format markdown --compact --out README.md
 	$(PUBLISHED) --format markdown --out docs/leaderboard.md
 	$(PUBLISHED) --format svg --out docs/charts
+
+# Renews the pictures of the page in the documents; needs chromium and chromedriver.
+images: $(VENV)/installed
+	python docs/screenshots.py
 
 # Checks the board's records of digits again, which need no download, from the weights beside them.
 # SAMPLE=20 looks at 20 images of each kind only.

@@ -4,6 +4,9 @@ The interval is Wilson's (1927). Two models that saw the same examples are compa
 exact test (1947), which uses only the examples on which they disagree and is therefore several
 times sharper than comparing two intervals. Both account for the sample of examples, not for
 the training seeds.
+
+These functions are written here, and tests compare them with `scipy.stats`. Importing `scipy.special`
+takes 0.5 s of processor time, `scipy.stats` 1.9 s, and a whole report of the published board 0.8 s.
 """
 
 import math
