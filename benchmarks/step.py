@@ -20,7 +20,7 @@ import torch
 from epochs import LINF, Attack, art_pgd, torchattacks_pgd
 from torch import nn
 
-from bench.compiled import operations
+from bench.compute.compilation import operations
 from bench.losses import cross_entropy
 from bench.models import build
 from bench.models.attackers import Kind, build_attacker
