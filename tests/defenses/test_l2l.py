@@ -68,6 +68,13 @@ def test_gradients_may_be_divided_by_the_largest_of_each_example(tmp_path: Path)
     assert (by_batch < 1).sum() == 31
 
 
+def test_the_attacker_is_a_quarter_as_wide_as_the_papers_unless_told(tmp_path: Path) -> None:
+    job = small_job(tmp_path)
+    assert L2L().build(job).arch == "l2l:grad/wide/16"
+    assert L2L(width=64).build(job).arch == "l2l:grad/wide/64"
+    assert L2L.recipes["paper"]["width"] == 64
+
+
 def test_the_attacker_may_be_updated_more_often(tmp_path: Path) -> None:
     job = small_job(tmp_path, epochs=1, examples=32)
     L2L(attacker_steps=3, **SMALL).fit(job)
