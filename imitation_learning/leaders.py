@@ -1,7 +1,7 @@
 """How the leader learns in a round: the only thing in which the variants of GAIL differ."""
 
 from collections.abc import Iterator
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -10,9 +10,7 @@ from torch import Tensor, nn
 from imitation_learning.discriminator import Discriminator, gradient_penalty, leader_loss
 from imitation_learning.pairs import Demonstrations, Rollout
 from imitation_learning.response import Response, advantages, standardised, unrolled
-
-Method = Literal["bc", "gail", "gail-gp", "l2l", "l2l-unrolled"]
-METHODS: tuple[Method, ...] = get_args(Method)
+from imitation_learning.results import Method
 
 UPDATES = 8
 """Updates of the leader a round, each on all pairs of the round and as many of the expert's."""

@@ -39,8 +39,8 @@ class Rollout:
     head: Head
     features: Float[Tensor, "n z"]
     """What the last layer of the policy sees."""
-    values: Float[Tensor, "h+1 m"]
-    """The critic's values, also of the states after the last step."""
+    values: Float[Tensor, "times m"]
+    """The critic's values; also of the states after the last step, so there are h + 1 times."""
     scores: list[float]
     """The usual score of each episode."""
 

@@ -8,8 +8,10 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import numpy as np
+
 from bench.files import write_atomic
-from imitation_learning.results import Result
+from imitation_learning.results import Plan, Result, kept
 from imitation_learning.summary import Interval, Summary, summaries
 
 COLUMNS = (
@@ -45,14 +47,21 @@ th:first-child, td:first-child {{ text-align: left; }}
 """
 
 
-def write(folder: Path, results: Sequence[Result], expert: Sequence[float]) -> Path:
-    """Write report.html, curves.svg and summary.md into the folder; returns the page's path."""
+def write(folder: Path) -> Path:
+    """Write report.html, curves.svg and summary.md from the folder's runs; returns the page."""
+    results, expert = kept(folder), expert_scores(folder)
     chart = svg(results, mean(expert))
     write_atomic(folder / "curves.svg", chart.encode())
     write_atomic(folder / "summary.md", (markdown(results, expert) + "\n").encode())
     page = folder / "report.html"
     write_atomic(page, html(results, expert, chart).encode())
     return page
+
+
+def expert_scores(folder: Path) -> list[float]:
+    """The scores of the demonstrated episodes."""
+    with np.load(folder / "expert.npz", allow_pickle=False) as file:
+        return [float(score) for score in file["scores"]]
 
 
 def markdown(results: Sequence[Result], expert: Sequence[float]) -> str:
@@ -70,17 +79,17 @@ def html(results: Sequence[Result], expert: Sequence[float], chart: str) -> str:
         f"<tr>{''.join(f'<{tag}>{escape(cell)}</{tag}>' for cell in row)}</tr>" for tag, row in rows
     ]
     return PAGE.format(
-        title=f"Imitation learning on {escape(plan['task'])}",
+        title=f"Imitation learning on {escape(plan.task)}",
         words=escape(_words(plan)),
         chart=chart[chart.index("<svg") :],
         table=f"<table>{''.join(lines)}</table>",
     )
 
 
-def _words(plan: dict[str, Any]) -> str:
+def _words(plan: Plan) -> str:
     return (
-        f"{plan['episodes']} episodes of an expert, one step in {plan['thin']} known; "
-        f"{plan['steps']:,} environment steps (bc: none). Scores are the usual ones. Last policy: "
+        f"{plan.episodes} episodes of an expert, one step in {plan.thin} known; "
+        f"{plan.steps:,} environment steps (bc: none). Scores are the usual ones. Last policy: "
         "20 further episodes. Last fifth: the episodes of training; the deviation is that of "
         "rounds within a seed. In brackets 95 % intervals over seeds: Student's, for differences "
         "Welch's."
@@ -135,7 +144,9 @@ def svg(results: Sequence[Result], expert: float) -> str:
                 means.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
         for result in results:
             if result.curve:
-                seeds.plot(*zip(*result.curve, strict=True), color=COLOURS[result.method], lw=0.8)
+                seeds.plot(
+                    *zip(*result.curve, strict=True), color=COLOURS[result.plan.method], lw=0.8
+                )
         means.axhline(expert, color="black", linestyle=":", label="expert")
         scores = [score for result in results for _, score in result.curve]
         bottom, top = min([*scores, expert]), max([*scores, expert])

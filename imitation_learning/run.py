@@ -5,7 +5,7 @@ import json
 import pickle
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +16,14 @@ from bench.errors import CrossfireError
 from bench.files import write_atomic
 from imitation_learning.cloning import clone
 from imitation_learning.follower import Follower, evaluate
-from imitation_learning.leaders import Leader, Method
+from imitation_learning.leaders import Leader
 from imitation_learning.pairs import Demonstrations
-from imitation_learning.results import Result
+from imitation_learning.results import Plan, Result, check
 from imitation_learning.tasks import Task
 
 SECONDS_BETWEEN_STATES = 10.0
 EVALUATED = 20
 """Episodes of the last policy's evaluation."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run is: two runs with the same plan have the same result."""
-
-    task: str
-    method: Method
-    seed: int
-    steps: int
-    episodes: int
-    """Episodes that the expert demonstrates."""
-    thin: int
-    """One step in so many is known, as in Ho & Ermon (2016), who took one in 20."""
 
 
 def run(
@@ -58,7 +44,9 @@ def run(
     """
     place = folder / f"{plan.method}-{plan.seed}.json"
     if place.exists():
-        return Result.read(place, asdict(plan))
+        result = Result.read(place)
+        check(place, asdict(result.plan), asdict(plan))
+        return result
     set_random_seed(plan.seed)
     follower = Follower(task, plan.seed)
     if plan.method == "bc":
@@ -66,7 +54,7 @@ def run(
         curve: list[tuple[int, float]] = []
     else:
         curve = _adversarial(plan, task, expert, follower, place.with_suffix(".pt"), progress)
-    Result(asdict(plan), curve, evaluate(follower.policy, task, EVALUATED)).write(place)
+    Result(plan, curve, evaluate(follower.policy, task, EVALUATED)).write(place)
     place.with_suffix(".pt").unlink(missing_ok=True)
     return Result.read(place)
 
@@ -114,8 +102,7 @@ def _restore(
         state: dict[str, Any] = torch.load(place, weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise CrossfireError(f"{place} is damaged ({error}); delete it") from None
-    if json.loads(state["plan"]) != asdict(plan):
-        raise CrossfireError(f"{place} is of a run with other options; choose another --out")
+    check(place, json.loads(state["plan"]), asdict(plan))
     leader.load_state_dict(state["leader"])
     follower.load_state_dict(state["follower"])
     curve: list[tuple[int, float]] = state["curve"]

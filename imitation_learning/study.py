@@ -8,10 +8,9 @@ import torch
 
 from bench.display import Progress
 from imitation_learning.expert import demonstrations
-from imitation_learning.leaders import METHODS, Method
 from imitation_learning.report import write
-from imitation_learning.results import Result
-from imitation_learning.run import Plan, run
+from imitation_learning.results import Method, Plan, kept
+from imitation_learning.run import run
 from imitation_learning.tasks import get_task
 
 
@@ -47,6 +46,7 @@ def work(study: Study, progress: Progress) -> Path:
         CrossfireError: the task is unknown, or the folder holds runs with other options.
     """
     task, plans = get_task(study.task), study.plans()
+    kept(study.out, plans[0].common)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -63,17 +63,4 @@ def work(study: Study, progress: Progress) -> Path:
             shown(plan.steps)
     finally:
         torch.set_num_threads(threads)
-    return write(study.out, _kept(study.out, plans[0]), expert.scores)
-
-
-def _kept(folder: Path, plan: Plan) -> list[Result]:
-    """All results of the folder, whose options must be those of `plan` but for method and seed."""
-    same = {name: getattr(plan, name) for name in ("task", "steps", "episodes", "thin")}
-    found = [
-        Result.read(path, same)
-        for method in METHODS
-        for path in sorted(folder.glob(f"{method}-[0-9]*.json"))
-    ]
-    return sorted(
-        found, key=lambda result: (METHODS.index(result.plan["method"]), result.plan["seed"])
-    )
+    return write(study.out)

@@ -66,8 +66,8 @@ def last_fifth(result: Result) -> list[float]:
 
 def summaries(results: Sequence[Result]) -> list[Summary]:
     """One for each method, in the order in which they come."""
-    methods = list(dict.fromkeys(result.method for result in results))
-    runs = {name: [run for run in results if run.method == name] for name in methods}
+    methods: list[str] = list(dict.fromkeys(result.plan.method for result in results))
+    runs = {name: [run for run in results if run.plan.method == name] for name in methods}
     return [_summary(name, runs[name], runs.get("gail", [])) for name in methods]
 
 

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from imitation_learning.discriminator import PENALTY, Discriminator, gradient_penalty, leader_loss
 from imitation_learning.heads import Categorical, Gaussian
-from imitation_learning.leaders import Leader, Method
+from imitation_learning.leaders import Leader
 from imitation_learning.pairs import Demonstrations, Rollout
 from imitation_learning.response import Response, advantages, unrolled
+from imitation_learning.results import Method
 
 
 def discriminator() -> Discriminator:
