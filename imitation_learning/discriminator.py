@@ -68,8 +68,11 @@ def leader_loss(
     weights: Float[Tensor, " m"] | None = None,
 ) -> Float[Tensor, ""]:
     """L from the logits of the expert's and of the policy's pairs."""
-    fooled = softplus(policy)
-    return softplus(-expert).mean() + (fooled if weights is None else weights * fooled).mean()
+    policy_term = softplus(policy)
+    return (
+        softplus(-expert).mean()
+        + (policy_term if weights is None else weights * policy_term).mean()
+    )
 
 
 def gradient_penalty(

@@ -14,7 +14,7 @@ from bench.display import Progress
 from bench.errors import CrossfireError
 from bench.files import write_atomic
 from imitation_learning.pairs import Demonstrations
-from imitation_learning.tasks import Task, endless, scores
+from imitation_learning.tasks import Task, scores, vectorised
 
 SEED = 2_000_000
 """Of the demonstrated episodes; training and evaluation have others."""
@@ -67,7 +67,7 @@ def _train(task: Task, progress: Progress) -> PPO:
 
 def _play(expert: PPO, task: Task, episodes: int) -> bytes:
     """The expert's likeliest actions; continuous ones as the environment executes them."""
-    envs = endless(task, SEED, episodes)
+    envs = vectorised(task, SEED, episodes)
     envs.seed(SEED)
     states: Any = envs.reset()
     pairs = []

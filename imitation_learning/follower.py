@@ -18,7 +18,7 @@ from torch import Tensor
 
 from imitation_learning.heads import Categorical, Gaussian, Head
 from imitation_learning.pairs import Rollout
-from imitation_learning.tasks import Task, endless, scores
+from imitation_learning.tasks import Task, scores, vectorised
 
 EVALUATION_SEED = 1_000_000
 
@@ -28,7 +28,7 @@ class Follower:
 
     def __init__(self, task: Task, seed: int) -> None:
         self.task, self.seed = task, seed
-        self.envs = endless(task, seed)
+        self.envs = vectorised(task, seed)
         self.ppo = PPO(
             "MlpPolicy",
             self.envs,
@@ -65,7 +65,7 @@ class Follower:
         states = torch.as_tensor(buffer.observations).flatten(0, 1)
         actions = torch.as_tensor(buffer.actions).flatten(0, 1)
         with torch.no_grad():
-            head, features = look(self.policy, states)
+            head, features = actor_head(self.policy, states)
             last = self.policy.predict_values(torch.as_tensor(self.ppo._last_obs))
         if isinstance(head, Categorical):
             actions = actions[:, 0].long()
@@ -92,7 +92,7 @@ class Follower:
         self.policy.optimizer.load_state_dict(state["optimizer"])
 
 
-def look(policy: ActorCriticPolicy, states: Float[Tensor, "n d"]) -> tuple[Head, Tensor]:
+def actor_head(policy: ActorCriticPolicy, states: Float[Tensor, "n d"]) -> tuple[Head, Tensor]:
     """The policy's head at these states, and the features (n, z) that it is made from."""
     features = policy.mlp_extractor.forward_actor(policy.pi_features_extractor(states))
     numbers = policy.action_net(features)
@@ -109,7 +109,7 @@ def evaluate(policy: ActorCriticPolicy, task: Task, episodes: int) -> list[float
     Actions are drawn, as in training: the likeliest ones alone may never leave the hanging arm.
     """
     set_random_seed(EVALUATION_SEED)
-    envs = endless(task, EVALUATION_SEED, episodes)
+    envs = vectorised(task, EVALUATION_SEED, episodes)
     envs.seed(EVALUATION_SEED)
     states = envs.reset()
     for _ in range(task.horizon):

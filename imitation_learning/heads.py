@@ -38,7 +38,7 @@ class Categorical:
         """log π'(a|s) − log π(a|s), where π' has the numbers plus `shift`."""
         return Categorical(self.numbers + shift).log_prob(actions) - self.log_prob(actions)
 
-    def sight(self, reward: Reward, states: Float[Tensor, "n d"]) -> Numbers:
+    def reward_gradient(self, reward: Reward, states: Float[Tensor, "n d"]) -> Numbers:
         """The gradient of E_{a∼π(·|s)} r(s, a) with respect to the numbers: π (r − E r)."""
         n, k = self.numbers.shape
         every = torch.eye(k).to(self.numbers).repeat(n, 1)
@@ -74,7 +74,7 @@ class Gaussian:
         """log π'(a|s) − log π(a|s), where π' has the numbers plus `shift`."""
         return (self.score(actions) * shift - shift.square() / 2).sum(1)
 
-    def sight(self, reward: Reward, states: Float[Tensor, "n d"]) -> Numbers:
+    def reward_gradient(self, reward: Reward, states: Float[Tensor, "n d"]) -> Numbers:
         """The gradient of r(s, a) at the mean action, to first order that of E_{a∼π(·|s)} r(s, a).
 
         It can be differentiated once more, with respect to the weights of the reward.

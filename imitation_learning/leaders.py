@@ -41,24 +41,24 @@ class Leader:
                 loss = loss + gradient_penalty(self.net, expert, policy, mix)
             self._step(0, loss)
             if self.method == "l2l":
-                self._step(1, -(self._learned(rollout) * self._advantages(rollout)).mean())
+                self._step(1, -(self._learned_weights(rollout) * self._advantages(rollout)).mean())
         with torch.no_grad():
             return standardised(self.net.reward(rollout.states, rollout.encoded))
 
     def weights(self, rollout: Rollout) -> Float[Tensor, " n"] | None:
-        """π'(a|s) / π(a|s) under the foreseen response; None where none is foreseen."""
+        """π'(a|s) / π(a|s) after the predicted response; None where none is predicted."""
         if self.method == "l2l":
-            return self._learned(rollout)
+            return self._learned_weights(rollout)
         if self.method == "l2l-unrolled":
             score = rollout.head.score(rollout.actions)
             shift = unrolled(rollout.features, score, self._advantages(rollout))
             return rollout.head.log_ratio(rollout.actions, shift).exp()
         return None
 
-    def _learned(self, rollout: Rollout) -> Float[Tensor, " n"]:
+    def _learned_weights(self, rollout: Rollout) -> Float[Tensor, " n"]:
         head, states = rollout.head, rollout.states
-        sight = head.sight(self.net.reward, states)
-        shift = self.response(self.net.standard(states), head.numbers, sight)
+        gradient = head.reward_gradient(self.net.reward, states)
+        shift = self.response(self.net.standard(states), head.numbers, gradient)
         return head.log_ratio(rollout.actions, shift).exp()
 
     def _advantages(self, rollout: Rollout) -> Float[Tensor, " n"]:

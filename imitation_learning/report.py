@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bench.files import write_atomic
-from imitation_learning.results import Plan, Result, kept
+from imitation_learning.results import Plan, Result, read_results
 from imitation_learning.summary import Interval, Summary, summaries
 
 COLUMNS = (
@@ -49,7 +49,7 @@ th:first-child, td:first-child {{ text-align: left; }}
 
 def write(folder: Path) -> Path:
     """Write report.html, curves.svg and summary.md from the folder's runs; returns the page."""
-    results, expert = kept(folder), expert_scores(folder)
+    results, expert = read_results(folder), expert_scores(folder)
     chart = svg(results, mean(expert))
     write_atomic(folder / "curves.svg", chart.encode())
     write_atomic(folder / "summary.md", (markdown(results, expert) + "\n").encode())
@@ -102,15 +102,15 @@ def _rows(results: Sequence[Result], expert: Sequence[float]) -> list[tuple[str,
 
 
 def _row(summary: Summary) -> tuple[str, ...]:
-    wobble = "" if summary.wobble is None else f"{summary.wobble:.0f}"
+    deviation = "" if summary.deviation is None else f"{summary.deviation:.0f}"
     return (
         summary.method,
         str(summary.seeds),
         _shown(summary.final),
         f"{summary.worst:.0f}",
-        _shown(summary.late),
-        wobble,
-        _shown(summary.beside, "+"),
+        _shown(summary.last_fifth),
+        deviation,
+        _shown(summary.above_gail, "+"),
     )
 
 

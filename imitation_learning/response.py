@@ -1,4 +1,4 @@
-"""The follower's response, as the leader of L2L foresees it.
+"""The follower's response, as the leader of L2L predicts it.
 
 L2L trains a classifier against a network that reads the image and the classifier's gradient there,
 and writes the perturbation (arXiv:1811.01213). Its paper says that the same idea makes generative
@@ -33,7 +33,7 @@ SIZE = 0.2
 
 
 class Response(nn.Module):
-    """g_ψ: standardised states (n, d), numbers and sight (n, k) -> a shift (n, k) within ±size."""
+    """g_ψ: standardised states (n, d), numbers and gradient (n, k) -> shift (n, k) within ±size."""
 
     def __init__(self, states: int, numbers: int, size: float = SIZE, width: int = 64) -> None:
         super().__init__()
@@ -47,11 +47,11 @@ class Response(nn.Module):
         self,
         states: Float[Tensor, "n d"],
         numbers: Float[Tensor, "n k"],
-        sight: Float[Tensor, "n k"],
+        gradient: Float[Tensor, "n k"],
     ) -> Float[Tensor, "n k"]:
-        """The shift; the sight is divided by its root mean square, a constant for the gradient."""
-        scale = sight.detach().square().mean().sqrt().clamp_min(1e-8)
-        shift: Tensor = self.body(torch.cat([states, numbers, sight / scale], 1))
+        """The shift; the gradient is divided by its root mean square, a constant."""
+        scale = gradient.detach().square().mean().sqrt().clamp_min(1e-8)
+        shift: Tensor = self.body(torch.cat([states, numbers, gradient / scale], 1))
         return self.size * shift.tanh()
 
 

@@ -67,7 +67,7 @@ class Result:
         write_atomic(path, (json.dumps(rounded) + "\n").encode())
 
 
-def kept(folder: Path, wanted: Mapping[str, Any] | None = None) -> list[Result]:
+def read_results(folder: Path, wanted: Mapping[str, Any] | None = None) -> list[Result]:
     """All results of a folder, by method and seed.
 
     Raises:
@@ -78,12 +78,12 @@ def kept(folder: Path, wanted: Mapping[str, Any] | None = None) -> list[Result]:
     if found and wanted is None:
         wanted = found[0][1].plan.common
     for path, result in found:
-        check(path, result.plan.common, wanted or {})
+        check_options(path, result.plan.common, wanted or {})
     results = [result for _, result in found]
     return sorted(results, key=lambda run: (METHODS.index(run.plan.method), run.plan.seed))
 
 
-def check(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+def check_options(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Compare the options of two runs.
 
     Raises:

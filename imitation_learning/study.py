@@ -9,7 +9,7 @@ import torch
 from bench.display import Progress
 from imitation_learning.expert import demonstrations
 from imitation_learning.report import write
-from imitation_learning.results import Method, Plan, kept
+from imitation_learning.results import Method, Plan, read_results
 from imitation_learning.run import run
 from imitation_learning.tasks import get_task
 
@@ -46,7 +46,7 @@ def work(study: Study, progress: Progress) -> Path:
         CrossfireError: the task is unknown, or the folder holds runs with other options.
     """
     task, plans = get_task(study.task), study.plans()
-    kept(study.out, plans[0].common)
+    read_results(study.out, plans[0].common)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""What the runs of a method say together: means over seeds with intervals, and steadiness.
+"""What the runs of a method say together: means over seeds with intervals, and stability.
 
 Intervals are Student's over seeds: with five of them a bootstrap would be too narrow.
 """
@@ -26,11 +26,11 @@ class Summary:
     """Over seeds: the last policy's mean score."""
     worst: float
     """The seed whose last policy is the worst."""
-    late: Interval | None
+    last_fifth: Interval | None
     """Over seeds: the mean score of the episodes in the last fifth of training."""
-    wobble: float | None
+    deviation: float | None
     """Root mean square over seeds of the deviation of rounds in the last fifth."""
-    beside: Interval | None
+    above_gail: Interval | None
     """Over seeds: how much the last fifth is above that of `gail`, by Welch's interval."""
     curve: list[tuple[int, Interval]]
     """Over seeds: the mean score of each round, by its environment steps."""
@@ -58,7 +58,7 @@ def difference(first: Sequence[float], second: Sequence[float]) -> Interval:
     return gap, gap - half, gap + half
 
 
-def last_fifth(result: Result) -> list[float]:
+def scores_of_last_fifth(result: Result) -> list[float]:
     """The scores of the rounds in the last fifth of training, of one round at least."""
     scores = [score for _, score in result.curve]
     return scores[-max(len(scores) // 5, 1) :]
@@ -73,18 +73,19 @@ def summaries(results: Sequence[Result]) -> list[Summary]:
 
 def _summary(method: str, runs: Sequence[Result], gail: Sequence[Result]) -> Summary:
     final = [mean(run.evaluation) for run in runs]
-    late = [mean(last_fifth(run)) for run in runs if run.curve]
-    apart = [mean(last_fifth(run)) for run in gail]
-    deviations = [_deviation(last_fifth(run)) for run in runs if run.curve]
+    late_scores = [mean(scores_of_last_fifth(run)) for run in runs if run.curve]
+    gail_scores = [mean(scores_of_last_fifth(run)) for run in gail]
+    deviations = [_deviation(scores_of_last_fifth(run)) for run in runs if run.curve]
+    compared = late_scores and gail_scores and method != "gail"
     rounds = min(len(run.curve) for run in runs)
     return Summary(
         method,
         len(runs),
         interval(final),
         min(final),
-        interval(late) if late else None,
+        interval(late_scores) if late_scores else None,
         math.sqrt(mean(x**2 for x in deviations)) if deviations else None,
-        difference(late, apart) if late and apart and method != "gail" else None,
+        difference(late_scores, gail_scores) if compared else None,
         [(runs[0].curve[k][0], interval([run.curve[k][1] for run in runs])) for k in range(rounds)],
     )
 

@@ -85,7 +85,7 @@ def get_task(name: str) -> Task:
     return TASKS[name]
 
 
-class Endless(gym.Wrapper[Any, Any, Any, Any]):
+class Continuing(gym.Wrapper[Any, Any, Any, Any]):
     """An environment that never ends by itself; `info["score"]` is the usual score so far."""
 
     def reset(self, **options: Any) -> Any:  # noqa: ANN401
@@ -104,11 +104,11 @@ class Endless(gym.Wrapper[Any, Any, Any, Any]):
         return state, reward, False, False, {**info, "score": self.total}
 
 
-def endless(task: Task, seed: int, count: int | None = None) -> DummyVecEnv:
-    """`count` endless environments side by side (`task.envs` if None), reset with `seed`."""
+def vectorised(task: Task, seed: int, count: int | None = None) -> DummyVecEnv:
+    """`count` continuing environments side by side (`task.envs` if None), reset with `seed`."""
 
     def make() -> gym.Env[Any, Any]:
-        return Endless(gym.make(task.name, disable_env_checker=True).unwrapped)
+        return Continuing(gym.make(task.name, disable_env_checker=True).unwrapped)
 
     envs = DummyVecEnv([make] * (count or task.envs))
     envs.seed(seed)

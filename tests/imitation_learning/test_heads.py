@@ -54,7 +54,7 @@ def test_the_log_probability_differs_by_a_constant(kind: str) -> None:
     torch.testing.assert_close(difference, difference[:1].expand(6))
 
 
-def test_the_sight_is_the_gradient_of_the_expected_reward() -> None:
+def test_the_reward_gradient_is_that_of_the_expected_reward() -> None:
     table = torch.randn(6, 3, dtype=torch.float64)
     numbers = torch.randn(6, 3, dtype=torch.float64, requires_grad=True)
     states = torch.arange(6.0, dtype=torch.float64)[:, None]
@@ -63,15 +63,17 @@ def test_the_sight_is_the_gradient_of_the_expected_reward() -> None:
         return (table[states[:, 0].long()] * encoded).sum(1)
 
     (gradient,) = torch.autograd.grad((numbers.softmax(1) * table).sum(), numbers)
-    torch.testing.assert_close(Categorical(numbers.detach()).sight(reward, states), gradient)
+    torch.testing.assert_close(
+        Categorical(numbers.detach()).reward_gradient(reward, states), gradient
+    )
 
 
-def test_the_sight_of_a_linear_reward_is_its_slope_in_deviations() -> None:
+def test_the_gradient_of_a_linear_reward_is_its_slope_in_deviations() -> None:
     made = head("gaussian", torch.zeros(6, 3, dtype=torch.float64))
     slope = torch.tensor([1.0, -2.0, 3.0], dtype=torch.float64)
-    sight = made.sight(lambda _, encoded: encoded @ slope, torch.zeros(6, 1))
+    gradient = made.reward_gradient(lambda _, encoded: encoded @ slope, torch.zeros(6, 1))
     expected = slope * torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64) / 2.0
-    torch.testing.assert_close(sight, expected.expand(6, 3))
+    torch.testing.assert_close(gradient, expected.expand(6, 3))
 
 
 def test_an_encoded_action_is_what_the_environment_executes() -> None:

@@ -105,13 +105,14 @@ def test_a_fresh_learned_response_leaves_the_leader_of_gail() -> None:
 
 def test_the_learned_response_learns_to_raise_the_followers_gain() -> None:
     """Where action 0 is always better, the response comes to shift towards it."""
-    made, seen = leader("l2l"), rollout(20, 20)
+    made, seen = leader("l2l"), rollout(10, 8)
+    made.adams[1].param_groups[0]["lr"] = 0.02
     better = (seen.actions == 0).float()
     made._advantages = lambda _: better - better.mean()  # type: ignore[method-assign]
-    for _ in range(15):
+    for _ in range(4):
         made.learn(seen)
-    sight = seen.head.sight(made.net.reward, seen.states)
-    shift = made.response(made.net.standard(seen.states), seen.head.numbers, sight)
+    gradient = seen.head.reward_gradient(made.net.reward, seen.states)
+    shift = made.response(made.net.standard(seen.states), seen.head.numbers, gradient)
     assert (shift[:, 0] > shift[:, 1:].amax(1)).float().mean() > 0.9
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from bench.errors import CrossfireError
 from imitation_learning import report
-from imitation_learning.results import Method, Plan, Result, kept
+from imitation_learning.results import Method, Plan, Result, read_results
 from imitation_learning.summary import difference, interval, summaries
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "imitation.md"
@@ -39,10 +39,10 @@ def test_a_summary_is_of_the_last_policy_and_the_last_fifth() -> None:
     (gail,) = summaries(runs)
     assert gail.final[0] == 1.5
     assert gail.worst == 1.0
-    assert gail.late is not None
-    assert gail.late[0] == 4.0
-    assert gail.wobble == pytest.approx(math.sqrt(2))
-    assert gail.beside is None
+    assert gail.last_fifth is not None
+    assert gail.last_fifth[0] == 4.0
+    assert gail.deviation == pytest.approx(math.sqrt(2))
+    assert gail.above_gail is None
 
 
 def test_a_method_without_steps_has_no_curve_and_still_a_row() -> None:
@@ -60,15 +60,15 @@ def test_a_damaged_result_is_named(tmp_path: Path) -> None:
 def test_runs_with_other_options_do_not_share_a_report(tmp_path: Path) -> None:
     first = result("bc", 0, [])
     first.write(tmp_path / "bc-0.json")
-    assert kept(tmp_path) == [first]
+    assert read_results(tmp_path) == [first]
     Result(replace(first.plan, seed=1, thin=1), [], [0.0]).write(tmp_path / "bc-1.json")
     with pytest.raises(CrossfireError, match=r"with thin (1, not 10|10, not 1);"):
-        kept(tmp_path)
+        read_results(tmp_path)
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_table_of_the_documents_is_that_of_the_results(task: str) -> None:
     folder = PAGE.parent / "imitation" / task
-    runs = kept(folder)
+    runs = read_results(folder)
     assert {run.plan.seed for run in runs} == {0, 1, 2, 3, 4}
     assert report.markdown(runs, report.expert_scores(folder)) in PAGE.read_text()

@@ -16,7 +16,7 @@ import gymnasium as gym
 
 from bench.cli import main
 from bench.errors import CrossfireError
-from imitation_learning import cloning, tasks
+from imitation_learning import cloning, leaders, tasks
 from imitation_learning import run as runs
 from imitation_learning.expert import demonstrations
 from imitation_learning.follower import Follower
@@ -24,12 +24,13 @@ from imitation_learning.pairs import Demonstrations
 from imitation_learning.response import advantages
 from imitation_learning.results import METHODS, Method, Plan
 from imitation_learning.run import run
-from imitation_learning.tasks import Endless, Task, endless, get_task, scores
+from imitation_learning.tasks import Continuing, Task, get_task, scores, vectorised
 
 
 @pytest.fixture(autouse=True)
-def few_steps_of_cloning(monkeypatch: pytest.MonkeyPatch) -> None:
+def few_updates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cloning, "STEPS", 5)
+    monkeypatch.setattr(leaders, "UPDATES", 2)
 
 
 def small(name: str) -> Task:
@@ -55,7 +56,7 @@ def quiet(steps: int) -> None:
 
 @pytest.mark.parametrize("name", ["Acrobot-v1", "CartPole-v1", "Pendulum-v1"])
 def test_an_episode_goes_on_after_its_usual_end_and_its_score_does_not(name: str) -> None:
-    usual, ours = gym.make(name), Endless(gym.make(name).unwrapped)
+    usual, ours = gym.make(name), Continuing(gym.make(name).unwrapped)
     usual.reset(seed=3)
     ours.reset(seed=3)
     expected, over = 0.0, False
@@ -73,7 +74,7 @@ def test_an_episode_goes_on_after_its_usual_end_and_its_score_does_not(name: str
 
 def test_the_score_of_acrobot_stops_at_the_goal() -> None:
     environment = gym.make("Acrobot-v1").unwrapped
-    ours = Endless(environment)
+    ours = Continuing(environment)
     ours.reset(seed=0)
     ours.step(0)
     environment.state = [math.pi, 0.0, 0.0, 0.0]  # type: ignore[attr-defined]
@@ -83,7 +84,7 @@ def test_the_score_of_acrobot_stops_at_the_goal() -> None:
 
 
 def test_equal_seeds_play_equal_episodes() -> None:
-    first, second = (endless(small("Pendulum-v1"), seed=4) for _ in range(2))
+    first, second = (vectorised(small("Pendulum-v1"), seed=4) for _ in range(2))
     for envs in (first, second):
         envs.step([[1.0], [-1.0]])  # type: ignore[arg-type]
     assert scores(first).tolist() == scores(second).tolist()
