@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from bench.cli import imitate
 from bench.errors import CrossfireError
 from imitation_learning import report
-from imitation_learning.results import Method, Plan, Result, read_results
+from imitation_learning.results import METHODS, Method, Plan, Result, read_results
 from imitation_learning.summary import difference, interval, summaries
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "imitation.md"
@@ -64,6 +65,10 @@ def test_runs_with_other_options_do_not_share_a_report(tmp_path: Path) -> None:
     Result(replace(first.plan, seed=1, thin=1), [], [0.0]).write(tmp_path / "bc-1.json")
     with pytest.raises(CrossfireError, match=r"with thin (1, not 10|10, not 1);"):
         read_results(tmp_path)
+
+
+def test_the_command_offers_every_method() -> None:
+    assert imitate.METHODS == METHODS
 
 
 @pytest.mark.parametrize("task", TASKS)
