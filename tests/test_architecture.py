@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("bench", "defenses", "leaderboard")
+PACKAGES = ("bench", "defenses", "imitation_learning", "leaderboard")
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("bench.cli",),
     ("bench.campaign", "bench.catalogue", "bench.diagnosis"),
     ("bench.measurement",),
     ("bench", "bench.cluster", "bench.speed", "bench.verify"),
-    ("bench.evaluation", "defenses"),
+    ("bench.evaluation", "defenses", "imitation_learning"),
     ("bench.training",),
     ("bench.attacks",),
     ("bench.models",),
@@ -34,6 +34,7 @@ DEFENSES_MAY_USE = (
     *("bench.data", "bench.training", "bench.errors", "bench.files"),
     *("bench.compute.compilation", "bench.compute.precision", "bench.compute.random_streams"),
 )
+IMITATION_MAY_USE = ("bench.display", "bench.errors", "bench.files")
 LEADERBOARD_MAY_USE = (
     *sys.stdlib_module_names,
     "leaderboard",
@@ -46,7 +47,7 @@ COMMANDS_MAY_USE = (*sys.stdlib_module_names, "bench.cli", "bench.errors", "clic
 
 
 def sources() -> dict[str, str]:
-    """Every module of the three packages, by its dotted name."""
+    """Every module of the packages, by its dotted name."""
     found = {}
     for package in PACKAGES:
         for path in (ROOT / package).rglob("*.py"):
@@ -125,6 +126,12 @@ def broken_rule(module: str, target: str) -> str | None:
         case "defenses", "bench" | "leaderboard":
             if not within(target, DEFENSES_MAY_USE):
                 return "defenses never use the evaluation or the leaderboard"
+        case "imitation_learning", "bench" | "defenses" | "leaderboard":
+            if not within(target, IMITATION_MAY_USE):
+                return "it shares errors, files and progress with the benchmark, nothing else"
+        case "bench" | "defenses", "imitation_learning":
+            if module != "bench.cli.imitate":
+                return "only its command imports it"
     if ours and entry(module) != entry(target) and layer(target) <= layer(module):
         return "imports go to lower layers"
     return None
@@ -183,6 +190,9 @@ def test_no_file_is_longer_than_300_lines() -> None:
         ("defenses.mat", "from bench import evaluator"),
         ("defenses.mat", "import bench.evaluation.engine"),
         ("defenses.mat", "from leaderboard.store import Board"),
+        ("imitation_learning.run", "import bench.evaluation.engine"),
+        ("imitation_learning.run", "from defenses.l2l import L2L"),
+        ("bench.measurement", "import imitation_learning.study"),
         ("bench.attacks.pgd", "from bench.evaluation.evaluator import evaluate"),
         ("bench.threats.geometry", "from bench.attacks import pgd"),
         ("bench.evaluation.evaluator", "import bench.cli"),

@@ -19,6 +19,7 @@ EXTRAS = {
     "cluster": ("ray", "bench evaluate --ray"),
     "hf": ("datasets", "hf:NAME and hf-hub:OWNER/NAME"),
     "timm": ("timm", "timm:NAME"),
+    "imitation": ("stable_baselines3", "bench imitate"),
 }
 """Extra -> the module that it installs, and what needs it."""
 PACKAGES = ("torch", "torchvision", "lightning-fabric", "numpy", "pyautoattack", "safetensors")
