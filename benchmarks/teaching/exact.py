@@ -51,8 +51,8 @@ def worst_quadratic(
 def _multiplier(turned: Tensor, curvature: Tensor, radius: Tensor) -> Float[Tensor, "s n"]:
     """Where the dual is largest: the step has the ball's radius, or the multiplier is 0."""
     floor = (-curvature[..., 0]).clamp_min(0).expand_as(radius)
-    low = floor + 1e-12
-    high = low + turned.norm(dim=-1) / (2 * radius) + 1e-12
+    low: Tensor = floor + 1e-12
+    high: Tensor = low + turned.norm(dim=-1) / (2 * radius) + 1e-12
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         length = (turned / (2 * (curvature + middle[..., None]))).norm(dim=-1)
@@ -72,8 +72,7 @@ def worst_piecewise(
     """The least f(x') = outᵀ relu(weight x' + bias) + offset with ‖x' − x‖ ≤ radius; in float64."""
 
     def f(points: Tensor) -> Tensor:
-        values: Tensor = torch.relu(points @ weight.mT + bias) @ out + offset
-        return values
+        return torch.relu(points @ weight.mT + bias) @ out + offset
 
     crossings = _crossings(weight, bias)
     reached = (x[:, None] - crossings).norm(dim=-1) <= radius[:, None]

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from bench.files import write_atomic
 
 from .study import Row
-from .summary import arms, mean, problem, problems
+from .summary import arms, in_order, mean, problem, problems
 
 COLOURS = {
     "plain": "0.6",
@@ -40,12 +40,13 @@ def draw(rows: Sequence[Row], folder: Path) -> None:
 
 def _curves(rows: Sequence[Row], name: str, columns: Sequence[str]) -> Figure:
     found = problems(rows, name)
+    found = found if name == "digits" else in_order(found)
     across = [(one, column) for one in found for column in columns]
     figure, axes = plt.subplots(
-        2, len(across), figsize=(2.6 * len(across) + 1.6, 5), sharey=True, squeeze=False
+        2, len(across), figsize=(2.6 * len(across) + 1.9, 5), sharey=True, squeeze=False
     )
     for place, (one, column) in enumerate(across):
-        of_it = arms(row for row in rows if problem(row) == one)
+        of_it = arms(row for row in rows if problem(row) == one and "," not in row["arm"])
         for axis, unit in zip(axes[:, place], ("queries", "bits"), strict=True):
             _curve(axis, of_it, column, unit)
         axes[0, place].set_title(_title(one, column))
@@ -53,7 +54,7 @@ def _curves(rows: Sequence[Row], name: str, columns: Sequence[str]) -> Figure:
         axis.set_ylabel("robust accuracy, %")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="center right", frameon=False)
-    figure.tight_layout(rect=(0, 0, 1 - 1.5 / figure.get_figwidth(), 1))
+    figure.tight_layout(rect=(0, 0, 1 - 1.8 / figure.get_figwidth(), 1))
     return figure
 
 

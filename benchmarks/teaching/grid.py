@@ -15,6 +15,11 @@ GRADIENTS = Arm("adversarial gradients", "adversarial", "gradients")
 UNCERTAIN = Arm("uncertain labels", "uncertain", "labels")
 ACTIVE = (LABELS, SOFT, GRADIENTS)
 ASKING = (BALL, *ACTIVE, UNCERTAIN)
+TRIED = (
+    Arm("at, half the radius", copies=True, reach=0.5),
+    Arm("adversarial soft, four times as long", "adversarial", "soft", longer=4),
+    Arm("adversarial soft, logits times 5", "adversarial", "soft", sharper=5.0),
+)
 
 
 def with_at(arm: Arm) -> Arm:
@@ -85,6 +90,7 @@ def runs(*, small: bool = False) -> list[Run]:
     found += [Run(p, PLAIN, 0) for p in SILENT]
     found += [Run(p, arm, 0) for p in COPYING for arm in (PLAIN, AT)]
     found += [Run(p, LABELS, 256) for p in COPYING]
+    found += [Run(SPHERES[0], arm, 256 if arm.ask == "soft" else 0) for arm in TRIED]
     found += _digits(DIGITS, DIGITS_QUERIES)
     found += [Run(MORE_DIGITS, arm, 0) for arm in (PLAIN, AT)]
     return found + [Run(MORE_DIGITS, with_at(arm), 1024) for arm in (PASSIVE, LABELS, SOFT)]

@@ -22,13 +22,18 @@ class Arm:
 
     `place` is where the teacher is asked: at data points, at random points of their balls, at the
     student's adversarial examples, or at those of them about which the student is least certain.
-    With `copies` the data are learned adversarially: the label of x is copied to x'.
+    With `copies` the data are learned adversarially: the label of x is copied to x'. What else was
+    tried: `longer` multiplies the steps, `reach` the radius in which a student looks for its own
+    adversarial examples, `sharper` the logits that the teacher answers.
     """
 
     name: str
     place: Place = "nowhere"
     ask: Ask = "labels"
     copies: bool = False
+    longer: int = 1
+    reach: float = 1.0
+    sharper: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,7 @@ class Class:
     def question(self, n: int) -> None:
         """Ask for n more answers, a student."""
         said = ask_teacher(self.teacher, self.points(n), self.arm.ask)
+        said.logits = said.logits * self.arm.sharper
         self.answers = said if self.answers is None else self.answers.and_also(said)
 
     def points(self, n: int) -> Points:

@@ -34,14 +34,15 @@ class Effort:
 
     seeds: int = 10
     steps: int = 300
-    digits_steps: int = 600
     tests: int = 200
-    images: int = 90
+    digits_seeds: int = 5
+    digits_steps: int = 400
+    images: int = 60
     teacher_epochs: int = 60
     teacher_arch: str = "cnn-w64"
 
 
-SMALL = Effort(2, 20, 20, 20, 8, 1, "cnn-w8")
+SMALL = Effort(2, 20, 20, 2, 20, 8, 1, "cnn-w8")
 
 
 def read(path: Path) -> list[Row]:
@@ -113,14 +114,16 @@ def _exact(run: Run, effort: Effort, _: Path) -> tuple[float, Measured]:
     x, y = sample(teacher, seeds, problem.n, support, salt=3)
     spheres = problem.name == "spheres"
     students = Quadratics(seeds, problem.d) if spheres else Networks(seeds, (2, 32, 2))
-    course = Course(Ball("l2", eps), effort.steps, lr=0.01)
+    ball = Ball("l2", eps * run.arm.reach)
+    course = Course(ball, effort.steps * run.arm.longer, lr=0.01)
     room = Class(students, teacher, x, y, run.arm, course, torch.Generator().manual_seed(0))
     bits = learn(room, run.queries)
     return bits, measure(students, teacher, seeds, support, eps=eps, tests=effort.tests)
 
 
 def _digits(run: Run, effort: Effort, teachers: Path) -> tuple[float, Measured]:
-    seeds, folder = range(effort.seeds), teachers / f"{effort.teacher_arch}-{effort.teacher_epochs}"
+    seeds = range(effort.digits_seeds)
+    folder = teachers / f"{effort.teacher_arch}-{effort.teacher_epochs}"
     network = digits.trained(folder, effort.teacher_epochs, effort.teacher_arch)
     teacher = digits.Teacher(network)
     x, y = digits.images(seeds, run.problem.n)

@@ -48,6 +48,11 @@ def problems(rows: Iterable[Row], name: str) -> list[tuple[str, ...]]:
     return [found for found in order if found in curves]
 
 
+def in_order(found: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Problems by manifold and dimension, those with most data first."""
+    return sorted(found, key=lambda one: (int(one[2]), int(one[1]), -int(one[3])))
+
+
 def arms(rows: Iterable[Row]) -> dict[str, list[Row]]:
     """The rows of each arm, by number of queries."""
     found: dict[str, list[Row]] = {}

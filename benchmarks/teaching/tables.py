@@ -7,7 +7,7 @@ from pathlib import Path
 from bench.files import write_atomic
 
 from .study import Row
-from .summary import GOAL, arms, cheapest, difference, mean, problem, problems
+from .summary import GOAL, arms, cheapest, difference, in_order, mean, problem, problems
 
 CURVES = ("spheres", "discs", "digits")
 
@@ -51,26 +51,31 @@ def copying(rows: Sequence[Row]) -> str:
 
 
 def curves(name: str) -> Callable[[Sequence[Row]], str]:
-    """Robust accuracy by the number of queries: a table for each problem of that name."""
+    """Robust accuracy by the number of queries: of digits all problems, of others the first."""
 
     def table(rows: Sequence[Row]) -> str:
-        return "\n".join(_curve(rows, one) for one in problems(rows, name))
+        found = problems(rows, name)
+        return "\n".join(_curve(rows, one) for one in found[: None if name == "digits" else 1])
 
     return table
 
 
 def _curve(rows: Sequence[Row], one: tuple[str, ...]) -> str:
-    of_it = [row for row in rows if problem(row) == one]
+    of_it = [row for row in rows if problem(row) == one and "," not in row["arm"]]
     counts = sorted({row["queries"] for row in of_it}, key=int)
-    body, labelled = [], bool(of_it[0]["labelled"])
+    body = []
     for arm, found in arms(of_it).items():
-        by_count = {row["queries"]: row for row in found}
-        for column in ("robust", "labelled") if labelled else ("robust",):
-            cells = [_cell(by_count, count, column) for count in counts]
-            kind = [{"robust": "teacher", "labelled": "labels"}[column]] if labelled else []
-            body.append([arm, *kind, _asked(found), *cells])
-    head = ["trained by", *(["against"] if labelled else []), "bits a query"]
-    return f"{caption(one)}:\n\n" + _table([*head, *counts], body)
+        cells = {row["queries"]: _cell(row) for row in found}
+        body.append([arm, _each(found[-1]), *[cells.get(count, "") for count in counts]])
+    return f"{caption(one)}:\n\n" + _table(["trained by", "bits a query", *counts], body)
+
+
+def _cell(row: Row) -> str:
+    return " / ".join(str(mean(row[name])) for name in ("robust", "labelled") if row[name])
+
+
+def _each(row: Row) -> str:
+    return f"{float(row['bits']) / int(row['queries']):,.0f}" if int(row["queries"]) else ""
 
 
 def caption(one: tuple[str, ...]) -> str:
@@ -79,19 +84,11 @@ def caption(one: tuple[str, ...]) -> str:
     return f"{name}, n = {n}" if name == "digits" else f"{name}, {manifold} of {d}, n = {n}"
 
 
-def _cell(by_count: dict[str, Row], count: str, column: str) -> str:
-    return str(mean(by_count[count][column])) if count in by_count else ""
-
-
-def _asked(found: Sequence[Row]) -> str:
-    row = found[-1]
-    return f"{float(row['bits']) / int(row['queries']):,.0f}" if int(row["queries"]) else ""
-
-
 def prices(rows: Sequence[Row]) -> str:
     """The fewest queries and bits at which students reach the goal, for each exact problem."""
-    columns = [*problems(rows, "spheres"), *problems(rows, "discs")]
-    found = {one: arms(row for row in rows if problem(row) == one) for one in columns}
+    columns = [*in_order(problems(rows, "spheres")), *in_order(problems(rows, "discs"))]
+    plain = [row for row in rows if "," not in row["arm"]]
+    found = {one: arms(row for row in plain if problem(row) == one) for one in columns}
     names = dict.fromkeys(arm for of_one in found.values() for arm in of_one)
     body = [[arm, *[_price(found[one].get(arm, [])) for one in columns]] for arm in names]
     heads = [caption(one) for one in columns]
@@ -107,7 +104,7 @@ def pairs(rows: Sequence[Row]) -> str:
     """Differences seed by seed that the text speaks of."""
     body = []
     for name in ("spheres", "discs"):
-        for one in problems(rows, name):
+        for one in in_order(problems(rows, name)):
             found = {(r["arm"], r["queries"]): r for r in rows if problem(r) == one}
             most = max((q for arm, q in found if arm == "adversarial soft"), key=int)
             base = found["adversarial labels", most]
@@ -117,6 +114,29 @@ def pairs(rows: Sequence[Row]) -> str:
             body.append([caption(one), most, *cells])
     heads = ["at", "ball labels", "uncertain labels", "adversarial soft", "adversarial gradients"]
     return _table(["adversarial labels less", "queries", *heads], body)
+
+
+def tried(rows: Sequence[Row]) -> str:
+    """What was changed of the first problem, beside what it is a change of."""
+    of_it = [row for row in rows if problem(row) == problems(rows, "spheres")[0]]
+    changed = [row for row in of_it if "," in row["arm"]]
+    names = {row["arm"].split(",")[0] for row in changed}
+    kept = [
+        r for r in of_it if r["arm"] in names and r["queries"] in {c["queries"] for c in changed}
+    ]
+    body = [[row["arm"], row["queries"], _cell(row)] for row in [*kept, *changed]]
+    return _table(["trained by", "queries", "robust"], body)
+
+
+def against_at(rows: Sequence[Row]) -> str:
+    """What answers add to AT on digits with the most queries, by the teacher and by the labels."""
+    body = []
+    for one in problems(rows, "digits"):
+        found = arms(row for row in rows if problem(row) == one)
+        for arm in (arm for arm in found if arm.startswith("at + ")):
+            both = [difference(found[arm][-1], found["at"][0], c) for c in ("robust", "labelled")]
+            body.append([one[3], arm, found[arm][-1]["queries"], *[str(cell) for cell in both]])
+    return _table(["n", "less AT", "queries", "by the teacher", "by the labels"], body)
 
 
 def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
@@ -134,4 +154,6 @@ TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
     **{name: curves(name) for name in CURVES},
     "prices": prices,
     "pairs": pairs,
+    "tried": tried,
+    "against-at": against_at,
 }

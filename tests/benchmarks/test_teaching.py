@@ -1,11 +1,8 @@
 """The study of the active teacher: how students learn, and that page, data and figures agree."""
 
 import math
-import os
-import signal
-import subprocess
+import runpy
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -95,29 +92,39 @@ def test_the_price_of_a_goal_counts_only_where_it_is_kept() -> None:
     assert str(mean("90 90 90")) == "90.0 ± 0.0"
 
 
-def command(out: Path) -> list[str]:
-    teachers = ["--teachers", str(out.parent / "teachers")]
-    return [sys.executable, "benchmarks/active_teacher.py", "--out", str(out), "--small", *teachers]
+def test_the_study_goes_on_where_it_was_stopped_and_ends_the_same(tmp_path: Path) -> None:
+    whole, cut, teachers = tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "teachers"
 
+    def stopped(done: int, total: int, text: str) -> None:
+        if done == 5:
+            raise KeyboardInterrupt
 
-def test_the_study_goes_on_after_a_kill_and_ends_the_same(tmp_path: Path) -> None:
-    whole, cut = tmp_path / "a" / "study", tmp_path / "b" / "study"
-    study(whole / "runs.csv", tmp_path / "teachers", lambda *_: None, small=True)
-    process = subprocess.Popen(command(cut), cwd=ROOT, stderr=subprocess.DEVNULL)
-    while not (cut / "runs.csv").exists():
-        time.sleep(0.1)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert 0 < len(read(cut / "runs.csv")) < len(runs(small=True))
-    subprocess.run(command(cut), cwd=ROOT, check=True, capture_output=True)
+    study(whole, teachers, lambda *_: None, small=True)
+    with pytest.raises(KeyboardInterrupt):
+        study(cut, teachers, stopped, small=True)
+    assert len(read(cut)) == 5
+    study(cut, teachers, lambda *_: None, small=True)
     assert untimed(cut) == untimed(whole)
-    assert {path.name for path in cut.glob("*.svg")} == {"spheres.svg", "discs.svg", "digits.svg"}
-    page = cut.with_suffix(".md").read_text()
-    assert renewed(read(whole / "runs.csv"), page) == page
 
 
-def untimed(folder: Path) -> list[dict[str, str]]:
-    return [row | {"seconds": ""} for row in read(folder / "runs.csv")]
+def test_the_command_writes_data_figures_and_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "study"
+    arguments = ["--out", str(out), "--small", "--teachers", str(tmp_path / "teachers")]
+    monkeypatch.setattr(sys, "argv", ["active_teacher.py", *arguments])
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    runpy.run_path(str(ROOT / "benchmarks" / "active_teacher.py"), run_name="__main__")
+    assert {path.name for path in out.iterdir()} == {
+        *("runs.csv", "spheres.svg", "discs.svg", "digits.svg")
+    }
+    page = out.with_suffix(".md").read_text()
+    assert "| adversarial soft |" in page
+    assert renewed(read(out / "runs.csv"), page) == page
+
+
+def untimed(path: Path) -> list[dict[str, str]]:
+    return [row | {"seconds": ""} for row in read(path)]
 
 
 def test_another_file_in_the_folder_is_refused(tmp_path: Path) -> None:
