@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from bench.compute.processor import in_parallel
+from bench.compute.processor import in_parallel, memory_layout
+from bench.models import build
 
 CPU = torch.device("cpu")
 
