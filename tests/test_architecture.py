@@ -1,4 +1,4 @@
-"""Allowed imports: from higher to lower layers, and never from defenses to the evaluation."""
+"""Who may import whom: every import points down, and the measured never touches the measure."""
 
 import ast
 import subprocess
@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("bench", "defenses", "leaderboard")
 
-LAYERS: tuple[tuple[str, ...], ...] = (
+FLOORS: tuple[tuple[str, ...], ...] = (
     ("bench.cli",),
     ("bench.campaign", "bench.catalogue", "bench.diagnosis"),
     ("bench.measurement",),
@@ -27,7 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("bench.display", "bench.files", "bench.types"),
     ("bench.errors",),
 )
-"""From top to bottom. A folder imports only folders of lower layers; imports form no cycle."""
+"""Top down. A folder imports only folders of lower floors; imports inside one form no ring."""
 
 DEFENSES_MAY_USE = (
     *("bench.types", "bench.threats", "bench.losses", "bench.attacks.pgd", "bench.models"),
@@ -56,7 +56,7 @@ def sources() -> dict[str, str]:
 
 
 def imported(source: str, modules: Mapping[str, str]) -> Iterator[str]:
-    """The imports anywhere in a module; `from bench import data` is the module bench.data."""
+    """What a module imports, anywhere in it; `from bench import data` is the module bench.data."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -68,26 +68,26 @@ def imported(source: str, modules: Mapping[str, str]) -> Iterator[str]:
 
 
 def within(module: str, names: tuple[str, ...]) -> bool:
-    """Whether a module is one of these or inside one; `bench` means its own file only."""
+    """Whether a module is one of these or inside one; `bench` stands for its own file alone."""
     return any(
         module == name or (name != "bench" and module.startswith(f"{name}.")) for name in names
     )
 
 
-def folder_of(module: str) -> str:
+def home(module: str) -> str:
     """The listed folder, or file beside the folders, that the module belongs to."""
-    fitting = [name for names in LAYERS for name in names if within(module, (name,))]
-    assert fitting, f"{module} is in no layer: add it to LAYERS"
+    fitting = [name for names in FLOORS for name in names if within(module, (name,))]
+    assert fitting, f"{module} is on no floor: add it to FLOORS"
     return max(fitting, key=len)
 
 
-def layer(module: str) -> int:
-    """The layer of a module, counted from the top."""
-    return next(level for level, names in enumerate(LAYERS) if folder_of(module) in names)
+def floor(module: str) -> int:
+    """The floor of a module's home, counted from the top."""
+    return next(level for level, names in enumerate(FLOORS) if home(module) in names)
 
 
-def cycle(modules: Mapping[str, str]) -> list[str]:
-    """The modules of a cycle of imports, if there is one."""
+def rings(modules: Mapping[str, str]) -> list[str]:
+    """The modules of a ring of imports, if there is one."""
     graph = {
         module: {target for target in imported(source, modules) if target != module}
         for module, source in modules.items()
@@ -103,8 +103,8 @@ def violations(modules: Mapping[str, str]) -> list[str]:
     found = []
     for module, source in sorted(modules.items()):
         for target in imported(source, modules):
-            if rule := broken_rule(module, target):
-                found.append(f"{module} imports {target}: {rule}")
+            if why := broken_rule(module, target):
+                found.append(f"{module} imports {target}: {why}")
         if module.startswith("bench.cli."):
             targets = imported(at_module_level(source), modules)
             heavy = [target for target in targets if not within(target, COMMANDS_MAY_USE)]
@@ -117,19 +117,19 @@ def broken_rule(module: str, target: str) -> str | None:
     match module.split(".")[0], target.split(".")[0]:
         case "leaderboard", _:
             if not within(target, LEADERBOARD_MAY_USE):
-                return "the leaderboard needs only the standard library, pandas, pyarrow and scipy"
+                return "the memory needs the standard library, pandas, pyarrow and scipy alone"
         case "bench", "defenses":
             return "defenses are found by name, through the registry"
         case "defenses", "bench" | "leaderboard":
             if not within(target, DEFENSES_MAY_USE):
-                return "defenses do not use the evaluation"
-    if ours and folder_of(module) != folder_of(target) and layer(target) <= layer(module):
-        return "imports go from higher to lower layers"
+                return "the measured never touches the measure"
+    if ours and home(module) != home(target) and floor(target) <= floor(module):
+        return "imports point down"
     return None
 
 
-class ImportTimeCode(ast.NodeTransformer):
-    """Keeps only the code of a module that runs when it is imported."""
+class Started(ast.NodeTransformer):
+    """Leaves of a module what runs when it is imported."""
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.Pass:
         return ast.Pass()
@@ -139,20 +139,20 @@ class ImportTimeCode(ast.NodeTransformer):
 
 
 def at_module_level(source: str) -> str:
-    return ast.unparse(ImportTimeCode().visit(ast.parse(source)))
+    return ast.unparse(Started().visit(ast.parse(source)))
 
 
-def test_every_import_is_allowed() -> None:
+def test_every_import_points_down() -> None:
     assert violations(sources()) == []
 
 
-def test_every_module_is_in_a_layer() -> None:
-    assert all(layer(module) >= 0 for module in sources())
+def test_every_module_is_on_a_floor() -> None:
+    assert all(floor(module) >= 0 for module in sources())
 
 
-def test_imports_form_no_cycle() -> None:
-    assert cycle(sources()) == []
-    assert cycle({"bench.a": "import bench.b", "bench.b": "import bench.a"}) != []
+def test_imports_form_no_ring() -> None:
+    assert rings(sources()) == []
+    assert rings({"bench.a": "import bench.b", "bench.b": "import bench.a"}) != []
 
 
 def test_few_modules_lie_outside_a_folder() -> None:

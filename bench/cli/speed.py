@@ -63,5 +63,5 @@ def command(
     found = {spec: find(spec, data).model for spec in models}
     bench = Bench(split.floats(), split.labels, suite.split(","), precision, reference, keep)
     home = budget_home(name, tuple(split.images.shape[1:]))
-    notify = partial(click.echo, err=True)
-    click.echo(render(report(found, bench, resolve(threat, home), notify), form))
+    say = partial(click.echo, err=True)
+    click.echo(render(report(found, bench, resolve(threat, home), say), form))
