@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, fields
 from threading import Lock
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 

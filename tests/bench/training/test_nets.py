@@ -139,5 +139,5 @@ def test_compiled_attacks_are_the_same_attacks(tmp_path: Path) -> None:
     eager, faster = (small_job(tmp_path, compile=choice).model() for choice in (False, True))
     batch = first_batch(small_job(tmp_path))
     examples = [adversarial(net, batch, LINF, steps=3) for net in (eager, faster)]
-    assert faster._attacked not in (None, faster.body)
+    assert faster._compiled_body not in (None, faster.body)
     assert torch.isclose(*examples, atol=1e-4).float().mean() > 0.99
