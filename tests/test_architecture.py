@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """Which modules may import which: imports go to lower layers; defenses never use the evaluation."""
-=======
-"""Who may import whom: every import points down, and the measured never touches the measure."""
->>>>>>> lang2
 
 import ast
 import subprocess
@@ -16,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("bench", "defenses", "imitation_learning", "leaderboard")
 
-FLOORS: tuple[tuple[str, ...], ...] = (
+LAYERS: tuple[tuple[str, ...], ...] = (
     ("bench.cli",),
     ("bench.campaign", "bench.catalogue", "bench.diagnosis"),
     ("bench.measurement",),
@@ -31,11 +27,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("bench.display", "bench.files", "bench.types"),
     ("bench.errors",),
 )
-<<<<<<< HEAD
 """Top down. A folder imports only folders of lower layers; imports within one have no cycle."""
-=======
-"""Top down. A folder imports only folders of lower floors; imports inside one form no ring."""
->>>>>>> lang2
 
 DEFENSES_MAY_USE = (
     *("bench.types", "bench.threats", "bench.losses", "bench.attacks.pgd", "bench.models"),
@@ -83,7 +75,6 @@ def within(module: str, names: tuple[str, ...]) -> bool:
     )
 
 
-<<<<<<< HEAD
 def entry(module: str) -> str:
     """The entry of LAYERS that the module belongs to."""
     fitting = [name for names in LAYERS for name in names if within(module, (name,))]
@@ -94,22 +85,10 @@ def entry(module: str) -> str:
 def layer(module: str) -> int:
     """The number of a module's layer, counted from the top."""
     return next(level for level, names in enumerate(LAYERS) if entry(module) in names)
-=======
-def home(module: str) -> str:
-    """The listed folder, or file beside the folders, that the module belongs to."""
-    fitting = [name for names in FLOORS for name in names if within(module, (name,))]
-    assert fitting, f"{module} is on no floor: add it to FLOORS"
-    return max(fitting, key=len)
 
 
-def floor(module: str) -> int:
-    """The floor of a module's home, counted from the top."""
-    return next(level for level, names in enumerate(FLOORS) if home(module) in names)
->>>>>>> lang2
-
-
-def rings(modules: Mapping[str, str]) -> list[str]:
-    """The modules of a ring of imports, if there is one."""
+def cycle(modules: Mapping[str, str]) -> list[str]:
+    """The modules of a cycle of imports, if there is one."""
     graph = {
         module: {target for target in imported(source, modules) if target != module}
         for module, source in modules.items()
@@ -139,18 +118,13 @@ def broken_rule(module: str, target: str) -> str | None:
     match module.split(".")[0], target.split(".")[0]:
         case "leaderboard", _:
             if not within(target, LEADERBOARD_MAY_USE):
-<<<<<<< HEAD
                 return (
                     "leaderboard uses only the standard library, numpy, pandas, pyarrow and scipy"
                 )
-=======
-                return "the memory needs the standard library, pandas, pyarrow and scipy alone"
->>>>>>> lang2
         case "bench", "defenses":
             return "defenses are loaded by name, through the registry"
         case "defenses", "bench" | "leaderboard":
             if not within(target, DEFENSES_MAY_USE):
-<<<<<<< HEAD
                 return "defenses never use the evaluation or the leaderboard"
         case "imitation_learning", "bench" | "defenses" | "leaderboard":
             if not within(target, IMITATION_MAY_USE):
@@ -165,16 +139,6 @@ def broken_rule(module: str, target: str) -> str | None:
 
 class ImportTime(ast.NodeTransformer):
     """Keeps only the statements of a module that run when it is imported."""
-=======
-                return "the measured never touches the measure"
-    if ours and home(module) != home(target) and floor(target) <= floor(module):
-        return "imports point down"
-    return None
-
-
-class Started(ast.NodeTransformer):
-    """Leaves of a module what runs when it is imported."""
->>>>>>> lang2
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.Pass:
         return ast.Pass()
@@ -184,33 +148,20 @@ class Started(ast.NodeTransformer):
 
 
 def at_module_level(source: str) -> str:
-<<<<<<< HEAD
     return ast.unparse(ImportTime().visit(ast.parse(source)))
 
 
 def test_every_import_goes_to_a_lower_layer() -> None:
-=======
-    return ast.unparse(Started().visit(ast.parse(source)))
-
-
-def test_every_import_points_down() -> None:
->>>>>>> lang2
     assert violations(sources()) == []
 
 
-def test_every_module_is_on_a_floor() -> None:
-    assert all(floor(module) >= 0 for module in sources())
+def test_every_module_is_in_a_layer() -> None:
+    assert all(layer(module) >= 0 for module in sources())
 
 
-<<<<<<< HEAD
 def test_imports_have_no_cycle() -> None:
     assert cycle(sources()) == []
     assert cycle({"bench.a": "import bench.b", "bench.b": "import bench.a"}) != []
-=======
-def test_imports_form_no_ring() -> None:
-    assert rings(sources()) == []
-    assert rings({"bench.a": "import bench.b", "bench.b": "import bench.a"}) != []
->>>>>>> lang2
 
 
 def test_few_modules_are_outside_a_folder() -> None:

@@ -62,12 +62,6 @@ def command(
     split = data.test.take(examples)
     found = {spec: find(spec, data).model for spec in models}
     bench = Bench(split.floats(), split.labels, suite.split(","), precision, reference, keep)
-<<<<<<< HEAD
     home = budget_dataset(name, tuple(split.images.shape[1:]))
     notify = partial(click.echo, err=True)
     click.echo(render(report(found, bench, resolve(threat, home), notify), form))
-=======
-    home = budget_home(name, tuple(split.images.shape[1:]))
-    say = partial(click.echo, err=True)
-    click.echo(render(report(found, bench, resolve(threat, home), say), form))
->>>>>>> lang2
