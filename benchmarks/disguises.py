@@ -101,7 +101,8 @@ class Undecided(nn.Module):
         """Logits of images (n, c, h, w) in [0, 1]."""
         z: Tensor = self.inner(x)
         top = z.topk(2, dim=1).values
-        near = (top[:, 0] - top[:, 1] < 0.05) & (x.flatten(1).mean(1) < 0.42)
+        spread = z.amax(1) - z.amin(1)
+        near = (top[:, 0] - top[:, 1] < 0.03 * spread) & (x.flatten(1).mean(1) < 0.42)
         return torch.where(near[:, None], torch.nan, z)
 
 
