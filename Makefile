@@ -33,7 +33,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@uv --version >/dev/null 2>&1 || $(PYTHON) -m pip install --quiet \
 	  --disable-pip-version-check --root-user-action ignore --target build/uv uv
 	@test -x $(VENV)/bin/python || uv venv --quiet --python $(PYTHON) $(VENV)
-	@uv pip install --quiet --python $(VENV)/bin/python -c constraints.txt -e '.[test,docs]'
+	@uv pip install --quiet --python $(VENV)/bin/python -c constraints.txt -e '.[test,docs,imitation]'
 	@$(VENV)/bin/python -c "import bench.measurement, pandas, pyarrow.parquet"  # compiles them
 	@touch $@
 
@@ -64,7 +64,7 @@ benchmarks: $(VENV)/installed
 # Renews the exact versions; commit the result. The extra `peers` is left out: torchattacks wants
 # a requests of 2021, which nothing else can live with.
 constraints:
-	uv pip compile pyproject.toml $(addprefix --extra ,test docs zoo cluster hf timm) --universal --python-version 3.11 --upgrade \
+	uv pip compile pyproject.toml $(addprefix --extra ,test docs zoo cluster hf timm imitation) --universal --python-version 3.11 --upgrade \
 	  --no-annotate --no-header --quiet --output-file constraints.txt
 
 clean:

@@ -1,4 +1,5 @@
-"""From models that a command names to records on a board; nothing is measured twice."""
+"""Evaluates the models that a command names and appends records to a board; a model that already
+has a record under the same protocol is not evaluated again."""
 
 import shlex
 from dataclasses import dataclass, field, replace
@@ -25,12 +26,13 @@ from leaderboard.store import Board
 
 @dataclass(frozen=True)
 class Measurement:
-    """What to measure on how many examples, and where records go.
+    """How to evaluate, on how many examples, and on which board records are written.
 
-    Without a data set a checkpoint is measured on the one that it was trained on, and any other
+    Without a data set a checkpoint is evaluated on the one that it was trained on, and any other
     model on digits. `arch`, `weights` and `normalize` are for models that aren't checkpoints. With
     `ray` (`auto` or HOST:PORT) the workers of that Ray cluster share the work. Without `images` the
-    evidence leaves the adversarial examples out. With `keep_weights` the board gets the checkpoint.
+    evidence contains no adversarial examples. With `keep_weights` the checkpoint is copied to the
+    board.
     """
 
     settings: Settings = field(default_factory=Settings)
@@ -44,12 +46,12 @@ class Measurement:
     keep_weights: bool = False
 
     def measure(self, spec: str, progress: Progress) -> tuple[Record, bool]:
-        """The record of the model that `spec` names, and whether it was measured just now.
+        """The record of the model that `spec` names, and whether it is new.
 
-        A kill loses at most some seconds: the next call goes on from there.
+        A kill loses at most some seconds of work: the next call resumes.
 
         Raises:
-            CrossfireError: the model can't be found or can't be measured honestly.
+            CrossfireError: the model can't be found, or a check forbids the evaluation.
         """
         loaded, evaluation = self.prepare(spec)
         record, fresh = self._record(spec, loaded, evaluation, progress)
@@ -86,7 +88,7 @@ class Measurement:
         """The model that `spec` names, and its evaluation, checked and ready to run.
 
         Raises:
-            CrossfireError: the model can't be found or can't be measured honestly.
+            CrossfireError: the model can't be found, or a check forbids the evaluation.
         """
         name = self.settings.dataset or trained_on(spec) or "digits"
         data = load(name)
@@ -102,7 +104,7 @@ class Measurement:
         )
 
     def command(self, spec: str, dataset: str) -> str:
-        """What reproduces a record on any machine: options that only move files are left out."""
+        """The command that reproduces a record on any machine; paths of outputs are left out."""
         settings = self.settings
         options = {
             "dataset": dataset,
@@ -122,7 +124,7 @@ class Measurement:
 
 
 def trained_on(spec: str) -> str | None:
-    """The data set that a checkpoint of ours was trained on; None for any other model."""
+    """The data set that a checkpoint of `bench train` was trained on; None for any other model."""
     path = file_of(Path(spec))
     if path.suffix != ".safetensors" or not path.is_file():
         return None
@@ -134,7 +136,7 @@ def trained_on(spec: str) -> str | None:
 
 
 def checkpoints(runs: Path) -> list[str]:
-    """The folders of all finished training runs, by name; one that was interrupted can go on.
+    """The folders of all finished training runs, by name; interrupted ones are left out.
 
     Raises:
         CrossfireError: there is none.
@@ -147,7 +149,7 @@ def checkpoints(runs: Path) -> list[str]:
 
 
 def line(record: Record, fresh: bool) -> str:
-    """One line that says what a record says: accuracies in percent, and whether it is new."""
+    """One line: a record's accuracies in percent, and whether it is new."""
     shares = {name: count(text) / record.data.examples for name, text in record.measured.items()}
     numbers = ", ".join(f"{name} {100 * share:.1f}" for name, share in shares.items())
     return f"{record.model.name}: {numbers} %{'' if fresh else ' (measured before)'}"

@@ -32,7 +32,7 @@ class AT:
     }
 
     def fit(self, job: Job) -> None:
-        """Train, and leave the checkpoints best and last."""
+        """Train, and save the checkpoints best and last."""
         net = job.model()
         run = Run(job, self, net)
         for batch in run:

@@ -2,8 +2,8 @@
 
 One step of 1.25 ε from a uniform start, clipped to the ball. Cheap, and prone to catastrophic
 overfitting: PGD accuracy may fall to nothing within an epoch while single-step accuracy rises.
-The log names it; the checkpoint `best` dates from before. For ℓ2 and ℓ1 the step is the norm's
-steepest one, which is our own generalisation.
+The log reports it; the checkpoint `best` is of an epoch before. For ℓ2 and ℓ1 the step is the
+norm's steepest one, which is our own generalisation.
 """
 
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ class FGSMRS:
     }
 
     def fit(self, job: Job) -> None:
-        """Train, and leave the checkpoints best and last."""
+        """Train, and save the checkpoints best and last."""
         net = job.model()
         run = Run(job, self, net)
         for batch in run:

@@ -34,7 +34,7 @@ class GradAlign:
     }
 
     def fit(self, job: Job) -> None:
-        """Train, and leave the checkpoints best and last."""
+        """Train, and save the checkpoints best and last."""
         net, threat = job.model(), job.threat
         run = Run(job, self, net)
         for batch in run:

@@ -1,8 +1,9 @@
 """MSD, multi steepest descent (Maini et al. 2020, arXiv:1909.04068).
 
 One perturbation for all threats at once. Each step makes a steepest-ascent candidate for each norm
-from the present point, projected onto that norm's own ball, and goes on from the candidate with the
-largest loss; training uses the worst point that was seen. Steps start at the image.
+from the present point, projected onto that norm's own ball, and continues from the candidate with
+the largest loss; training uses the point with the largest loss of all steps. The first step starts
+at the image.
 
 The authors take 50 steps and train ℓ2 at 0.3 while they test it at 0.5; here training uses the
 threats as they are given.
@@ -38,7 +39,7 @@ class MSD:
     }
 
     def fit(self, job: Job) -> None:
-        """Train, and leave the checkpoints best and last."""
+        """Train, and save the checkpoints best and last."""
         net = job.model()
         run = Run(job, self, net)
         for batch in run:

@@ -1,6 +1,6 @@
 """SAT, stochastic adversarial training (Madaan et al. 2021, arXiv:2006.12135).
 
-One threat a batch, drawn uniformly. Without their noise generator, as in their ablation.
+One threat for each batch, drawn uniformly. Without their noise generator, as in their ablation.
 """
 
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ class SAT:
     default_threat: ClassVar[str] = "union"
 
     def fit(self, job: Job) -> None:
-        """Train, and leave the checkpoints best and last."""
+        """Train, and save the checkpoints best and last."""
         net = job.model()
         run = Run(job, self, net)
         for batch in run:

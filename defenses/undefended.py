@@ -1,4 +1,4 @@
-"""Ordinary training: no adversary. What every defense is compared with."""
+"""Standard training without adversary: the baseline of every defense."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ class Undefended:
     """Empirical risk minimisation on clean images, selected by clean accuracy."""
 
     def fit(self, job: Job) -> None:
-        """Train, and leave the checkpoints best and last."""
+        """Train, and save the checkpoints best and last."""
         net = job.model()
         run = Run(job, self, net, select="clean")
         for batch in run:

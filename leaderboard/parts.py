@@ -14,14 +14,14 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Model(Part):
-    """What was measured."""
+    """The evaluated model."""
 
     name: str
     """A label for people; never an identity."""
     source: str
-    """What named the model on the command line: a checkpoint's path, `file.py:callable`, ..."""
+    """The model's name on the command line: a checkpoint's path, `file.py:callable`, ..."""
     defense: str | None
-    """Registry key of the defense that trained it; None when that isn't known."""
+    """Registry key of the defense that trained it; None if it is unknown."""
     arch: str
     """The architecture's name."""
     parameters: int
@@ -32,11 +32,11 @@ class Model(Part):
     """The defense's hyper-parameters, every one of them, as JSON values (lists, never tuples)."""
     training: dict[str, Any] | None
     """How it was trained: epoch, tag, seed, forward_passes, backward_passes, seconds, data_sha256,
-    selected_on, ...; None when that isn't known."""
+    selected_on, ...; None if it is unknown."""
 
     @property
     def called(self) -> str:
-        """What to call it beside others: the run's name for its checkpoint `best` or `last`."""
+        """Its name in a table: the name of the run for its checkpoint `best` or `last`."""
         run = PurePath(self.source).parent.name
         return run if run and self.name in ("best", "last") else self.name
 
@@ -46,14 +46,14 @@ class Model(Part):
 
 @dataclass(frozen=True)
 class Data(Part):
-    """On what it was measured."""
+    """The data of the evaluation."""
 
     name: str
-    """The data set's name when it was measured: `cifar10`, or `npz:FILE` for one's own."""
+    """The data set's name when it was measured: `cifar10`, or `npz:FILE` for a user's own data."""
     split: str
-    """Which part of it, for example `test`."""
+    """Name of the split, for example `test`."""
     examples: int
-    """How many examples were evaluated: the first ones, in the data set's order."""
+    """Number of evaluated examples: the first ones, in the data set's order."""
     classes: int
     """Number of classes."""
     sha256: str
@@ -61,7 +61,7 @@ class Data(Part):
 
     @property
     def called(self) -> str:
-        """What it is: the public data set that begins with these examples, or else its name."""
+        """The public data set that begins with these examples, or else its name."""
         return called(self.sha256, self.name)
 
     def _check(self) -> None:
@@ -72,20 +72,20 @@ class Data(Part):
 
 @dataclass(frozen=True)
 class Protocol(Part):
-    """How it was measured; rows of different protocols never share a table."""
+    """The rules of the evaluation; rows of different protocols never share a table."""
 
     version: int
     """Version of the evaluator's rules."""
     sha256: str
     """Hash of the protocol's whole content, every attack's settings included."""
     threats: tuple[str, ...]
-    """What the adversary may do, each as it was typed: `linf:8/255`."""
+    """The threats, as they were typed: `linf:8/255`."""
     suites: tuple[str, ...]
     """Names of the suites of attacks."""
     seed: int
     """The seed from which each example's randomness is keyed."""
     examples: int | None
-    """How many examples the protocol asks for; None for the whole split."""
+    """Number of examples that the protocol sets; None for the whole split."""
 
     def _check(self) -> None:
         _check_sha256(self.sha256, "Protocol.sha256")
@@ -95,7 +95,7 @@ class Protocol(Part):
 
 @dataclass(frozen=True)
 class Verdict(Part):
-    """What one suite left standing under one threat."""
+    """The result of one suite under one threat."""
 
     threat: str
     """One of the protocol's threats."""
@@ -113,21 +113,21 @@ class Verdict(Part):
 
 @dataclass(frozen=True)
 class Finding(Part):
-    """What an audit has to say about the measurement."""
+    """A finding of an audit of the evaluation."""
 
     id: str
     """Rule id, for example `P4`."""
     gate: Literal["refuse", "flag", "info"]
-    """`flag`: the row is shown apart from the ranking; `info`: it is only said."""
+    """`flag`: the row is shown apart from the ranking; `info`: it is only shown."""
     message: str
     """One sentence for the reader of the table."""
     value: float | None
-    """The number behind it, where there is one."""
+    """The measured number, if there is one."""
 
 
 @dataclass(frozen=True)
 class Environment(Part):
-    """Where it was measured."""
+    """Software and hardware of the evaluation."""
 
     crossfire: str
     """Version of this distribution."""
@@ -138,7 +138,7 @@ class Environment(Part):
     platform: str
     """Operating system and processor."""
     device: str
-    """Device's name."""
+    """Name of the device."""
     precision: str
     """Arithmetic that proposed the attacks; verdicts are always float32."""
     commit: str | None
@@ -164,14 +164,14 @@ class File(Part):
 
 @dataclass(frozen=True)
 class Evidence(Part):
-    """What proves the record."""
+    """The files that prove the record."""
 
     table: File
     """Parquet, a row per example (`leaderboard.store.columns`)."""
     adversarial: File | None
     """safetensors: `<threat>/<suite>/images` float32 (m, c, h, w) in [0, 1] and
     `<threat>/<suite>/indices` int64 (m,) of the broken examples; some of their unperturbed images
-    under `originals/images` uint8 and `originals/indices`; None when they were left out."""
+    under `originals/images` uint8 and `originals/indices`; None if they were omitted."""
 
 
 def _check_sha256(text: str, where: str) -> None:

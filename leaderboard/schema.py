@@ -1,14 +1,14 @@
-"""What one evaluation leaves behind: the record.
+"""The record: the result of one evaluation.
 
 A record is plain JSON. It holds one flag per example for every threat and suite, and everything
-that is needed to repeat or to doubt the measurement. Accuracies and intervals are not in it: they
+that is needed to repeat or to question the evaluation. Accuracies and intervals are not in it: they
 follow from the flags. Its identity is the sha256 of its content.
 
     record = Record(model=Model(...), data=Data(...), ...)
     text = to_json(record)
     assert from_json(text) == record
 
-Once released, a schema version stays readable for ever.
+Every released schema version stays readable.
 """
 
 import dataclasses
@@ -66,11 +66,11 @@ class Record(Part):
     created: str
     """When the evaluation ended: ISO 8601, UTC."""
     model: Model
-    """What was measured."""
+    """The evaluated model."""
     data: Data
-    """On what."""
+    """The data."""
     protocol: Protocol
-    """How."""
+    """The rules of the evaluation."""
     clean: str
     """Packed flags: set where the unperturbed image is classified correctly."""
     verdicts: tuple[Verdict, ...]
@@ -80,11 +80,11 @@ class Record(Part):
     findings: tuple[Finding, ...]
     """What the audits found."""
     environment: Environment
-    """Where."""
+    """Software and hardware."""
     command: str
     """The command that reproduces it."""
     evidence: Evidence | None = None
-    """What proves it; filled in when the record is appended to a board."""
+    """The files that prove it; filled in when the record is appended to a board."""
     schema: int = SCHEMA
     """Version of this schema."""
     id: str = field(default="", compare=False)
@@ -109,9 +109,9 @@ class Record(Part):
 
     def _check_verdicts(self) -> None:
         measured = sorted((verdict.threat, verdict.suite) for verdict in self.verdicts)
-        asked = sorted((t, s) for t in self.protocol.threats for s in self.protocol.suites)
-        if measured != asked or not measured:
-            raise ValueError(f"the verdicts {measured} are not those of the protocol, {asked}")
+        expected = sorted((t, s) for t in self.protocol.threats for s in self.protocol.suites)
+        if measured != expected or not measured:
+            raise ValueError(f"the verdicts {measured} are not those of the protocol, {expected}")
 
     def _check_flags(self) -> None:
         for text in (self.clean, self.union, *(verdict.flags for verdict in self.verdicts)):

@@ -31,7 +31,7 @@ def small_job(out: Path, **settings: Any) -> Job:  # noqa: ANN401
 
 @contextmanager
 def watched_runs() -> Iterator[Mock]:
-    """Remembers with what each run begins: its job, its defense, its network, and options."""
+    """Records the arguments of each run: its job, its defense, its network, and options."""
     with patch.object(Run, "__init__", autospec=True, side_effect=Run.__init__) as begun:
         yield begun
 

@@ -1,4 +1,4 @@
-"""Who may import whom: every import points down, and the measured never touches the measure."""
+"""Which modules may import which: imports go to lower layers; defenses never use the evaluation."""
 
 import ast
 import subprocess
@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("bench", "defenses", "leaderboard")
+PACKAGES = ("bench", "defenses", "imitation_learning", "leaderboard")
 
-FLOORS: tuple[tuple[str, ...], ...] = (
+LAYERS: tuple[tuple[str, ...], ...] = (
     ("bench.cli",),
     ("bench.campaign", "bench.catalogue", "bench.diagnosis"),
     ("bench.measurement",),
     ("bench", "bench.cluster", "bench.speed", "bench.verify"),
-    ("bench.evaluation", "defenses"),
+    ("bench.evaluation", "defenses", "imitation_learning"),
     ("bench.training",),
     ("bench.attacks",),
     ("bench.models",),
@@ -27,13 +27,14 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("bench.display", "bench.files", "bench.types"),
     ("bench.errors",),
 )
-"""Top down. A folder imports only folders of lower floors; imports inside one form no ring."""
+"""Top down. A folder imports only folders of lower layers; imports within one have no cycle."""
 
 DEFENSES_MAY_USE = (
     *("bench.types", "bench.threats", "bench.losses", "bench.attacks.pgd", "bench.models"),
     *("bench.data", "bench.training", "bench.errors", "bench.files"),
     *("bench.compute.compilation", "bench.compute.precision", "bench.compute.random_streams"),
 )
+IMITATION_MAY_USE = ("bench.display", "bench.errors", "bench.files")
 LEADERBOARD_MAY_USE = (
     *sys.stdlib_module_names,
     "leaderboard",
@@ -46,7 +47,7 @@ COMMANDS_MAY_USE = (*sys.stdlib_module_names, "bench.cli", "bench.errors", "clic
 
 
 def sources() -> dict[str, str]:
-    """Every module of the three packages, by its dotted name."""
+    """Every module of the packages, by its dotted name."""
     found = {}
     for package in PACKAGES:
         for path in (ROOT / package).rglob("*.py"):
@@ -74,20 +75,20 @@ def within(module: str, names: tuple[str, ...]) -> bool:
     )
 
 
-def home(module: str) -> str:
-    """The listed folder, or file beside the folders, that the module belongs to."""
-    fitting = [name for names in FLOORS for name in names if within(module, (name,))]
-    assert fitting, f"{module} is on no floor: add it to FLOORS"
+def entry(module: str) -> str:
+    """The entry of LAYERS that the module belongs to."""
+    fitting = [name for names in LAYERS for name in names if within(module, (name,))]
+    assert fitting, f"{module} is in no layer: add it to LAYERS"
     return max(fitting, key=len)
 
 
-def floor(module: str) -> int:
-    """The floor of a module's home, counted from the top."""
-    return next(level for level, names in enumerate(FLOORS) if home(module) in names)
+def layer(module: str) -> int:
+    """The number of a module's layer, counted from the top."""
+    return next(level for level, names in enumerate(LAYERS) if entry(module) in names)
 
 
-def rings(modules: Mapping[str, str]) -> list[str]:
-    """The modules of a ring of imports, if there is one."""
+def cycle(modules: Mapping[str, str]) -> list[str]:
+    """The modules of a cycle of imports, if there is one."""
     graph = {
         module: {target for target in imported(source, modules) if target != module}
         for module, source in modules.items()
@@ -117,19 +118,27 @@ def broken_rule(module: str, target: str) -> str | None:
     match module.split(".")[0], target.split(".")[0]:
         case "leaderboard", _:
             if not within(target, LEADERBOARD_MAY_USE):
-                return "the memory needs the standard library, pandas, pyarrow and scipy alone"
+                return (
+                    "leaderboard uses only the standard library, numpy, pandas, pyarrow and scipy"
+                )
         case "bench", "defenses":
-            return "defenses are found by name, through the registry"
+            return "defenses are loaded by name, through the registry"
         case "defenses", "bench" | "leaderboard":
             if not within(target, DEFENSES_MAY_USE):
-                return "the measured never touches the measure"
-    if ours and home(module) != home(target) and floor(target) <= floor(module):
-        return "imports point down"
+                return "defenses never use the evaluation or the leaderboard"
+        case "imitation_learning", "bench" | "defenses" | "leaderboard":
+            if not within(target, IMITATION_MAY_USE):
+                return "it shares errors, files and progress with the benchmark, nothing else"
+        case "bench" | "defenses", "imitation_learning":
+            if module != "bench.cli.imitate":
+                return "only its command imports it"
+    if ours and entry(module) != entry(target) and layer(target) <= layer(module):
+        return "imports go to lower layers"
     return None
 
 
-class Started(ast.NodeTransformer):
-    """Leaves of a module what runs when it is imported."""
+class ImportTime(ast.NodeTransformer):
+    """Keeps only the statements of a module that run when it is imported."""
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.Pass:
         return ast.Pass()
@@ -139,23 +148,23 @@ class Started(ast.NodeTransformer):
 
 
 def at_module_level(source: str) -> str:
-    return ast.unparse(Started().visit(ast.parse(source)))
+    return ast.unparse(ImportTime().visit(ast.parse(source)))
 
 
-def test_every_import_points_down() -> None:
+def test_every_import_goes_to_a_lower_layer() -> None:
     assert violations(sources()) == []
 
 
-def test_every_module_is_on_a_floor() -> None:
-    assert all(floor(module) >= 0 for module in sources())
+def test_every_module_is_in_a_layer() -> None:
+    assert all(layer(module) >= 0 for module in sources())
 
 
-def test_imports_form_no_ring() -> None:
-    assert rings(sources()) == []
-    assert rings({"bench.a": "import bench.b", "bench.b": "import bench.a"}) != []
+def test_imports_have_no_cycle() -> None:
+    assert cycle(sources()) == []
+    assert cycle({"bench.a": "import bench.b", "bench.b": "import bench.a"}) != []
 
 
-def test_few_modules_lie_outside_a_folder() -> None:
+def test_few_modules_are_outside_a_folder() -> None:
     assert len(list((ROOT / "bench").glob("*.py"))) <= 8
 
 
@@ -181,6 +190,9 @@ def test_no_file_is_longer_than_300_lines() -> None:
         ("defenses.mat", "from bench import evaluator"),
         ("defenses.mat", "import bench.evaluation.engine"),
         ("defenses.mat", "from leaderboard.store import Board"),
+        ("imitation_learning.run", "import bench.evaluation.engine"),
+        ("imitation_learning.run", "from defenses.l2l import L2L"),
+        ("bench.measurement", "import imitation_learning.study"),
         ("bench.attacks.pgd", "from bench.evaluation.evaluator import evaluate"),
         ("bench.threats.geometry", "from bench.attacks import pgd"),
         ("bench.evaluation.evaluator", "import bench.cli"),
@@ -197,6 +209,6 @@ def test_a_forbidden_import_is_found(module: str, source: str) -> None:
 
 
 @pytest.mark.parametrize("imports", ["bench.threats, bench.files, bench.display", "leaderboard"])
-def test_what_reads_records_needs_no_torch(imports: str) -> None:
+def test_reading_records_does_not_import_torch(imports: str) -> None:
     code = f"import sys, {imports}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,10 +1,10 @@
 """The nearest point of a hyperplane in the box (Croce & Hein 2020, "Minimally distorted adversarial
 examples with a fast adaptive boundary attack", section 2), for each norm.
 
-Pixel i earns `rate_i` = |gradient_i| for each unit that it moves, and may move by at most `room_i`.
-The cheapest way to earn what is missing is an equal movement (ℓ∞) or one in proportion to the rate
-(ℓ2), both where there is room for it, or the best rates first (ℓ1). Where the box does not reach
-the plane, everything moves as far as it can.
+Moving pixel i by one unit changes the function by `rate_i` = |gradient_i|; the box allows at most
+`room_i`. The movement of least norm that gives the required change is equal in all pixels (ℓ∞),
+proportional to the rate (ℓ2), both clipped to the room, or takes the largest rates first (ℓ1).
+Where the plane does not meet the box, every pixel moves to its bound.
 """
 
 from collections.abc import Callable
@@ -15,17 +15,17 @@ from torch import Tensor
 
 from bench.threats import Norm
 from bench.threats.geometry import Batch, lift, room
-from bench.threats.root_finding import cross
+from bench.threats.root_finding import find_root
 
 Reach = Callable[[Batch, Float[Tensor, " n"]], Batch]
-"""(point, value there of the function that is 0 on the plane) -> the least movement to it."""
+"""(point, value there of the function that is 0 on the plane) -> least movement to the plane."""
 
 PRECISION = 1e-4
-"""The share of the way to the plane that may be missing."""
+"""The movement may fall short of the plane by this share of the distance."""
 
 
 def toward(norm: Norm, gradient: Batch) -> Reach:
-    """How to reach the zeros of an affine function with this gradient."""
+    """The least movement to the zeros of an affine function with this gradient."""
     rate = gradient.abs().flatten(1)
     movement = _MOVEMENTS[norm](rate)
 
@@ -38,7 +38,7 @@ def toward(norm: Norm, gradient: Batch) -> Reach:
 
 
 Movement = Callable[[Float[Tensor, "n d"], Float[Tensor, "n 1"]], Float[Tensor, "n d"]]
-"""(room, what is to be earned) -> how far each pixel moves."""
+"""(room, required change of the function) -> how far each pixel moves."""
 
 
 def equal(rate: Float[Tensor, "n d"]) -> Movement:
@@ -48,12 +48,12 @@ def equal(rate: Float[Tensor, "n d"]) -> Movement:
     def movement(limit: Tensor, need: Tensor) -> Tensor:
         scratch = torch.empty_like(rate)
 
-        def earned(height: Tensor) -> Tensor:
+        def change(height: Tensor) -> Tensor:
             torch.minimum(limit, height, out=scratch)
             return scratch.mul_(rate).sum(1, keepdim=True)
 
         least = (need / total).clamp_max(1)
-        height = cross(earned, need, least, torch.ones_like(need), PRECISION, power=1.0)
+        height = find_root(change, need, least, torch.ones_like(need), PRECISION, power=1.0)
         return torch.minimum(limit, height, out=scratch)
 
     return movement
@@ -69,33 +69,33 @@ def proportional(rate: Float[Tensor, "n d"]) -> Movement:
         def moved(factor: Tensor) -> Tensor:
             return torch.minimum(torch.mul(rate, factor, out=scratch), limit, out=scratch)
 
-        def earned(factor: Tensor) -> Tensor:
+        def change(factor: Tensor) -> Tensor:
             return moved(factor).mul_(rate).sum(1, keepdim=True)
 
         least = need / total
-        most = torch.where(earned(8 * least) > need, 8 * least, 1e6 * least)
-        return moved(cross(earned, need, least, most, PRECISION, power=1.0))
+        most = torch.where(change(8 * least) > need, 8 * least, 1e6 * least)
+        return moved(find_root(change, need, least, most, PRECISION, power=1.0))
 
     return movement
 
 
 def greedy(rate: Float[Tensor, "n d"]) -> Movement:
-    """As far as there is room, by falling rate: ℓ1.
+    """The full room of each pixel, by decreasing rate, until the change is reached: ℓ1.
 
-    The best rates, an eighth of all and at least 256, are put in order; if they don't suffice, all
-    the others move by the same share of their room.
+    Only the largest rates, an eighth of all and at least 256, are sorted; if they don't suffice,
+    all other pixels move by the same share of their room.
     """
     size = rate.shape[1]
     best = rate.topk(min(size, max(256, size // 8)), dim=1)
 
     def movement(limit: Tensor, need: Tensor) -> Tensor:
         offered = limit.gather(1, best.indices)
-        earned = offered * best.values
-        left = (need - earned.cumsum(1) + earned).clamp_min(0)
-        share = (left / earned.clamp_min(1e-30)).clamp_max(1)
+        change = offered * best.values
+        left = (need - change.cumsum(1) + change).clamp_min(0)
+        share = (left / change.clamp_min(1e-30)).clamp_max(1)
         rest = rate * limit
-        others = rest.sum(1, keepdim=True) - earned.sum(1, keepdim=True)
-        lacking = (need - earned.sum(1, keepdim=True)).clamp_min(0)
+        others = rest.sum(1, keepdim=True) - change.sum(1, keepdim=True)
+        lacking = (need - change.sum(1, keepdim=True)).clamp_min(0)
         moved = limit * (lacking / others.clamp_min(1e-30)).clamp_max(1)
         return moved.scatter(1, best.indices, offered * share)
 

@@ -1,4 +1,4 @@
-"""The patterns of the Square attack in ℓ2 and ℓ1: where squares lie, and the bumps that fill them
+"""Positions of the squares of Square attack, and the patterns that fill them in ℓ2 and ℓ1
 (Andriushchenko et al. 2020, section 3.3)."""
 
 import math
@@ -12,11 +12,11 @@ from bench.threats import Norm
 from bench.threats.geometry import Batch
 
 DECAY: dict[Norm, int] = {"l2": 2, "l1": 4}
-"""How fast a bump falls off: ring k from the centre adds k to the power of minus this."""
+"""How fast a pattern decays: the k-th square ring around the centre adds k to the power −DECAY."""
 
 
 def side(area: float, h: int, w: int, norm: Norm) -> int:
-    """The side of a square that covers a share of the image; odd and at least 3 but in ℓ∞."""
+    """The side of a square that covers a share of the image; in ℓ2 and ℓ1 odd and at least 3."""
     length = max(1, round(math.sqrt(area * h * w)))
     if norm != "linf":
         length = max(3, length + 1 - length % 2)
@@ -50,23 +50,24 @@ def placed(
 
 @cache
 def table(norm: Norm, sides: tuple[int, ...], device: torch.device) -> Float[Tensor, "p s s"]:
-    """For each side the bump and its transpose, with a margin of zeros below and to the right."""
+    """For each side the pattern and its transpose, padded with zeros below and to the right."""
     patterns = torch.zeros(2 * len(sides), max(sides) + 1, max(sides) + 1)
     for number, length in enumerate(sides):
-        pattern = bump(norm, length)
+        pattern = balanced(norm, length)
         patterns[2 * number, :length, :length] = pattern
         patterns[2 * number + 1, :length, :length] = pattern.T
     return patterns.to(device)
 
 
-def bump(norm: Norm, length: int) -> Float[Tensor, "s s"]:
-    """A hill over a valley, at unit norm."""
+def balanced(norm: Norm, length: int) -> Float[Tensor, "s s"]:
+    """A positive upper half and a negative lower half, at unit norm (eq. 2 of the paper)."""
     upper = length // 2
-    pattern = torch.cat([_hill(norm, upper, length), -_hill(norm, length - upper, length)])
+    pattern = torch.cat([_half(norm, upper, length), -_half(norm, length - upper, length)])
     return pattern / (pattern.norm() if norm == "l2" else pattern.abs().sum())
 
 
-def _hill(norm: Norm, height: int, width: int) -> Float[Tensor, "h w"]:
+def _half(norm: Norm, height: int, width: int) -> Float[Tensor, "h w"]:
+    """Values that decay from the centre, at unit norm."""
     if not height:
         return torch.zeros(0, width)
     rings = torch.arange(1, max(height, width) // 2 + 2).float() ** -DECAY[norm]
@@ -75,8 +76,8 @@ def _hill(norm: Norm, height: int, width: int) -> Float[Tensor, "h w"]:
         (torch.arange(height) - height // 2).abs()[:, None],
         (torch.arange(width) - width // 2).abs(),
     )
-    hill = level[distance]
-    return hill / (hill.norm() if norm == "l2" else hill.sum())
+    half = level[distance]
+    return half / (half.norm() if norm == "l2" else half.sum())
 
 
 def _offset(corner: Int[Tensor, " n"], length: int) -> Int[Tensor, "n length"]:

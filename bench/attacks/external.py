@@ -1,5 +1,4 @@
-"""Attacks that drive the model themselves, such as another package's: asked once, and believed in
-nothing."""
+"""Attacks that query the model themselves, such as those of another package."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,8 +12,8 @@ Run = Callable[[nn.Module, Tensor, Tensor, Threat, int], Tensor]
 
 
 @dataclass(frozen=True)
-class Whole:
-    """A finished attack under a name. Its randomness is its own: it may depend on the batch."""
+class ExternalAttack:
+    """An attack as one function, under a name. Its random numbers may depend on the batch."""
 
     run: Run
     name: str
@@ -22,10 +21,10 @@ class Whole:
 
 
 class Counted(nn.Module):
-    """A model that counts the images that pass through it, forwards and backwards."""
+    """A model that counts the images of its forward and backward passes."""
 
     def __init__(self, model: Callable[[Tensor], Tensor]) -> None:
-        """Count the passes of `model` from here on."""
+        """Count the passes of `model`."""
         super().__init__()
         self.model, self.forwards, self.backwards = model, 0, 0
 

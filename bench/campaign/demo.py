@@ -1,4 +1,4 @@
-"""The whole story on the embedded digits: train defenses, attack them, rank them."""
+"""The demonstration on the embedded digits: train defenses, attack them, rank them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +12,12 @@ from bench.training.start import default_threat, threats_of
 from leaderboard.schema import Record
 
 DEFENSES = ("undefended", "at")
-"""Who plays, in the order of training."""
+"""The defenses of the demonstration, in the order of training."""
 
 
-def play(folder: Path, progress: Progress) -> Iterator[Record]:
-    """Train each defense with its usual settings into `folder`/runs and measure it on
-    `folder`/board, under the union of the digits' budget set. What is done is not done again.
+def run_demo(folder: Path, progress: Progress) -> Iterator[Record]:
+    """Train each defense with its usual settings into `folder`/runs and evaluate it on
+    `folder`/board, under the union of the digits' budget set. Finished steps are not repeated.
 
     Raises:
         CrossfireError: the folder can't be written.

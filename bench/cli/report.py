@@ -1,4 +1,4 @@
-"""`bench report`: records to the leaderboard."""
+"""`bench report`: from records to the leaderboard."""
 
 from pathlib import Path
 
@@ -16,11 +16,11 @@ from bench.cli import _options as options
     type=click.Choice(["terminal", "markdown", "html", "svg", "csv", "json"]),
     default="terminal",
     show_default=True,
-    help="What to write.",
+    help="Output format.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="File to write; for svg, folder.")
-@click.option("--check", is_flag=True, help="Write nothing; exit with 1 if --out is out of date.")
-@click.option("--release", type=int, help="Show that release instead of the board as it is now.")
+@click.option("--check", is_flag=True, help="Write nothing; exit code 1 if --out is out of date.")
+@click.option("--release", type=int, help="Show this release instead of the present board.")
 @click.option("--with-published", "published", is_flag=True, help="Add RobustBench's figures.")
 @click.option("--compact", is_flag=True, help="In markdown: a line a recipe, a column a threat.")
 @click.option("--top", default=50, show_default=True, help="Rows shown on the terminal.")
@@ -38,8 +38,8 @@ def command(
 ) -> None:
     """Show the leaderboard of a board.
 
-    A FILE that holds the marks `<!-- begin bench report -->` and `<!-- end bench report -->` is
-    renewed between them only.
+    In a file with the marks `<!-- begin bench report -->` and `<!-- end bench report -->`, only the
+    text between them is replaced.
     """
     from bench.report import files, render
     from bench.report.stale import is_stale, renew

@@ -1,4 +1,4 @@
-"""`bench train DEFENSE`: a defense to a checkpoint."""
+"""`bench train DEFENSE`: from a defense to a checkpoint."""
 
 import click
 
@@ -6,7 +6,7 @@ from bench.cli._training import training
 
 
 class Defenses(click.Group):
-    """A command for each defense, with the defense's fields as its options."""
+    """A command for each defense, whose options are the defense's fields."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The keys of all defenses."""
@@ -19,7 +19,7 @@ class Defenses(click.Group):
         return training(cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Names and origins; descriptions would need every defense to be imported."""
+        """Names and origins; descriptions would require importing every defense."""
         from bench.plugins.registry import defenses
 
         with formatter.section("Defenses"):

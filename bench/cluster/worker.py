@@ -1,4 +1,4 @@
-"""What a worker does: attack a chunk of examples with one pass, and say what came of it."""
+"""A worker's task: attack a chunk of examples with one pass and return the result."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,13 +9,13 @@ import torch
 from bench.evaluation.attacked import AttackedModel
 from bench.evaluation.queue import Array, Column, Examples, Job
 
-_KEPT: dict[str, AttackedModel] = {}
+_CACHED: dict[str, AttackedModel] = {}
 
 
 @dataclass(frozen=True)
 class Result:
-    """A chunk's column (m,), its adversarial examples (b, c, h, w) for the rows that broke, and the
-    device and the arithmetic that it was attacked with."""
+    """A chunk's column (m,), the adversarial examples (b, c, h, w) of its broken rows, and the
+    device and arithmetic of the attack."""
 
     column: dict[str, Array]
     found: Array
@@ -26,16 +26,16 @@ class Result:
 def attack(
     key: str, fetch: Callable[[], AttackedModel], job: Job, examples: Examples, device: str
 ) -> Result:
-    """Attack a chunk with one pass; `fetch` gives the model called `key` if it isn't here yet.
+    """Attack a chunk with one pass; `fetch` returns the model of hash `key` if it isn't cached.
 
     Raises:
         gates.Refusal: the model changed its own weights meanwhile.
     """
-    if key not in _KEPT:
-        _KEPT.clear()
-        _KEPT[key] = fetch()
-        _KEPT[key].settle(torch.device(device))
-    model = _KEPT[key]
+    if key not in _CACHED:
+        _CACHED.clear()
+        _CACHED[key] = fetch()
+        _CACHED[key].prepare(torch.device(device))
+    model = _CACHED[key]
     found = np.zeros(tuple(examples.images.shape), np.float32)
     column = Column.of(np.ones(len(examples), bool), found)
     alone = replace(job, column=0, prune=False, alarms=None, work=replace(job.work, sample=None))

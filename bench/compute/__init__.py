@@ -1,1 +1,1 @@
-"""Arithmetic, compilation, processor and memory, and reproducible random numbers."""
+"""Arithmetic, compilation, CPU threads and memory, and reproducible random numbers."""

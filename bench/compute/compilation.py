@@ -1,7 +1,7 @@
-"""Networks as compiled code: where asking takes long, and for nothing but speed.
+"""Compiled networks, for speed only.
 
-There are two forms: one that gradients flow through, and a faster one for answers alone, whose
-weights are constants of the code. Both serve every batch size.
+There are two compiled forms: a differentiable one, and a faster one for inference, in whose code
+the weights are constants. Both accept every batch size.
 """
 
 import copy
@@ -18,9 +18,9 @@ Form = Callable[[Tensor], Tensor]
 
 @dataclass
 class Compiling:
-    """`eager` in eval mode, until `patience` seconds have gone into a form; compiled from then on.
+    """Runs `eager` in eval mode until a form has taken `patience` seconds; compiled from then on.
 
-    Where the network can't be compiled, it is asked as it is.
+    If the network can't be compiled, `eager` is still used.
     """
 
     eager: nn.Module
@@ -36,16 +36,16 @@ class Compiling:
         if differentiable in self.forms:
             return self.forms[differentiable](points)
         began = time.perf_counter()
-        answer: Tensor = self.eager(points)
+        logits: Tensor = self.eager(points)
         self.spent[differentiable] += time.perf_counter() - began
-        return answer
+        return logits
 
 
 def compiled(network: nn.Module, points: Tensor, *, frozen: bool = False) -> Form:
-    """The network in eval mode as compiled code, tried on some points; the network itself where
-    that fails.
+    """The network in eval mode as compiled code, tried on some points; the network itself if that
+    fails.
 
-    Its weights may change afterwards, unless they are to be `frozen` into the code.
+    Its weights may change afterwards, unless they are `frozen` into the code.
     """
     import torch._inductor.config as inductor
 
@@ -54,15 +54,15 @@ def compiled(network: nn.Module, points: Tensor, *, frozen: bool = False) -> For
         with warnings.catch_warnings(), inductor.patch(freezing=frozen):
             warnings.simplefilter("ignore")
             _try(form, points.detach(), frozen)
-    except Exception:  # without a C++ compiler, or where the tracer gives up
+    except Exception:  # there is no C++ compiler, or the tracer fails
         return network
-    # Behind a function, so that a module that keeps it has no second set of weights.
-    return lambda points: _several(form, points)
+    # A function, not a module: a module that stores it must not register the weights again.
+    return lambda points: _at_least_two(form, points)
 
 
 def operations(network: nn.Module, image: Tensor) -> int:
     """Multiplications and additions of one forward pass of an image (1, c, h, w)."""
-    # Imported here because Triton comes with it, which an evaluation does not need.
+    # Imported here because it imports Triton, which an evaluation does not need.
     from torch.utils.flop_counter import FlopCounterMode
 
     copied = copy.deepcopy(network).eval()
@@ -72,17 +72,17 @@ def operations(network: nn.Module, image: Tensor) -> int:
 
 
 def _try(form: Form, points: Tensor, frozen: bool) -> None:
-    """Ask once, and for a gradient too: its code is compiled at its first use."""
+    """Run the form once, with a gradient unless frozen: code is compiled at its first use."""
     with torch.set_grad_enabled(not frozen):
         if frozen:
-            _several(form, points)
+            _at_least_two(form, points)
         else:
             point = points.requires_grad_()
-            torch.autograd.grad(_several(form, point).sum(), point)
+            torch.autograd.grad(_at_least_two(form, point).sum(), point)
 
 
-def _several(form: Form, points: Tensor) -> Tensor:
-    """Ask with two rows at least: a batch of one would be compiled anew."""
+def _at_least_two(form: Form, points: Tensor) -> Tensor:
+    """Run the form on two rows at least: a batch of one would be compiled separately."""
     batch = torch.cat([points, points]) if len(points) == 1 else points
     torch._dynamo.maybe_mark_dynamic(batch, 0)
     return form(batch)[: len(points)]

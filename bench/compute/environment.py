@@ -1,4 +1,4 @@
-"""What a number was made with: versions and commit."""
+"""The software and the CPU that a result was computed with."""
 
 import platform
 import subprocess
@@ -11,7 +11,7 @@ PACKAGES = {"crossfire": "crossfire-bench", "torch": "torch", "numpy": "numpy"}
 
 @cache
 def versions() -> dict[str, str]:
-    """The versions of Python and of the packages that a number depends on."""
+    """The versions of Python and of the packages that results depend on."""
     return {"python": platform.python_version()} | {
         name: version(package) for name, package in PACKAGES.items()
     }
@@ -19,7 +19,7 @@ def versions() -> dict[str, str]:
 
 @cache
 def processor() -> str:
-    """The processor's name, and the fast arithmetic that it has."""
+    """The CPU's name and its bf16 instructions."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -32,11 +32,11 @@ def processor() -> str:
 
 @cache
 def commit() -> tuple[str | None, bool | None]:
-    """The commit of the checkout that runs and whether it was changed; (None, None) for a wheel.
+    """The commit of the running checkout and whether it has changes; (None, None) for a wheel.
 
-    Asked once: it is about the code that was loaded, whatever happens to the checkout later.
+    Cached, because it describes the code that was loaded, even if the checkout changes later.
     """
-    here = Path(__file__).parents[1]
+    here = Path(__file__).parents[2]
     if not (here / ".git").exists():
         return None, None
     revision = _git(here, "rev-parse", "HEAD")

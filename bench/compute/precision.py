@@ -1,4 +1,4 @@
-"""Fast arithmetic, and float32 that is float32."""
+"""bf16 arithmetic, folded batch norm, and float32 without TF32."""
 
 import copy
 import warnings
@@ -34,13 +34,13 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return fuse(model)
-    except Exception:  # tracing fails in as many ways as models are written
+    except Exception:  # tracing may raise any error
         return copy.deepcopy(model)
 
 
 @contextmanager
 def exact_float32() -> Iterator[None]:
-    """Float32 that is float32: no TF32 in convolutions or matrix products."""
+    """No TF32 in convolutions or matrix products."""
     convolutions, products = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
     torch.backends.cudnn.allow_tf32 = False
     torch.set_float32_matmul_precision("highest")

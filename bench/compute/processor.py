@@ -1,4 +1,4 @@
-"""What makes a processor fast at small networks: all its cores at work, and memory at hand."""
+"""Settings that make a CPU faster at small networks: parallel work, and no release of memory."""
 
 import ctypes
 import os
@@ -14,14 +14,14 @@ T = TypeVar("T")
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _MOST, _LARGE = 2**31 - 1, 32 * 2**20
-"""In bytes: the most that may be asked for, and the largest threshold that glibc accepts."""
+"""In bytes: the largest integer, and the largest mmap threshold that glibc accepts."""
 
 
-def share(works: Sequence[Callable[[], T]], device: torch.device) -> list[T]:
-    """What each piece of work returns, done at the same time with fewer threads each.
+def in_parallel(works: Sequence[Callable[[], T]], device: torch.device) -> list[T]:
+    """The results of several functions that run at the same time, with fewer torch threads each.
 
-    On a device, or with one thread, they are done one after the other. Torch leaves Python's lock
-    while it computes, so that threads suffice.
+    On a GPU, or with one thread, they run one after the other. Torch releases Python's global lock
+    while it computes, so that Python threads suffice.
     """
     threads = torch.get_num_threads()
     workers = min(threads, len(works))
@@ -32,17 +32,17 @@ def share(works: Sequence[Callable[[], T]], device: torch.device) -> list[T]:
         with ThreadPoolExecutor(workers, initializer=fewer) as pool:
             return list(pool.map(lambda work: work(), works))
     finally:
-        torch.set_num_threads(threads)  # it is also the number of every thread to come
+        torch.set_num_threads(threads)  # the number also holds for new Python threads
 
 
 @cache
 def keep_memory() -> None:
-    """Let freed memory stay with the process, where the C library is glibc.
+    """Keep freed memory in the process, if the C library is glibc.
 
-    It would give an activation's megabyte back to the system after each layer, and ask for it anew,
-    page by page: a fifth of the time that a small network takes. A thousand compiled convolutions,
-    one for each layer and batch size, are more than oneDNN should keep; before its first it can be
-    told so.
+    By default glibc returns the memory of large activations to the system after each layer and
+    requests it again, page by page, which takes a fifth of the time of a small network. oneDNN
+    caches compiled convolutions, one for each layer and batch size; the limit of 256 instead of
+    1024 must be set before its first use.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
     if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):

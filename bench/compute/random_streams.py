@@ -1,8 +1,8 @@
-"""Randomness keyed by the example: the same numbers whatever the batch, the order or the device.
+"""Random numbers keyed by the example: the same for every batch, order and device.
 
-A key is a 64-bit integer made of (seed, example index, attack, restart, …); a stream is the
-splitmix64 generator of Steele, Lea & Flood (OOPSLA 2014) started at that key, so number i of a
-stream is found without its predecessors.
+A key is a 64-bit integer computed from (seed, example index, attack, restart, …); a stream is the
+splitmix64 generator of Steele, Lea & Flood (OOPSLA 2014) started at that key, so that the i-th
+number of a stream is computed without its predecessors.
 """
 
 import zlib
@@ -28,7 +28,7 @@ def _mix(z: Tensor) -> Tensor:
 
 
 def fold(key: Int[Tensor, " n"], part: Int[Tensor, " n"] | int | str) -> Int[Tensor, " n"]:
-    """A new key for each old one and a further part of the name of the stream."""
+    """New keys, computed from keys and a further part of the stream's name."""
     if isinstance(part, str):
         part = zlib.crc32(part.encode())
     return _mix(key * _GOLDEN + part)

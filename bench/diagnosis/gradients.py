@@ -1,4 +1,5 @@
-"""Are gradients there, are they derivatives, and does a step along them do what they say?"""
+"""Checks of gradients: whether they exist, equal finite differences, and predict the effect of a
+step."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -20,15 +21,14 @@ from bench.types import Values
 from leaderboard.diagnosis import Check
 
 UNDERFLOW = 87.0
-"""exp(−87) is the least number that float32 holds in full: at larger margins cross-entropy's
-gradients crumble."""
+"""exp(−87) is about the smallest normal number of float32: at larger margins the gradients of the
+cross-entropy underflow."""
 FLAT = 1e-3
-"""Under this margin the softmax hardly tells the classes apart: cross-entropy raises all wrong ones
-alike."""
+"""Below this margin the softmax is nearly uniform: cross-entropy raises all wrong classes alike."""
 NOISE, DRAWS = 4 / 255, 20
-"""Half the width of the box around an image, and points drawn there (Pintor et al. 2022: 100)."""
+"""Half the width of the box around an image, and points drawn in it (Pintor et al. 2022: 100)."""
 SCALES = (1e-4, 0.05)
-"""Steps of the finite differences, as ℓ2 lengths a root of the number of pixels."""
+"""Steps of the finite differences: ℓ2 lengths divided by the root of the number of pixels."""
 
 
 def gradient_checks(subject: Subject) -> Iterator[Check]:
@@ -68,7 +68,7 @@ def _margins(subject: Subject, points: Batch) -> Float[Tensor, " n"]:
 
 def wrong_derivatives(subject: Subject, gradient: Batch) -> float:
     """Share of images where no central difference of the margin along its gradient, over a small
-    step and over a larger one, lies within a factor of 2 of the gradient's length."""
+    step and over a larger one, is within a factor of 2 of the gradient's norm."""
     length = l2_distance(gradient)
     direction = gradient / lift(length, gradient)
     wrong = torch.ones_like(subject.y, dtype=torch.bool)
@@ -83,7 +83,7 @@ def wrong_derivatives(subject: Subject, gradient: Batch) -> float:
 
 def alike_nearby(subject: Subject, gradient: Batch) -> float:
     """Median cosine between the gradient of the margin at an image and the mean of `DRAWS`
-    gradients in a box around it whose width is a part of the threat."""
+    gradients in a box around it that is smaller than the threat."""
     keys, total = (
         random_keys(subject.seed, subject.numbers, "nearby"),
         torch.zeros_like(gradient),
@@ -96,20 +96,21 @@ def alike_nearby(subject: Subject, gradient: Batch) -> float:
 
 
 def reflected(points: Batch) -> Batch:
-    """Points that left [0, 1] by less than 1, mirrored back: clipped, they would pile up there."""
+    """Points outside [0, 1] by less than 1, reflected at the bounds: clipping would concentrate
+    them on the bounds."""
     return 1 - (1 - points.abs()).abs()
 
 
 def neighbourhood(subject: Subject) -> float:
-    """Half the width of a box that is smaller than the threat: half of ε in ℓ∞; in ℓ2 and ℓ1
-    what each pixel would get of ε in equal parts."""
+    """Half the width of a box that is smaller than the threat: half of ε in ℓ∞; in ℓ2 and ℓ1 the
+    change of each pixel if all change equally and the norm is ε."""
     pixels, eps = subject.x[0].numel(), subject.threat.eps
     widths: dict[Norm, float] = {"linf": eps / 2, "l2": eps / pixels**0.5, "l1": eps / pixels}
     return widths[subject.threat.norm]
 
 
 def vanishing(gradient: Batch) -> float:
-    """Share of images whose gradient has less than a thousandth of the longest one's length."""
+    """Share of images whose gradient's norm is less than a thousandth of the largest norm."""
     length = l2_distance(gradient)
     return float((length < 1e-3 * length.amax()).float().mean())
 
@@ -121,11 +122,11 @@ def scale(subject: Subject) -> float:
 
 
 def _tangent(subject: Subject) -> Check:
-    """P10, the gate of evaluations: does a step do what its gradient promises?"""
+    """P10, as before evaluations: a step has the effect that its gradient predicts."""
     rule, norm = RULES["P10"], subject.threat.norm
-    share = gates.promise_kept(subject.model, subject.x, subject.y, subject.threat)
-    sound = gates.FLAT[norm] <= share <= gates.STEEP
-    return rule.found(share, "pass" if sound else "fail")
+    ratio = gates.linearity(subject.model, subject.x, subject.y, subject.threat)
+    linear = gates.FLAT[norm] <= ratio <= gates.STEEP
+    return rule.found(ratio, "pass" if linear else "fail")
 
 
 def instability(subject: Subject) -> float:

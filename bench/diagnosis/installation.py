@@ -1,4 +1,4 @@
-"""What this machine offers: versions, devices, arithmetic, disk, and which extras are missing."""
+"""Versions, devices, arithmetic and free disk space of this machine, and missing extras."""
 
 import importlib
 import os
@@ -19,12 +19,13 @@ EXTRAS = {
     "cluster": ("ray", "bench evaluate --ray"),
     "hf": ("datasets", "hf:NAME and hf-hub:OWNER/NAME"),
     "timm": ("timm", "timm:NAME"),
+    "imitation": ("stable_baselines3", "bench imitate"),
 }
-"""Extra -> the module that it brings, and what needs it."""
+"""Extra -> the module that it installs, and what needs it."""
 PACKAGES = ("torch", "torchvision", "lightning-fabric", "numpy", "pyautoattack", "safetensors")
 
 Row = tuple[str, str]
-"""A name and what there is of it."""
+"""A name and its value."""
 
 
 def environment(folder: Path) -> list[Row]:
@@ -45,7 +46,7 @@ def environment(folder: Path) -> list[Row]:
 
 
 def extras() -> list[Row]:
-    """Each extra: that it is installed, or the line that installs it and what it is for."""
+    """For each extra, "installed", or the command that installs it and what needs it."""
     rows = []
     for extra, (module, what) in EXTRAS.items():
         line = f"missing; {what} needs it: pip install 'crossfire-bench[{extra}]'"
@@ -69,7 +70,7 @@ def _torchvision() -> str:
     try:
         importlib.import_module("torchvision.datasets")
     except (ImportError, OSError, RuntimeError) as error:
-        return f"no ({reason(error)}); digits, npz: and folder: do without it"
+        return f"no ({reason(error)}); digits, npz: and folder: work without it"
     return "yes"
 
 

@@ -1,4 +1,4 @@
-"""Before any attack: each gate of `bench.evaluation.gates` as a check, and what they leave out."""
+"""Checks before any attack: each gate of `bench.evaluation.gates`, and P11."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,12 +15,12 @@ from leaderboard.diagnosis import Check, Verdict
 from leaderboard.schema import Finding
 
 SAMPLE = 16
-"""Images on which the gates look, as many as before an evaluation."""
+"""Images on which the gates run, as many as before an evaluation."""
 
 
 def preflight(model: nn.Module, x: Batch, y: Int[Tensor, " n"]) -> Iterator[Check]:
-    """P1 to P11 on a few images (n, c, h, w) with labels (n,), ending with the first one that
-    forbids attacks."""
+    """P1 to P6, P8, P9 and P11 on a few images (n, c, h, w) with labels (n,), up to the first one
+    that forbids attacks."""
     x, y = x[:SAMPLE], y[:SAMPLE]
     logits = gates.predicted(model, x)
     named: dict[str, Callable[[], Iterator[Finding]]] = {
@@ -52,7 +52,7 @@ def _check(id_: str, findings: list[Finding]) -> Check:
 
 
 def _derivatives_taken(model: nn.Module, x: Batch) -> int:
-    """How often a forward pass asks for a gradient of its own."""
+    """How often a forward pass computes a gradient itself."""
     taken = 0
 
     def counted(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""The attacked model: on its device, as the judge sees it and as attacks see it."""
+"""The attacked model on its device, in the judge's arithmetic and in that of the attacks."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -27,8 +27,8 @@ VOTES = 9
 
 @dataclass
 class AttackedModel:
-    """A model in eval mode, with what the checks on it found; `sample` (n, c, h, w) are a few
-    images, on which its fast form is compared with itself. Call `settle` before anything else."""
+    """A model in eval mode, with the findings of its checks; `sample` (n, c, h, w) are a few images
+    on which its fast form is compared with the original. Call `prepare` before anything else."""
 
     model: nn.Module
     sample: Batch
@@ -40,18 +40,18 @@ class AttackedModel:
     judge: Judge = field(init=False)
     fast: Proposer = field(init=False)
 
-    def settle(self, device: torch.device) -> None:
-        """Move the model to a device, and make ready what asks it there."""
+    def prepare(self, device: torch.device) -> None:
+        """Move the model to a device, and make its judge and its fast form there."""
         self.device = device
         self.model, self.sample = self.model.to(device), self.sample.to(device)
         self.capacity = self.settings.capacity or (1024 if device.type == "cuda" else 128)
         random = any(finding.id == "P4" for finding in self.findings)
-        # What a processor has in its caches, it need not fetch: there small batches are faster.
+        # On a CPU small batches are faster, because their activations fit into the caches.
         limit = 64 if device.type == "cpu" else max(self.capacity, 256)
         self.judge = Judge(self.model, limit=limit, votes=VOTES if random else 1)
         precision = self.settings.precision
         if precision == "auto" and gates.misleading(self.findings):
-            precision = "fp32"  # where gradients all but vanish, bf16 loses the rest of them
+            precision = "fp32"  # where gradients nearly vanish, bf16 would lose them
         self.fast = proposer(
             self.model,
             self.sample,
@@ -70,7 +70,7 @@ class AttackedModel:
         save: Callable[[State], None],
         show: Callable[[int, int, Job], None] = lambda done, total, job: None,
     ) -> Engine:
-        """What runs jobs on this model; see there what `save` and `show` are given."""
+        """The engine that runs jobs on this model; `Engine` documents `save` and `progress`."""
         return Engine(
             propose=self.proposer,
             judge=self.judge,
@@ -82,13 +82,13 @@ class AttackedModel:
         )
 
     def proposer(self, work: Pass) -> Proposer:
-        """The model as the attack of a pass asks it."""
-        asked = self.fast
+        """The model as the attack of a pass queries it."""
+        queried = self.fast
         if work.repair:
             probabilities = any(finding.id == "P6" for finding in self.findings)
             network = repaired(self.model, probabilities=probabilities)
-            asked = Proposer(network, torch.float64, self.capacity)
-        return replace(asked, repeats=work.repeats, blur=work.blur)
+            queried = Proposer(network, torch.float64, self.capacity)
+        return replace(queried, repeats=work.repeats, blur=work.blur)
 
     def check_unchanged(self) -> None:
         """P3: the weights are those that were hashed.
@@ -110,16 +110,16 @@ class AttackedModel:
         return name, precision
 
     def portable(self) -> "AttackedModel":
-        """The same on the CPU and not yet settled: what a worker elsewhere needs."""
+        """A copy on the CPU and not yet prepared, to be sent to a worker."""
         model = copy.deepcopy(self.model).cpu()
         return AttackedModel(model, self.sample.cpu(), self.settings, self.findings, self.weights)
 
 
-def place(device: str | None) -> torch.device:
-    """The device of that name; without one, CUDA where there is any.
+def choose_device(device: str | None) -> torch.device:
+    """The device of that name; without a name, CUDA if available, else the CPU.
 
     Raises:
-        CrossfireError: there is no such device here.
+        CrossfireError: this machine has no such device.
     """
     try:
         chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))

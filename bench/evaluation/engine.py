@@ -1,11 +1,11 @@
-"""The engine: runs a suite over any number of examples with full batches, and can be stopped at any
-instant.
+"""The engine: runs a suite over any number of examples with full batches, and can be killed and
+resumed at any time.
 
-Work is a queue of (example, target, restart). A fixed number of slots take pieces of it; at every
-step all slots ask the model in one batch, and a slot that found its adversarial example, or came to
-its end, takes the next piece at once. Pieces of examples that are already broken are dropped
-unseen. Since randomness belongs to the piece and not to the batch, neither the number of slots nor
-a stop and restart changes what an example is attacked with.
+The work is a queue of pieces (example, target, restart). A fixed number of slots process them; at
+each step all slots query the model in one batch, and a slot that found an adversarial example, or
+whose attack ended, takes the next piece. Pieces of examples that are already broken are skipped.
+Random numbers are keyed by the piece and not by the batch, so that neither the number of slots nor
+a resumption changes how an example is attacked.
 """
 
 import time
@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from bench.attacks.base import Attack, Slots
-from bench.attacks.external import Counted, Whole
+from bench.attacks.external import Counted, ExternalAttack
 from bench.compute import random_streams
 from bench.evaluation.judge import Judge, allowed
 from bench.evaluation.proposer import Proposer
@@ -28,16 +28,17 @@ from bench.losses import margin
 
 SAVE_EVERY = 20.0
 NEAR = 0.05
-"""In shares of the logits' spread: some times the most that bf16 has been seen to move a margin."""
+"""In shares of the logits' spread: several times the largest change of a margin by bf16 that was
+observed."""
 
 
 @dataclass
 class Engine:
     """Runs jobs one after another.
 
-    `propose` gives the fast model for a pass; `capacity` is the number of slots; `save` is called
-    after each job, and about every `SAVE_EVERY` seconds within one, with all that a resumption
-    needs, as tensors by name.
+    `propose` returns the fast model for a pass; `capacity` is the number of slots; `save` is called
+    after each job, and about every `SAVE_EVERY` seconds within one, with all that is needed to
+    resume, as tensors by name.
     """
 
     propose: Callable[[Pass], Proposer]
@@ -51,8 +52,8 @@ class Engine:
     def run(
         self, jobs: Sequence[Job], examples: Examples, columns: Sequence[Column], resumed: State
     ) -> None:
-        """Run all jobs, or those that a resumed state (empty for none) leaves; breaks are written
-        into the columns."""
+        """Run all jobs, or the remaining ones of a resumed state (empty for none), and write the
+        results into the columns."""
         first = int(resumed.get("job", torch.tensor(0)))
         for column, saved in zip(columns, _columns(resumed, len(columns)), strict=True):
             column.restore(saved)
@@ -65,23 +66,24 @@ class Engine:
             self._save(number + 1, columns, {})
 
     def choose(self, job: Job, examples: Examples, columns: Sequence[Column]) -> Array:
-        """Flags (n,) of the examples that a job is to attack: all that stand, as many as it
-        samples, or none while nothing gave the alarm. The column notes that it is run."""
+        """Flags (n,) of the examples that a job attacks: all that are still robust, or a sample of
+        them, or none if the job waits for an alarm that was not raised. The column records that the
+        job ran."""
         column = columns[job.column]
-        if job.alarms is not None and not any(column.fell(*alarm) for alarm in job.alarms):
+        if job.alarms is not None and not any(column.alarmed(*alarm) for alarm in job.alarms):
             return np.zeros_like(column.robust)
         if job.prune:
             column.prune(np.logical_and.reduce([other.robust for other in columns]))
-        standing = column.robust.copy()
-        if standing.any():
+        robust = column.robust.copy()
+        if robust.any():
             column.run = np.append(column.run, np.int16(job.number))
         if job.work.sample is None:
-            return standing
-        lots = random_streams.keys(self.seed, examples.numbers, job.work.attack.name).numpy()
-        order = np.argsort(np.where(standing, lots, np.iinfo(np.int64).max), kind="stable")
-        drawn = np.zeros_like(standing)
+            return robust
+        keys = random_streams.keys(self.seed, examples.numbers, job.work.attack.name).numpy()
+        order = np.argsort(np.where(robust, keys, np.iinfo(np.int64).max), kind="stable")
+        drawn = np.zeros_like(robust)
         drawn[order[: job.work.sample]] = True
-        return standing & drawn
+        return robust & drawn
 
     def _save(self, job: int, columns: Sequence[Column], state: State) -> None:
         everything = {f"pass.{name}": value for name, value in state.items()}
@@ -94,10 +96,10 @@ class Engine:
     def _pass(
         self, job: Job, examples: Examples, column: Column, chosen: Array, resumed: State
     ) -> Iterator[State]:
-        """Run one job on the chosen examples; now and then yield what is needed to go on from
-        there."""
-        if isinstance(job.work.attack, Whole):
-            self._whole(job, job.work.attack, examples, column, np.flatnonzero(chosen))
+        """Run one job on the chosen examples; from time to time yield the state that a resumption
+        needs."""
+        if isinstance(job.work.attack, ExternalAttack):
+            self._external(job, job.work.attack, examples, column, np.flatnonzero(chosen))
             return
         attack, proposer = job.work.attack, self.propose(job.work)
         queue = Queue.of(job.work, examples, chosen)
@@ -126,15 +128,15 @@ class Engine:
                 yield state | {"position": torch.tensor(queue.position)}
                 saved = time.monotonic()
 
-    def _whole(
-        self, job: Job, attack: Whole, examples: Examples, column: Column, rows: Array
+    def _external(
+        self, job: Job, attack: ExternalAttack, examples: Examples, column: Column, rows: Array
     ) -> None:
-        """Ask a finished attack for its adversarial examples, batch by batch."""
+        """Run an external attack batch by batch."""
         for batch in np.split(rows, range(self.capacity, len(rows), self.capacity)):
-            began, places = time.monotonic(), torch.from_numpy(batch)
+            began, chosen = time.monotonic(), torch.from_numpy(batch)
             counted = Counted(self.judge.model).eval()
-            x = examples.floats(places, self.device)
-            y = examples.labels[places].to(self.device)
+            x = examples.floats(chosen, self.device)
+            y = examples.labels[chosen].to(self.device)
             points = attack.run(counted, x, y, job.threat, self.seed)
             broken, far = self.judge.adversarial(x, points, y, job.threat, bounded=attack.bounded)
             column.forward[batch] += counted.forwards // max(1, len(batch)) + self.judge.votes
@@ -147,7 +149,7 @@ class Engine:
     def _fresh(self, fresh: Array, queue: Queue, examples: Examples, job: Job) -> Slots:
         rows = torch.from_numpy(queue.rows[fresh])
         key = random_streams.keys(self.seed, examples.numbers[rows], job.work.attack.name)
-        key = random_streams.fold(key, torch.from_numpy(queue.turns[fresh]))
+        key = random_streams.fold(key, torch.from_numpy(queue.attempts[fresh]))
         return Slots.fresh(
             examples.floats(rows, self.device),
             examples.labels[rows].to(self.device),
@@ -164,31 +166,30 @@ class Engine:
         rows: Array,
         column: Column,
     ) -> tuple[Slots, Array]:
-        """One question to the model, one step of the attack, and the judge's word on what may be a
-        find."""
-        answer = proposer.ask(attack, slots)
+        """Query the model, take one step of the attack, and let the judge verify candidates."""
+        response = proposer.query(attack, slots)
         np.add.at(column.forward, rows, proposer.repeats)
         if attack.needs_gradient:
             np.add.at(column.backward, rows, proposer.repeats)
-        moved = attack.step(slots, answer, job.threat)
-        claim, done = torch.stack([claimed(answer.logits, slots.y), moved.done]).cpu().numpy()
-        self._examine(job, slots, np.flatnonzero(claim), rows, column)
+        moved = attack.step(slots, response, job.threat)
+        claim, done = torch.stack([claimed(response.logits, slots.y), moved.done]).cpu().numpy()
+        self._judge(job, slots, np.flatnonzero(claim), rows, column)
         ended = np.flatnonzero(done & column.robust[rows])
-        self._examine(
-            job, moved, self._promising(proposer, moved, ended, rows, column), rows, column
-        )
+        near = self._near_boundary(proposer, moved, ended, rows, column)
+        self._judge(job, moved, near, rows, column)
         keep = ~done & column.robust[rows]
         if keep.all():
             return moved, keep
         chosen = torch.from_numpy(np.flatnonzero(keep)).to(self.device)
         return moved.rows(chosen), keep
 
-    def _promising(
+    def _near_boundary(
         self, proposer: Proposer, slots: Slots, ended: Array, rows: Array, column: Column
     ) -> Array:
-        """Of slots at their end, those whose last points the judge ought to see.
+        """Of slots whose attack ended, those whose last points the judge has to classify.
 
-        Most have given up far from any boundary, and the proposer sees that sooner than the judge.
+        Most last points are far from any decision boundary; the proposer's logits, which cost less
+        than the judge's, are enough to see that.
         """
         if self.judge.votes > 1 or not len(ended):
             return ended
@@ -198,8 +199,8 @@ class Engine:
         near: Array = claimed(logits, slots.y[chosen], NEAR).cpu().numpy()
         return ended[near]
 
-    def _examine(self, job: Job, slots: Slots, which: Array, rows: Array, column: Column) -> None:
-        """Let the judge look at some slots' points and write the breaks into the column."""
+    def _judge(self, job: Job, slots: Slots, which: Array, rows: Array, column: Column) -> None:
+        """Let the judge classify some slots' points, and write broken examples into the column."""
         which = which[column.robust[rows[which]]]
         if not len(which):
             return
@@ -219,8 +220,8 @@ class Engine:
 def claimed(
     logits: Float[Tensor, "n k"], y: Int[Tensor, " n"], near: float = 0.0
 ) -> Bool[Tensor, " n"]:
-    """Whether logits misclassify, or nearly: by `near` of their spread; those that are no numbers
-    do."""
+    """Whether logits are misclassified, or correct by less than a share `near` of their spread;
+    non-finite logits count as misclassified."""
     spread = logits.amax(1) - logits.amin(1)
     return ~(margin(logits, y) < -near * spread)
 

@@ -1,8 +1,8 @@
-"""What an evaluation will cost, from attacking a few of its examples for real.
+"""Estimates the cost of an evaluation by attacking a sample of its examples.
 
-The few are spread over the clean margins, because cost goes with the margin: an example that is
-nearly misclassified falls at the first step, and one that withstands pays for every step of every
-attack. Nothing is written down; the examples' randomness is that of the evaluation to come.
+The sample is spread over the clean margins, because the cost depends on the margin: an example that
+is nearly misclassified is broken at the first step, a robust one costs every step of every attack.
+Nothing is saved; the random numbers are those of the evaluation itself.
 """
 
 import resource
@@ -20,13 +20,13 @@ from bench.evaluation.queue import Array, Column, Examples, Job
 from bench.losses import margin
 
 STEPS = 3
-"""Steps at full batches whose pace is taken, the first one left out."""
+"""Timed steps with full batches; the first one is left out."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Passes are images sent through the model, forwards and backwards apart; `seconds` are of one
-    device; `memory` and `disk` in bytes; `spread` is the relative standard error of the passes."""
+    """`forward` and `backward` are passes, counted per image; `seconds` are for one device;
+    `memory` and `disk` in bytes; `spread` is the relative standard error of the passes."""
 
     examples: int
     correct: int
@@ -48,9 +48,9 @@ class Estimate:
 
 
 def estimate(evaluation: Evaluation) -> Estimate:
-    """Attack a fiftieth of the examples that are classified correctly, 8 to 32, and scale up.
+    """Attack 2 % of the correctly classified examples, 8 to 32 of them, and scale up.
 
-    Time is that of their passes at the pace of a full batch.
+    The time is the number of passes times the time of a pass in a full batch.
     """
     correct = int(evaluation.clean.sum())
     if not correct:
@@ -81,14 +81,14 @@ def estimate(evaluation: Evaluation) -> Estimate:
 
 
 def _scaled(job: Job, share: float) -> Job:
-    """The job with its share of the examples that it samples."""
+    """The job with `sample` reduced to a share."""
     if job.work.sample is None:
         return job
     return replace(job, work=replace(job.work, sample=max(1, round(job.work.sample * share))))
 
 
 def _spread(evaluation: Evaluation, sample: int) -> Array:
-    """Rows of correct examples at even steps through the order of their margins."""
+    """Rows of correct examples, evenly spaced in the order of their margins."""
     margins = margin(evaluation.logits, evaluation.examples.labels).numpy()
     correct = np.flatnonzero(evaluation.clean)
     ordered = correct[np.argsort(margins[correct], kind="stable")]
@@ -96,8 +96,8 @@ def _spread(evaluation: Evaluation, sample: int) -> Array:
     return ordered[((np.arange(count) + 0.5) / count * len(ordered)).astype(np.int64)]
 
 
-class _Enough(Exception):
-    """The pace is known."""
+class _Timed(Exception):
+    """Enough steps were timed."""
 
 
 def _columns(evaluation: Evaluation, examples: Examples) -> list[Column]:
@@ -106,23 +106,23 @@ def _columns(evaluation: Evaluation, examples: Examples) -> list[Column]:
 
 
 def _pace(evaluation: Evaluation, examples: Examples, number: int) -> float:
-    """Seconds a forward pass, with all that belongs to it, in full batches of a column's first
-    pass."""
+    """Seconds per forward pass of an image, everything included, in full batches of a column's
+    first pass."""
     full = examples.at(np.arange(evaluation.attacked.capacity) % len(examples))
     columns = _columns(evaluation, full)
     moments: list[tuple[float, int]] = []
 
-    def look(*_: object) -> None:
+    def note_time(*_: object) -> None:
         moments.append((time.perf_counter(), int(columns[number].forward.sum())))
         if len(moments) > STEPS:
-            raise _Enough
+            raise _Timed
 
     job = next(job for job in evaluation.jobs() if job.column == number)
-    look()
-    with suppress(_Enough):
-        evaluation.attacked.engine(lambda state: None, look).run([job], full, columns, {})
-        look()
-    # The first step pays for what later ones find ready.
+    note_time()
+    with suppress(_Timed):
+        evaluation.attacked.engine(lambda state: None, note_time).run([job], full, columns, {})
+        note_time()
+    # The first step is slower: caches are cold and memory is not yet allocated.
     (began, before), (ended, after) = moments[min(1, len(moments) - 2)], moments[-1]
     return (ended - began) / max(after - before, 1)
 

@@ -1,11 +1,11 @@
-"""The evaluator: which examples withstand every attack of every suite under every threat.
+"""The evaluator: which examples are robust to every attack of every suite under every threat.
 
     outcome = evaluate(model, images, labels, threat="union", suites=("pgd-100",))
     outcome.accuracy("union")
 
 Every column starts from the examples that the model classifies correctly, so that it can be
-compared with published figures; the union is their AND, example by example. An adversarial example
-found under one threat counts under every other whose budget it meets.
+compared with published figures; the union is the AND of the columns, example by example. An
+adversarial example found under one threat counts under every other whose budget it meets.
 """
 
 import tempfile
@@ -23,7 +23,7 @@ from bench.data.splits import sha256
 from bench.display import Progress
 from bench.display import display as shown
 from bench.evaluation import gates, suites
-from bench.evaluation.attacked import AttackedModel, floats, place
+from bench.evaluation.attacked import AttackedModel, choose_device, floats
 from bench.evaluation.findings import alarms, credit, escalations
 from bench.evaluation.journal import Journal
 from bench.evaluation.outcome import Outcome, Pair
@@ -33,13 +33,13 @@ from bench.evaluation.settings import Settings
 from bench.evaluation.suites import Pass
 from bench.files import sha256_bytes
 from bench.models.checkpoint import weights_sha256
-from bench.threats import Threat, budget_home, guess_dataset, resolve
+from bench.threats import Threat, budget_dataset, guess_dataset, resolve
 from leaderboard.schema import UNION_ONLY, Finding
 
 SAMPLE = 16
-"""Images on which the checks before the attacks look at the model."""
+"""Images on which the checks before the attacks query the model."""
 TARGETS = 9
-"""Wrong classes that targeted attacks may aim at, those with the largest clean logits first."""
+"""The most target classes of a targeted attack: the wrong classes with the largest clean logits."""
 
 
 def evaluate(
@@ -54,13 +54,13 @@ def evaluate(
 ) -> Outcome:
     """Attack a model on images (n, c, h, w), uint8 or float32 in [0, 1], with labels (n,).
 
-    Further arguments are the fields of `Settings`. `numbers` are the examples' places in the data
-    set: randomness belongs to them. In the folder `journal` the work goes on where a kill left it.
-    `display` says how progress is shown, on stderr: `rich`, `plain`, `json` or `none`; by itself a
-    bar in terminals and notebooks, else lines.
+    Further arguments are the fields of `Settings`. `numbers` are the examples' positions in the
+    data set, which key the random numbers. With a folder `journal`, an evaluation that was killed
+    is resumed. `display` says how progress is shown on stderr: `rich`, `plain`, `json` or `none`;
+    the default is a bar in terminals and notebooks, else lines.
 
     Raises:
-        gates.Refusal: the model or the images can't be measured honestly.
+        gates.Refusal: a check of the model or the images forbids the evaluation.
         CrossfireError: a threat, suite or budget set is unknown.
     """
     numbers = torch.arange(len(labels)) if numbers is None else numbers
@@ -75,7 +75,7 @@ def evaluate(
 
 
 class Evaluation:
-    """One model on one set of examples: checked, hashed, and ready to run or to go on."""
+    """One model on one set of examples: checked, hashed, and ready to run or to resume."""
 
     def __init__(
         self,
@@ -85,16 +85,16 @@ class Evaluation:
         numbers: Int[Tensor, " n"],
         settings: Settings,
     ) -> None:
-        """Check model and images, and classify the images as they are.
+        """Check model and images, and classify the unperturbed images.
 
         Raises:
-            gates.Refusal: a check forbids the measurement.
+            gates.Refusal: a check forbids the evaluation.
         """
         keep_memory()
         self.settings = settings
         shape = tuple(images.shape[1:])
-        home = budget_home(settings.dataset, shape)
-        self.threats = resolve(settings.threat, home, settings.budgets)
+        named = budget_dataset(settings.dataset, shape)
+        self.threats = resolve(settings.threat, named, settings.budgets)
         self.attacked = checked(model, images, labels, self.threats, settings)
         self.logits = self.attacked.logits(images)
         gates.refuse(list(gates.class_count(self.logits.shape[1], labels)))
@@ -122,7 +122,7 @@ class Evaluation:
 
     @property
     def key(self) -> str:
-        """Names this very evaluation: weights, examples, protocol and arithmetic."""
+        """Identifies this evaluation: the hash of weights, protocol and arithmetic."""
         parts = (
             self.attacked.weights,
             self.protocol.sha256,
@@ -138,7 +138,7 @@ class Evaluation:
         return (right & self.logits.isfinite().all(1)).numpy()
 
     def run(self, journal: Journal, progress: Progress | None = None) -> Outcome:
-        """Run every suite under every threat, going on from the journal's state.
+        """Run every suite under every threat, resuming from the journal's state.
 
         Raises:
             gates.Refusal: the model changed its own weights meanwhile.
@@ -154,7 +154,7 @@ class Evaluation:
         return self.outcome(columns)
 
     def columns(self, journal: Journal) -> list[Column]:
-        """One column for each threat and suite, with everything still to be attacked."""
+        """One new column for each threat and suite."""
         shape = tuple(self.examples.images.shape)
         return [
             Column.of(self.clean, journal.found(str(i), shape)) for i in range(len(self.suites))
@@ -178,7 +178,7 @@ class Evaluation:
     def _alarms(
         self, work: Pass, passes: tuple[Pass, ...], threat: str
     ) -> tuple[Alarm, ...] | None:
-        """The alarms that a pass waits for; None if it is run in any case."""
+        """The alarms that a pass waits for; None if it always runs."""
         misleading = suites.CHECKS in work.after and gates.misleading(
             self.attacked.findings, threat
         )
@@ -191,7 +191,7 @@ class Evaluation:
         )
 
     def outcome(self, columns: list[Column]) -> Outcome:
-        """What the attacked columns say.
+        """The outcome, with the findings that follow from the columns.
 
         Raises:
             gates.Refusal: the model changed its own weights meanwhile.
@@ -231,12 +231,12 @@ def checked(
     threats: tuple[Threat, ...],
     settings: Settings,
 ) -> AttackedModel:
-    """The model in eval mode and on its device, once images and model have been looked at.
+    """The model in eval mode and on its device, after checks of the images and the model.
 
     Raises:
-        gates.Refusal: a check forbids the measurement.
+        gates.Refusal: a check forbids the evaluation.
     """
-    device = place(settings.device)
+    device = choose_device(settings.device)
     model = model.to(device)
     for part in torch.split(images, 256):
         gates.refuse(list(gates.image_range(floats(part))))
@@ -248,11 +248,11 @@ def checked(
         message = "examples that one threat broke were not attacked under the next"
         findings.append(Finding(UNION_ONLY, "info", message, None))
     attacked = AttackedModel(model.eval(), x, settings, findings, weights_sha256(model))
-    attacked.settle(device)
+    attacked.prepare(device)
     return attacked
 
 
 def target_classes(logits: Tensor, labels: Int[Tensor, " n"]) -> Int[Tensor, "n r"]:
-    """Of logits (n, k) the `TARGETS` largest wrong classes, in order."""
+    """The wrong classes with the `TARGETS` largest of the logits (n, k), in decreasing order."""
     ranked = logits.scatter(1, labels[:, None], -torch.inf).argsort(1, descending=True)
     return ranked[:, : min(TARGETS, logits.shape[1] - 1)]

@@ -1,11 +1,11 @@
-"""What follows from the verdicts once the attacks are over."""
+"""Findings that follow from the verdicts after the attacks."""
 
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
 
-from bench.attacks.external import Whole
+from bench.attacks.external import ExternalAttack
 from bench.evaluation.judge import allowed, distances
 from bench.evaluation.outcome import Pair
 from bench.evaluation.queue import CREDIT, Column, Examples
@@ -16,43 +16,44 @@ from leaderboard.schema import Finding
 
 def credit(columns: Mapping[Pair, Column], examples: Examples) -> Iterator[Finding]:
     """A15: count each adversarial example under every other threat whose budget it meets."""
-    fallen = 0
-    for (giver, _), source in columns.items():
-        for (taker, _), column in columns.items():
-            rows = np.flatnonzero(column.robust & (source.by >= 0) & (giver != taker))
+    broken = 0
+    for (source_threat, _), source in columns.items():
+        for (other_threat, _), column in columns.items():
+            differ = source_threat != other_threat
+            rows = np.flatnonzero(column.robust & (source.by >= 0) & differ)
             if not len(rows):
                 continue
-            threat = Threat.parse(taker)
+            threat = Threat.parse(other_threat)
             images = examples.floats(torch.from_numpy(rows), torch.device("cpu"))
             far = distances(images, torch.from_numpy(source.found[rows]), threat).numpy()
             for row, distance in zip(rows, far, strict=True):
                 if distance <= allowed(threat):
                     step, point = int(source.step[row]), source.found[row]
                     column.broken(int(row), CREDIT, step, float(distance), point)
-                    fallen += 1
-    if fallen:
-        message = f"{fallen} flags fell to an adversarial example of another threat"
-        yield Finding("A15", "info", message, float(fallen))
+                    broken += 1
+    if broken:
+        message = f"{broken} flags were broken by an adversarial example of another threat"
+        yield Finding("A15", "info", message, float(broken))
 
 
 def alarms(
     columns: Mapping[Pair, Column], suites: Mapping[Pair, tuple[Pass, ...]]
 ) -> Iterator[Finding]:
-    """A8: a black-box attack broke what gradients had left; a remark where the suite goes on after
-    that."""
+    """A8: a black-box attack broke examples that attacks with gradients had left. The finding is
+    only a remark if the suite has further passes after this alarm."""
     for pair, column in columns.items():
-        raisers = [
+        alarming = [
             number
             for number, work in enumerate(suites[pair])
             if work.alarm is not None
-            and not isinstance(work.attack, Whole)
+            and not isinstance(work.attack, ExternalAttack)
             and not work.attack.needs_gradient
         ]
-        broken = int(np.isin(column.by, raisers).sum())
+        broken = int(np.isin(column.by, alarming).sum())
         if broken:
             message = (
-                f"{pair[0]}: a black-box attack broke {broken} of a few examples that gradients "
-                "had left: they are masked"
+                f"{pair[0]}: a black-box attack broke {broken} of the sampled examples that "
+                "attacks with gradients had left: gradients are masked"
             )
             if any(work.after for work in suites[pair]):
                 message += "; the suite attacked them again after this alarm"
@@ -64,7 +65,7 @@ def alarms(
 def escalations(
     columns: Mapping[Pair, Column], suites: Mapping[Pair, tuple[Pass, ...]]
 ) -> Iterator[Finding]:
-    """A16: after an alarm, a suite ran what it otherwise leaves out."""
+    """A16: after an alarm, a suite ran passes that it otherwise leaves out."""
     for pair, column in columns.items():
         run = [number for number in column.run if suites[pair][number].after]
         if run:

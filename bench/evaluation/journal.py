@@ -1,7 +1,7 @@
-"""What an evaluation under way keeps on disk, so that the same command goes on after a kill.
+"""The state of a running evaluation on disk, so that the same command resumes after a kill.
 
-One safetensors file holds the whole state and is replaced in one step; adversarial examples lie
-beside it in plain arrays on disk, so that memory doesn't grow with the number of examples.
+One safetensors file has the whole state and is replaced atomically; adversarial examples are in
+memory-mapped arrays beside it, so that memory use doesn't grow with the number of examples.
 """
 
 import math
@@ -19,15 +19,14 @@ from bench.files import reserve, write_atomic
 
 
 class Journal:
-    """A folder of one evaluation; `key` names model, data, protocol and arithmetic by their
-    hash."""
+    """A folder of one evaluation; `key` is the hash of model, data, protocol and arithmetic."""
 
     def __init__(self, folder: Path, key: str) -> None:
         self._folder = folder / key[:32]
         self._maps: dict[str, "np.memmap[Any, Any]"] = {}
 
     def found(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """The array (n, c, h, w) of adversarial examples of one column, zeros where none is."""
+        """The array (n, c, h, w) of adversarial examples of one column, zeros where not broken."""
         if name not in self._maps:
             path = self._folder / f"{name}.f32"
             size = 4 * math.prod(shape)
@@ -37,7 +36,7 @@ class Journal:
         return self._maps[name]
 
     def save(self, state: dict[str, Tensor]) -> None:
-        """Replace the state by this one."""
+        """Replace the saved state."""
         for array in self._maps.values():
             array.flush()
         write_atomic(self._folder / "state.safetensors", to_safetensors(state))
@@ -48,6 +47,6 @@ class Journal:
         return from_safetensors(path.read_bytes()) if path.exists() else {}
 
     def close(self) -> None:
-        """Forget everything: the evaluation is over and its record written."""
+        """Delete the folder, after the evaluation's record was written."""
         self._maps.clear()
         shutil.rmtree(self._folder, ignore_errors=True)

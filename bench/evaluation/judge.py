@@ -1,8 +1,8 @@
-"""The judge: float32, the model as it was given, and no trust in any attack.
+"""The judge: verifies adversarial examples with the original model in float32.
 
-A point counts as an adversarial example only if this file finds it finite, inside the ball
-(float64) and the box, and misclassified. Non-finite logits count as misclassified: a model that
-answers NaN has not withstood anything.
+A point counts as an adversarial example only if this module finds it finite, inside the ball
+(in float64) and the box, and misclassified. Non-finite logits count as misclassified: a model does
+not become robust by returning NaN.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from bench.threats.geometry import GEOMETRY, Batch
 from bench.types import Model
 
 TOLERANCE = 1e-6
-"""Absolute in ℓ∞ and ℓ2, relative in ℓ1: what rounding x + delta to float32 may cost."""
+"""For rounding x + delta to float32; absolute in ℓ∞ and ℓ2, relative in ℓ1."""
 
 
 class Violation(CrossfireError):
@@ -26,7 +26,7 @@ class Violation(CrossfireError):
 
 
 def allowed(threat: Threat) -> float:
-    """The largest distance that is still within the threat, tolerance included."""
+    """The largest distance within the threat, tolerance included."""
     return threat.eps * (1 + TOLERANCE) if threat.norm == "l1" else threat.eps + TOLERANCE
 
 
@@ -40,8 +40,8 @@ def distances(x: Batch, points: Batch, threat: Threat) -> Float[Tensor, " n"]:
 
 @dataclass(frozen=True)
 class Judge:
-    """Predictions that decide. `limit` is the largest batch; `votes` > 1 takes the majority of a
-    random model's."""
+    """Predictions for verdicts. `limit` is the largest batch; with `votes` > 1, for random models,
+    the majority of so many predictions decides."""
 
     model: Model
     limit: int = 256
@@ -53,31 +53,31 @@ class Judge:
             return torch.cat([self.model(part).float() for part in torch.split(points, self.limit)])
 
     def wrong(self, points: Batch, y: Int[Tensor, " n"]) -> Bool[Tensor, " n"]:
-        """Whether the model misclassifies each point, or fails to answer with numbers."""
-        ballots = torch.stack([self._ballot(points, y) for _ in range(self.votes)])
-        return ballots.sum(0) * 2 > self.votes
+        """Whether the model misclassifies each point, or returns non-finite logits."""
+        votes = torch.stack([self._vote(points, y) for _ in range(self.votes)])
+        return votes.sum(0) * 2 > self.votes
 
-    def _ballot(self, points: Batch, y: Int[Tensor, " n"]) -> Bool[Tensor, " n"]:
+    def _vote(self, points: Batch, y: Int[Tensor, " n"]) -> Bool[Tensor, " n"]:
         logits = self.logits(points)
         return (logits.argmax(1) != y) | ~logits.isfinite().all(1)
 
     def adversarial(
         self, x: Batch, points: Batch, y: Int[Tensor, " n"], threat: Threat, *, bounded: bool = True
     ) -> tuple[Bool[Tensor, " n"], Float[Tensor, " n"]]:
-        """Which points are adversarial examples of x under the threat, and how far from x they lie
+        """Which points are adversarial examples of x under the threat, and their distances from x
         (float64).
 
         Raises:
-            Violation: a point lies outside although its attack promises that none does (`bounded`).
+            Violation: a point of a `bounded` attack lies outside the threat.
         """
         far = distances(x, points, threat)
         outside = far > allowed(threat)
         if bounded and bool(outside.any()):
             raise Violation(
                 f"the attack left its threat {threat}: distance {float(far.max()):.9g} is more "
-                f"than {threat.eps:.9g}, or a pixel is not in [0, 1]; mend the attack"
+                f"than {threat.eps:.9g}, or a pixel is not in [0, 1]; correct the attack"
             )
         broken = ~outside
-        if bool(broken.any()):  # points outside cost no prediction
+        if bool(broken.any()):  # points outside are not classified
             broken[~outside] = self.wrong(points[~outside], y[~outside])
         return broken, far

@@ -1,5 +1,5 @@
-"""What an evaluation found, as arrays: robustness is one flag an example, and everything else is
-derived from it."""
+"""The result of an evaluation as arrays: robustness is one flag per example, and everything else is
+derived from the flags."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 Pair = tuple[str, str]
-"""A threat and a suite, as they were typed."""
+"""A threat and a suite, as typed."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,14 @@ class Outcome:
 
     @property
     def union(self) -> Array:
-        """Correct on the image itself and under every threat and suite."""
-        standing: Array = np.logical_and.reduce(
+        """Flags (n,): correct on the image itself and robust under every threat and suite."""
+        robust: Array = np.logical_and.reduce(
             [self.clean, *(c.robust for c in self.columns.values())]
         )
-        return standing
+        return robust
 
     def accuracy(self, what: str = "union") -> float:
-        """The share of examples that stand: `clean`, `union`, or a threat (against all suites).
+        """Accuracy: `clean`, `union`, or robust accuracy under a threat against all suites.
 
         Raises:
             CrossfireError: there is no such column.
@@ -60,14 +60,14 @@ class Outcome:
         return float(np.logical_and.reduce(flags).mean())
 
     def attack(self, pair: Pair, row: int) -> str | None:
-        """The name of the attack that broke an example; None while it stands or was never right."""
+        """The attack that broke an example; None if it is robust or misclassified unperturbed."""
         by = int(self.columns[pair].by[row])
         if by >= 0:
             return self.attacks[pair][by]
         return {PRUNED: "pruned", CREDIT: "credit"}.get(by)
 
     def table(self) -> "DataFrame":
-        """A row per example, with the columns that `leaderboard.store` documents."""
+        """One row per example, with the columns that `leaderboard.store` documents."""
         import pandas as pd
 
         columns: dict[str, Any] = {

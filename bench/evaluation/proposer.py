@@ -1,8 +1,8 @@
-"""The model as attacks see it: fast arithmetic, while the judge keeps the float32 original.
+"""The model as attacks query it, in fast arithmetic; the judge uses the float32 original.
 
-Weights are frozen, batch norm is folded into the convolutions before it, memory is channels-last,
-numbers are bf16 where the machine multiplies them faster, and long work is compiled. A proposal
-that is wrong can only lose an attack, because no verdict comes from here.
+Weights are frozen, batch norm is folded into the convolutions before it, the memory layout is
+channels-last, the data type is bf16 where the hardware multiplies it faster, and long work is
+compiled. An error of this arithmetic can only make an attack fail: verdicts are the judge's.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bench.attacks.base import Answer, Attack, Slots, ask
+from bench.attacks.base import Attack, Response, Slots, query
 from bench.compute.compilation import Compiling
 from bench.compute.precision import Precision, fold_batch_norm, resolve
 from bench.compute.random_streams import fold, uniform
@@ -20,18 +20,18 @@ from bench.threats.geometry import Batch
 from bench.types import Model
 
 _AGREEMENT = 0.1
-"""Proposals whose logits differ from the original's by more than this share of their spread are not
-used."""
+"""A fast form whose logits differ from the original's by more than this share of their spread is
+not used."""
 
 
 @dataclass
 class Proposer:
-    """The model as attacks see it: (n, c, h, w) float32 in [0, 1] -> logits (n, k) float32, in fast
-    arithmetic.
+    """The model as attacks query it: (n, c, h, w) float32 in [0, 1] -> logits (n, k) float32, in
+    fast arithmetic.
 
-    `limit` is the largest batch in one call; running out of memory halves it and tries again.
-    `repeats` > 1 averages that many answers, of a random model (EOT) or, with `blur`, of points
-    moved by uniform noise of half that width.
+    `limit` is the largest batch of one call; when memory runs out it is halved and the call
+    repeated. With `repeats` > 1 that many responses are averaged: of a random model (EOT) or, with
+    `blur`, at points with uniform noise of half-width `blur`.
     """
 
     network: Model
@@ -45,31 +45,31 @@ class Proposer:
         return self.network(points.to(self.dtype)).float()
 
     def logits(self, points: Batch) -> Float[Tensor, "n k"]:
-        """Logits alone, of as many points at a time as memory allows."""
+        """Logits without gradients, in batches of at most `limit`."""
         with torch.no_grad():
             return torch.cat([self(part) for part in torch.split(points, self.limit)])
 
-    def ask(self, attack: Attack, slots: Slots) -> Answer:
-        """What the attack wants to know at the slots' points."""
-        answers: list[Answer] = []
-        while (asked := sum(len(answer.loss) for answer in answers)) < len(slots):
-            part = slots.rows(slice(asked, asked + self.limit))
+    def query(self, attack: Attack, slots: Slots) -> Response:
+        """The response at the slots' points, with the loss and gradient that the attack needs."""
+        responses: list[Response] = []
+        while (done := sum(len(response.loss) for response in responses)) < len(slots):
+            part = slots.rows(slice(done, done + self.limit))
             try:
-                answers.append(self._averaged(attack, part))
+                responses.append(self._averaged(attack, part))
             except torch.OutOfMemoryError:
                 if self.limit == 1:
                     raise
                 self.limit = max(1, min(self.limit, len(slots)) // 2)
-        return answers[0] if len(answers) == 1 else _merge(answers, torch.cat)
+        return responses[0] if len(responses) == 1 else _merge(responses, torch.cat)
 
-    def _averaged(self, attack: Attack, slots: Slots) -> Answer:
-        """The mean answer; with blur the logits are those of the points themselves."""
-        answers = [ask(self, attack, slots)]
+    def _averaged(self, attack: Attack, slots: Slots) -> Response:
+        """The mean response; with `blur` the logits are those at the points themselves."""
+        responses = [query(self, attack, slots)]
         for repeat in range(1, self.repeats):
             moved = replace(slots, point=self._blurred(slots, repeat)) if self.blur else slots
-            answers.append(ask(self, attack, moved))
-        mean = _mean(answers)
-        return replace(mean, logits=answers[0].logits) if self.blur else mean
+            responses.append(query(self, attack, moved))
+        mean = _mean(responses)
+        return replace(mean, logits=responses[0].logits) if self.blur else mean
 
     def _blurred(self, slots: Slots, repeat: int) -> Batch:
         key = fold(fold(slots.key, "blur"), repeat)
@@ -77,19 +77,19 @@ class Proposer:
         return slots.point + self.blur * (2 * noise - 1)
 
 
-def _merge(answers: list[Answer], merge: Callable[[list[Tensor]], Tensor]) -> Answer:
-    gradients = [answer.gradient for answer in answers if answer.gradient is not None]
-    return Answer(
-        merge([answer.logits for answer in answers]),
-        merge([answer.loss for answer in answers]),
+def _merge(responses: list[Response], merge: Callable[[list[Tensor]], Tensor]) -> Response:
+    gradients = [response.gradient for response in responses if response.gradient is not None]
+    return Response(
+        merge([response.logits for response in responses]),
+        merge([response.loss for response in responses]),
         merge(gradients) if gradients else None,
     )
 
 
-def _mean(answers: list[Answer]) -> Answer:
-    if len(answers) == 1:
-        return answers[0]
-    return _merge(answers, lambda values: torch.stack(values).mean(0))
+def _mean(responses: list[Response]) -> Response:
+    if len(responses) == 1:
+        return responses[0]
+    return _merge(responses, lambda values: torch.stack(values).mean(0))
 
 
 def proposer(
@@ -100,11 +100,10 @@ def proposer(
     compiled: bool | None = None,
     capacity: int = 128,
 ) -> Proposer:
-    """The fastest form of a model in eval mode that still says the same on a sample of images (n,
-    c, h, w).
+    """A fast form of a model in eval mode that agrees with it on a sample of images (n, c, h, w).
 
-    `compiled` None leaves float32 as it is and compiles bf16 when that pays. Falls back to the
-    model itself, in float32, where the fast form fails or says something else.
+    `compiled` None never compiles float32, and compiles bf16 after some seconds of use. Falls back
+    to the model itself, in float32, if the fast form fails or disagrees.
     """
     exact = Proposer(model, limit=capacity)
     dtype = torch.bfloat16 if resolve(precision, sample.device) == "bf16" else torch.float32

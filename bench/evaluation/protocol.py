@@ -1,6 +1,6 @@
-"""The protocol: everything about a measurement that two rows of one table must share.
+"""The protocol: every setting of an evaluation that the rows of one table must share.
 
-It is frozen, and named by the hash of its content: change a step size and it is another protocol.
+It is frozen and identified by the hash of its content: another step size is another protocol.
 """
 
 import hashlib
@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 VERSION = 4
-"""Raised whenever the evaluator's rules change in a way that may change a verdict."""
+"""Increased whenever a change of the evaluator may change a verdict."""
 
 
 @dataclass(frozen=True)

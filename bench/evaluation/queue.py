@@ -1,4 +1,4 @@
-"""What there is to do and what is known: examples, the pieces of a pass, a column of verdicts."""
+"""The data of the engine: examples, the queue of a pass, and the verdicts of a column."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,17 +16,18 @@ Array = NDArray[Any]
 State = dict[str, Tensor]
 
 Alarm = tuple[int, float]
-"""A pass's number, and the share of the standing examples beyond which its breaks are alarming."""
+"""The number of a pass, and the share of the examples it attacked above which breaking them raises
+an alarm."""
 
 PRUNED, CREDIT = -2, -3
-"""In `Column.by`: not attacked, because another threat broke it; broken by another threat's
-adversarial example."""
+"""Values of `Column.by`: not attacked, because another threat broke the example; broken by an
+adversarial example of another threat."""
 
 
 @dataclass(frozen=True)
 class Examples:
-    """What is attacked: images (n, c, h, w) as uint8 or float32, labels (n,), their numbers in the
-    data set, and for each the wrong classes in the order of the clean logits (n, r)."""
+    """The attacked examples: images (n, c, h, w) as uint8 or float32, labels (n,), their numbers in
+    the data set, and their wrong classes (n, r) by decreasing clean logit."""
 
     images: Tensor
     labels: Int[Tensor, " n"]
@@ -37,7 +38,7 @@ class Examples:
         return len(self.labels)
 
     def at(self, rows: Array) -> "Examples":
-        """Some of the examples, by their places here."""
+        """Some of the examples, by position."""
         chosen = torch.from_numpy(rows)
         parts = (self.images, self.labels, self.numbers, self.target_classes)
         return Examples(*(part[chosen] for part in parts))
@@ -50,13 +51,13 @@ class Examples:
 
 @dataclass
 class Column:
-    """What is known of each example under one threat and suite: arrays (n,), and the adversarial
-    examples found.
+    """The verdicts under one threat and suite: arrays (n,), and the adversarial examples found.
 
-    `robust` is true while nothing has broken the example; `by` is the number of the pass that did,
-    `step` its step and `distance` the perturbation's norm (float64), all meaningless while robust;
-    `forward` and `backward` count images sent through the model. `found` (n, c, h, w) may lie on
-    disk. `run` are the numbers of the passes that had something to attack.
+    `robust` is true while no attack has broken the example; `by` is the number of the pass that
+    broke it, `step` the attack's step and `distance` the perturbation's norm (float64), all
+    meaningless while robust; `forward` and `backward` count passes through the model. `found`
+    (n, c, h, w) may be a memory-mapped file. `run` has the numbers of the passes that attacked any
+    example.
     """
 
     robust: Array
@@ -71,7 +72,7 @@ class Column:
 
     @classmethod
     def of(cls, robust: Array, found: Array) -> "Column":
-        """A column in which the examples of `robust` are still to be attacked."""
+        """A new column whose robust examples are those flagged in `robust`."""
         n = len(robust)
         count = np.zeros(n, np.int64)
         return cls(
@@ -87,39 +88,40 @@ class Column:
         )
 
     def broken(self, row: int, by: int, step: int, distance: float, point: Array) -> None:
-        """Write down the adversarial example of a row."""
+        """Store the adversarial example of a row."""
         self.robust[row] = False
         self.by[row], self.step[row], self.distance[row] = by, step, distance
         self.found[row] = point
 
-    def fell(self, number: int, share: float) -> bool:
-        """Whether a pass broke more than a share of the examples that it found standing."""
+    def alarmed(self, number: int, share: float) -> bool:
+        """Whether a pass raised an alarm: it broke more than a share of the examples that were
+        robust before it."""
         broken = int((self.by == number).sum())
         return broken > share * int((self.robust | (self.by >= number)).sum())
 
-    def prune(self, standing: Array) -> None:
-        """Leave out the examples that don't stand elsewhere."""
-        self.by[self.robust & ~standing] = PRUNED
-        self.robust &= standing
+    def prune(self, robust_elsewhere: Array) -> None:
+        """Leave out the examples that are not robust under another threat."""
+        self.by[self.robust & ~robust_elsewhere] = PRUNED
+        self.robust &= robust_elsewhere
 
     def arrays(self) -> dict[str, Array]:
-        """Everything but the adversarial examples, by name."""
+        """Every array except the adversarial examples, by name."""
         return {name: value for name, value in vars(self).items() if name != "found"}
 
     def restore(self, saved: dict[str, Array]) -> None:
-        """Put back what `arrays` gave."""
+        """The inverse of `arrays`."""
         for name, value in saved.items():
             setattr(self, name, value)
 
 
 @dataclass
 class Queue:
-    """The pieces of one pass in their order: every example's first target before any example's
-    second."""
+    """The pieces of one pass in order: the first attempt on every example comes before the second
+    on any. An attempt is one restart against one target class."""
 
     rows: Array
     targets: Array
-    turns: Array
+    attempts: Array
     position: int = 0
 
     @classmethod
@@ -127,18 +129,18 @@ class Queue:
         """All pieces of a pass over the examples of `robust`."""
         rows = np.flatnonzero(robust)
         rounds = max(1, min(work.targets, examples.target_classes.shape[1])) * work.restarts
-        turn = np.repeat(np.arange(rounds), len(rows))
+        attempt = np.repeat(np.arange(rounds), len(rows))
         rows = np.tile(rows, rounds)
-        targets = turn // work.restarts
+        targets = attempt // work.restarts
         aim = (
             examples.target_classes.numpy()[rows, targets]
             if work.targets
             else examples.labels.numpy()[rows]
         )
-        return cls(rows, aim, turn)
+        return cls(rows, aim, attempt)
 
     def take(self, count: int, robust: Array) -> Array:
-        """The next pieces, at most `count`, of examples that still stand."""
+        """The next pieces, at most `count`, of examples that are still robust."""
         taken: list[int] = []
         while len(taken) < count and self.position < len(self.rows):
             if robust[self.rows[self.position]]:
@@ -149,8 +151,8 @@ class Queue:
 
 @dataclass(frozen=True)
 class Job:
-    """One pass of one column's suite. With `prune`, examples that any other column has lost are
-    left out; with `alarms`, it is run only if one of them is raised."""
+    """One pass of one column's suite. With `prune`, examples that are broken in another column are
+    left out; with `alarms`, it runs only if one of them was raised."""
 
     column: int
     number: int

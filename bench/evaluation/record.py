@@ -1,4 +1,4 @@
-"""From an outcome to a record on a board: where tensors end and plain numbers begin."""
+"""Converts an outcome into a record and appends it to a board with its evidence."""
 
 import platform
 import tempfile
@@ -12,15 +12,16 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bench.compute.environment import commit
-from bench.evaluation.outcome import Outcome
-from bench.evaluation.queue import CREDIT
+from bench.evaluation.outcome import Outcome, Pair
+from bench.evaluation.protocol import Protocol
+from bench.evaluation.queue import CREDIT, Column
 from bench.models.sources import LoadedModel
 from leaderboard import flags, schema
 from leaderboard.known import called
 from leaderboard.store import Board
 
 SHOWN = 12
-"""Broken examples of each column whose unperturbed images are kept too, for reports to show."""
+"""Number of broken examples per column whose unperturbed images are kept for reports."""
 
 
 def publish(
@@ -34,8 +35,8 @@ def publish(
 ) -> schema.Record:
     """Append an evaluation of a model on the `originals`, uint8 (n, c, h, w), to a board.
 
-    `command` is what reproduces it; without `images` the adversarial examples are left out, and the
-    record says so.
+    `command` reproduces the record; without `images` the evidence has no adversarial examples, and
+    the record says so.
 
     Raises:
         CrossfireError: the board can't be written.
@@ -50,51 +51,65 @@ def publish(
 
 def to_record(outcome: Outcome, loaded: LoadedModel, command: str) -> schema.Record:
     """The record of an outcome, still without evidence."""
-    protocol = outcome.protocol
-    revision, dirty = commit()
     return schema.Record(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         model=_model(outcome, loaded),
-        data=schema.Data(
-            name=protocol.dataset,
-            split=protocol.split,
-            examples=protocol.examples,
-            classes=outcome.classes,
-            sha256=protocol.data_sha256,
-        ),
-        protocol=schema.Protocol(
-            version=protocol.version,
-            sha256=protocol.sha256,
-            threats=protocol.threats,
-            suites=protocol.suites,
-            seed=protocol.seed,
-            examples=protocol.examples,
-        ),
+        data=_data(outcome),
+        protocol=_protocol(outcome.protocol),
         clean=flags.pack(outcome.clean),
-        verdicts=tuple(
-            schema.Verdict(
-                threat=threat,
-                suite=suite,
-                flags=flags.pack(column.robust),
-                forward_passes=int(column.forward.sum()),
-                backward_passes=int(column.backward.sum()),
-                seconds=round(float(column.seconds[0]), 3),
-            )
-            for (threat, suite), column in outcome.columns.items()
-        ),
+        verdicts=tuple(_verdict(pair, column) for pair, column in outcome.columns.items()),
         union=flags.pack(outcome.union),
         findings=tuple(outcome.findings),
-        environment=schema.Environment(
-            crossfire=version("crossfire-bench"),
-            python=platform.python_version(),
-            torch=torch.__version__,
-            platform=platform.platform(),
-            device=outcome.device,
-            precision=outcome.precision,
-            commit=revision,
-            dirty=dirty,
-        ),
+        environment=_environment(outcome),
         command=command,
+    )
+
+
+def _data(outcome: Outcome) -> schema.Data:
+    protocol = outcome.protocol
+    return schema.Data(
+        name=protocol.dataset,
+        split=protocol.split,
+        examples=protocol.examples,
+        classes=outcome.classes,
+        sha256=protocol.data_sha256,
+    )
+
+
+def _protocol(protocol: Protocol) -> schema.Protocol:
+    return schema.Protocol(
+        version=protocol.version,
+        sha256=protocol.sha256,
+        threats=protocol.threats,
+        suites=protocol.suites,
+        seed=protocol.seed,
+        examples=protocol.examples,
+    )
+
+
+def _verdict(pair: Pair, column: Column) -> schema.Verdict:
+    threat, suite = pair
+    return schema.Verdict(
+        threat=threat,
+        suite=suite,
+        flags=flags.pack(column.robust),
+        forward_passes=int(column.forward.sum()),
+        backward_passes=int(column.backward.sum()),
+        seconds=round(float(column.seconds[0]), 3),
+    )
+
+
+def _environment(outcome: Outcome) -> schema.Environment:
+    revision, dirty = commit()
+    return schema.Environment(
+        crossfire=version("crossfire-bench"),
+        python=platform.python_version(),
+        torch=torch.__version__,
+        platform=platform.platform(),
+        device=outcome.device,
+        precision=outcome.precision,
+        commit=revision,
+        dirty=dirty,
     )
 
 
@@ -102,7 +117,7 @@ def _model(outcome: Outcome, loaded: LoadedModel) -> schema.Model:
     metadata = dict(loaded.metadata)
     if metadata:
         metadata["tag"] = "last" if Path(loaded.source).stem == "last" else "best"
-        metadata |= _named(metadata)
+        metadata |= _data_name(metadata)
     return schema.Model(
         name=loaded.name,
         source=loaded.source,
@@ -115,8 +130,8 @@ def _model(outcome: Outcome, loaded: LoadedModel) -> schema.Model:
     )
 
 
-def _named(metadata: dict[str, Any]) -> dict[str, Any]:
-    """What names the training data, by what they are where they are known."""
+def _data_name(metadata: dict[str, Any]) -> dict[str, Any]:
+    """The training data by their public name, if their hash is known."""
     name = called(metadata["data_sha256"], metadata["dataset"])
     config = metadata["config"]
     if "training" in config:
@@ -125,8 +140,8 @@ def _named(metadata: dict[str, Any]) -> dict[str, Any]:
 
 
 def adversarial(outcome: Outcome, originals: Tensor) -> dict[str, Tensor]:
-    """The adversarial examples of each threat and suite, with the numbers of the examples that they
-    break; and the unperturbed images of the first `SHOWN` of each."""
+    """The adversarial examples of each threat and suite with their numbers in the data set, and the
+    unperturbed images of the first `SHOWN` of each."""
     tensors: dict[str, Tensor] = {}
     shown: set[int] = set()
     for pair, column in outcome.columns.items():

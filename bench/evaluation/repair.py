@@ -1,9 +1,9 @@
-"""A model whose gradients mislead, repaired for those who ask for gradients: values stay, slopes
-become useful.
+"""Repairs a model whose gradients are unreliable: its outputs stay, its gradients become useful.
 
-What hides a gradient is undone where it can be: rounding passes slopes on, probabilities become
-logits, float64 keeps what saturation leaves, and a mean over a neighbourhood takes ripples away. A
-repaired model only proposes; verdicts come from the model as it was given.
+Common causes of gradient masking are removed: rounding passes gradients on (BPDA), probabilities
+become logits, and float64 resolves the small gradients of saturated outputs; averaging over a
+neighbourhood (`Proposer.blur`) smooths ripples. A repaired model is only used by attacks; verdicts
+come from the original model.
 """
 
 import copy
@@ -24,13 +24,13 @@ STEPPED: frozenset[Callable[..., Any]] = frozenset(
     for name in ("floor", "ceil", "round", "trunc", "sign", "sgn", "heaviside")
     if (function := getattr(owner, name, None)) is not None
 )
-"""Functions whose derivative is zero wherever it exists."""
+"""Piecewise constant functions: their derivative is zero wherever it exists."""
 LEAST = 1e-300
-"""Smaller probabilities count as this one."""
+"""Smaller probabilities are replaced by this one."""
 
 
 class StraightThrough(TorchFunctionMode):
-    """Stepped functions keep their values, and pass gradients as the identity does (the
+    """Stepped functions keep their values and pass gradients on as the identity does (the
     straight-through estimator; as an attack, BPDA: Athalye et al. 2018, arXiv:1802.00420, sec.
     4.1)."""
 
@@ -41,7 +41,7 @@ class StraightThrough(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401
-        """Call `func`, and mend its slope."""
+        """Call `func`, and replace its derivative if it is a stepped function."""
         value = func(*args, **(kwargs or {}))
         if func in STEPPED and isinstance(value, Tensor) and value.is_floating_point():
             return args[0] + (value - args[0]).detach()
@@ -49,8 +49,8 @@ class StraightThrough(TorchFunctionMode):
 
 
 def repaired(model: nn.Module, *, probabilities: bool) -> Model:
-    """The model in float64 with straight-through steps; with `probabilities`, the logarithms of
-    what it gives."""
+    """The model in float64 with straight-through steps; with `probabilities`, the logarithms of its
+    outputs."""
     exact = copy.deepcopy(model).double().requires_grad_(False)
 
     def logits(points: Batch) -> Float[Tensor, "n k"]:

@@ -1,4 +1,4 @@
-"""How to evaluate."""
+"""The settings of an evaluation."""
 
 from dataclasses import dataclass
 
@@ -8,9 +8,9 @@ from bench.compute.precision import Precision
 @dataclass(frozen=True)
 class Settings:
     """`threat` is `union`, a norm, or threats such as `linf:8/255,l2:0.5`; the first two take their
-    budgets from the budget set of `dataset` (guessed from the images' shape when it isn't named).
-    `capacity` is the batch size (found by itself). `union_only` skips examples that another threat
-    has broken: the same union, sooner.
+    budgets from the budget set of `dataset` (by default guessed from the images' shape).
+    `capacity` is the batch size (chosen by device if None). `union_only` skips examples that
+    another threat has broken: the union is the same, and it takes less time.
     """
 
     threat: str = "union"

@@ -1,8 +1,8 @@
-"""Suites: named, ordered lists of attack runs with fixed settings.
+"""Suites: named, ordered lists of attack passes with fixed settings.
 
-A suite is a function of the threat's norm and the number of classes, because published ones are;
-what it returned is written into the protocol, so that its hash names the settings and not only the
-suite.
+A suite is a function of the threat's norm and the number of classes, as published suites are. The
+passes are part of the protocol, so that its hash covers every setting and not only the suite's
+name.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from typing import Any
 from bench.attacks.apgd import APGD
 from bench.attacks.apgd_l1 import SparseAPGD
 from bench.attacks.base import Attack
-from bench.attacks.external import Whole
+from bench.attacks.external import ExternalAttack
 from bench.attacks.fab import FAB
 from bench.attacks.learned import load_attacker
 from bench.attacks.margin import MarginPGD
@@ -31,27 +31,27 @@ CHECKS = "checks"
 
 @dataclass(frozen=True)
 class Pass:
-    """One attack over the examples that are still robust: `targets` classes each (0: untargeted),
-    each with `restarts` restarts."""
+    """One attack on the examples that are still robust, against `targets` classes each (0:
+    untargeted), with `restarts` restarts per class."""
 
-    attack: Attack | Whole
+    attack: Attack | ExternalAttack
     targets: int = 0
     restarts: int = 1
     repeats: int = 1
-    """Answers of the model that are averaged at each step, for random models (EOT)."""
+    """Responses of the model that are averaged at each step, for random models (EOT)."""
     blur: float = 0.0
     """Half the width of the uniform noise around a point over which gradients are averaged, in
     pixel units: one of the `repeats` is the point itself."""
     repair: bool = False
-    """Ask the model as `bench.evaluation.repair` mends it."""
+    """Query the model as repaired by `bench.evaluation.repair`."""
     sample: int | None = None
     """Attack only so many of the robust examples, drawn by the seed."""
     alarm: float | None = None
-    """Breaking more than this share of what it attacked raises the alarm: the passes before were
-    not enough."""
+    """Breaking more than this share of the attacked examples raises an alarm: the passes before
+    were too weak."""
     after: tuple[str, ...] = ()
-    """Run only after an alarm of one of these passes, or, with `CHECKS` among them, of the checks
-    before the attacks."""
+    """Run only after an alarm of one of these passes or, with `CHECKS` among them, after a finding
+    of the checks before the attacks."""
 
 
 Suite = Callable[[Norm, int], tuple[Pass, ...]]
@@ -79,11 +79,11 @@ def autoattack(norm: Norm, classes: int) -> tuple[Pass, ...]:
 
 def reference(norm: Norm, classes: int) -> tuple[Pass, ...]:
     """AutoAttack's standard version as its authors' package runs it; it depends on the batch."""
-    return (Pass(Whole(autoattack_reference, "pyautoattack")),)
+    return (Pass(ExternalAttack(autoattack_reference, "pyautoattack")),)
 
 
 def autoattack_rand(norm: Norm, classes: int) -> tuple[Pass, ...]:
-    """AutoAttack for random models: gradients are means over 20 answers (Athalye et al. 2018)."""
+    """AutoAttack for random models: gradients are means over 20 responses (Athalye et al. 2018)."""
     run = SparseAPGD if norm == "l1" else APGD
     return (
         Pass(run("ce", name="apgd-ce"), repeats=20),
@@ -92,14 +92,15 @@ def autoattack_rand(norm: Norm, classes: int) -> tuple[Pass, ...]:
 
 
 def crossfire(norm: Norm, classes: int) -> tuple[Pass, ...]:
-    """Our own: margin ascent that stops where it can't win, and alarms that call for more.
+    """Our own suite: margin ascent with early stopping, and alarms that start further passes.
 
     The first pass decides most examples at less than a hundredth of AutoAttack's cost. The second
-    begins at a random point of a larger ball. Where it breaks anything, in l1 where sparse Auto-PGD
-    then breaks more, a third takes the same way without giving up. Square attack tries a few of the
-    robust examples in any case: it needs no gradients, so where it succeeds gradients were
-    misleading. After an alarm of either, or of the checks before the attacks, the model is repaired
-    and attacked again; if Square attack still breaks something, the whole of AutoAttack follows.
+    starts at a random point of a larger ball. If it breaks any example, and in l1 if sparse
+    Auto-PGD then breaks another, a third pass repeats the second without early stopping. Square
+    attack always attacks a few of the robust examples: it needs no gradients, so its success means
+    that gradients are unreliable. After an alarm of the third pass or of Square attack, or after a
+    finding of the checks before the attacks, the model is repaired and attacked again; if Square
+    attack still breaks an example, all of AutoAttack follows.
     """
     size = 8.0 if norm == "l1" else 3.0
     wide = MarginPGD(steps=40, slack=1.0, noise=1.0, wide=size, name="margin-wide")
@@ -107,21 +108,21 @@ def crossfire(norm: Norm, classes: int) -> tuple[Pass, ...]:
     averaged = replace(full, steps=30, name="margin-averaged")
     sparse = SparseAPGD("targeted-margin", steps=50, name="apgd-more")
     first = "apgd-more" if norm == "l1" else "margin-wide"
-    misled = (CHECKS, "margin-more", "square-alarm")
+    unreliable = (CHECKS, "margin-more", "square-alarm")
     return (
         Pass(MarginPGD(slack=2.0), targets=9),
         Pass(wide, targets=9, alarm=0.0),
         *((Pass(sparse, targets=3, alarm=0.0, after=("margin-wide",)),) if norm == "l1" else ()),
         Pass(full, targets=9, restarts=2, alarm=0.05, after=(first,)),
         Pass(Square(queries=50, name="square-alarm"), sample=16, alarm=0.0),
-        Pass(replace(full, name="margin-repaired"), targets=9, repair=True, after=misled),
-        Pass(averaged, targets=3, repair=True, repeats=8, blur=0.05, after=misled),
-        Pass(Square(queries=300, name="square-check"), sample=64, alarm=0.0, after=misled),
+        Pass(replace(full, name="margin-repaired"), targets=9, repair=True, after=unreliable),
+        Pass(averaged, targets=3, repair=True, repeats=8, blur=0.05, after=unreliable),
+        Pass(Square(queries=300, name="square-check"), sample=64, alarm=0.0, after=unreliable),
         *(replace(work, after=("square-check",)) for work in autoattack(norm, classes)),
     )
 
 
-_OURS: dict[str, Suite] = {
+_BUILT_IN: dict[str, Suite] = {
     "pgd-100": pgd_100,
     "crossfire": crossfire,
     "autoattack": autoattack,
@@ -131,30 +132,30 @@ _OURS: dict[str, Suite] = {
 
 
 def suites() -> dict[str, Entry]:
-    """Every suite by name: ours, those of installed packages (entry-point group
+    """Every suite by name: built-in ones, those of installed packages (entry-point group
     `crossfire.suites`), and each of their attacks (`crossfire.attacks`) as a suite of its own."""
-    ours = {
+    built_in = {
         name: Entry(
-            name, "bench/evaluation/suites.py", partial(_OURS.get, name), summary(suite.__doc__)
+            name, "bench/evaluation/suites.py", partial(_BUILT_IN.get, name), summary(suite.__doc__)
         )
-        for name, suite in _OURS.items()
+        for name, suite in _BUILT_IN.items()
     }
     alone = {n: replace(e, load=partial(_alone, e)) for n, e in plugins("attacks").items()}
-    return alone | plugins("suites") | ours
+    return alone | plugins("suites") | built_in
 
 
 def _alone(entry: Entry) -> Suite:
-    """A suite of a plugin's attack and nothing else."""
+    """A suite of one attack of a plugin."""
     found = entry.load()
     attack = found() if isinstance(found, type) else found
     return lambda norm, classes: (Pass(attack),)
 
 
 def get(name: str) -> Suite:
-    """The suite of that name, or `l2l:CHECKPOINT`: the attack that a run of `l2l` learned.
+    """The suite of that name, or for `l2l:CHECKPOINT` the attack that a run of `l2l` trained.
 
     Raises:
-        CrossfireError: there is none; the message names the closest one.
+        CrossfireError: there is no such suite; the message names the closest one.
     """
     if name.startswith("l2l:"):
         attack = load_attacker(Path(name.removeprefix("l2l:")))
@@ -164,7 +165,7 @@ def get(name: str) -> Suite:
 
 
 def describe(passes: tuple[Pass, ...]) -> list[dict[str, Any]]:
-    """Every setting of every pass as JSON values: what the protocol's hash is made of."""
+    """Every setting of every pass as JSON values, for the protocol and its hash."""
     return [_plain(vars(p)) | {"attack": _plain(vars(p.attack))} for p in passes]
 
 

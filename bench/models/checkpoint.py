@@ -1,7 +1,7 @@
-"""What a defense leaves: weights in safetensors, with the metadata in the same file.
+"""Checkpoints: weights in safetensors, with the metadata in the same file.
 
-One file is replaced in one step, so weights and metadata can't come apart at a kill. The JSON file
-beside it is a copy for people and other programs; nothing here reads it.
+The file is replaced atomically, so weights and metadata are consistent after a kill. The JSON file
+beside it is a copy for users and other programs; it is not read here.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ HEADER = "crossfire"
 
 @dataclass(frozen=True)
 class Metadata:
-    """Where a checkpoint's weights come from, and what they cost."""
+    """The origin and the cost of a checkpoint's weights."""
 
     defense: str
     config: dict[str, Any]
@@ -53,7 +53,7 @@ class Metadata:
         """Read what `to_json` wrote.
 
         Raises:
-            ValueError: a field is missing, or none of ours.
+            ValueError: a field is missing or unknown.
         """
         plain = json.loads(text)
         names = {item.name for item in fields(cls)}
@@ -71,7 +71,7 @@ def save(folder: Path, tag: Tag, model: nn.Module, metadata: Metadata) -> Path:
     """Write `tag`.safetensors and the readable `tag`.json into `folder`; return the first.
 
     Raises:
-        CrossfireError: the folder can't be written; what was there before is still whole.
+        CrossfireError: the folder can't be written; a former checkpoint is not damaged.
     """
     text = metadata.to_json()
     path = folder / f"{tag}.safetensors"
@@ -90,7 +90,7 @@ def load(path: Path) -> tuple[nn.Module, Metadata]:
     path = file_of(path)
     tensors, text = read(path)
     if text is None:
-        raise CrossfireError(f"{path} says nothing of its architecture; give one with --arch")
+        raise CrossfireError(f"{path} does not name its architecture; give one with --arch")
     try:
         metadata = Metadata.from_json(text)
     except (ValueError, TypeError) as error:
@@ -107,7 +107,7 @@ def file_of(path: Path) -> Path:
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], str | None]:
-    """The tensors of a safetensors file, and our metadata in it if it holds any.
+    """The tensors of a safetensors file, and the metadata if it is a checkpoint of ours.
 
     Raises:
         CrossfireError: the file is missing or damaged.
@@ -119,11 +119,11 @@ def read(path: Path) -> tuple[dict[str, Tensor], str | None]:
             names, header = file.keys(), file.metadata() or {}
             return {name: file.get_tensor(name) for name in names}, header.get(HEADER)
     except (SafetensorError, OSError) as error:
-        raise CrossfireError(f"{path} is not a whole safetensors file ({error})") from None
+        raise CrossfireError(f"{path} is not a complete safetensors file ({error})") from None
 
 
 def fill(model: nn.Module, tensors: dict[str, Tensor], name: str) -> None:
-    """Put `tensors` into `model`; `name` is how an error calls them.
+    """Put `tensors` into `model`; `name` names them in an error.
 
     Raises:
         CrossfireError: a name or a shape differs, or a value is not finite.

@@ -1,1 +1,1 @@
-"""Defenses, attacks and data sets of others: how they are found, and how a new one begins."""
+"""Plugins: the registry of defenses, attacks and so on, and the template of a new defense."""

@@ -1,7 +1,7 @@
-"""What there is, by name: a defense is a file of the package `defenses`, or comes by entry point.
+"""The registry: a defense is a file of the package `defenses`, or an entry point of a package.
 
-Outsiders register under the group `crossfire.KIND`. Nothing is imported before it is asked for, so
-one broken plugin never hides the others.
+Other packages register under the group `crossfire.KIND`. Nothing is imported before it is used, so
+a broken plugin does not affect the others.
 """
 
 import ast
@@ -24,9 +24,9 @@ KINDS = ("defenses", "attacks", "suites", "datasets", "budgets", "models")
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One thing that can be asked for by name: where it was defined, and how to load it.
+    """A registered object: its name, where it is defined, and how to load it.
 
-    `what` says in a few words what it is, as far as that is known without loading it.
+    `what` is a short description, if there is one that needs no import.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Entry:
 
 
 def plugins(kind: str) -> dict[str, Entry]:
-    """What installed packages offer under the entry-point group `crossfire.KIND`, by name.
+    """The entry points of installed packages in the group `crossfire.KIND`, by name.
 
     Loading one raises CrossfireError when its package doesn't import.
     """
@@ -61,12 +61,12 @@ def defenses() -> dict[str, Entry]:
         Entry(_key(name), f"defenses/{name}.py", partial(import_module, f"defenses.{name}"), what)
         for name, what in documented("defenses").items()
     ]
-    # Ours come last: no plugin can take the place of a defense that the leaderboard knows.
+    # Ours come last, so that no plugin can replace a defense of the leaderboard.
     return plugins("defenses") | {entry.name: entry for entry in ours}
 
 
 def documented(package: str) -> dict[str, str]:
-    """The public modules of a package and the summary of each one's docstring, unimported."""
+    """The public modules of a package and the summary of each one's docstring, without import."""
     spec = importlib.util.find_spec(package)
     folders = spec.submodule_search_locations if spec else None
     found = {}
@@ -95,7 +95,7 @@ def get_defense(name: str) -> type[Any]:
 
 
 def load_file(path: Path) -> ModuleType:
-    """Run a user's Python file, which was named on the command line, as a module.
+    """Import a user's Python file, which was named on the command line.
 
     Raises:
         CrossfireError: there is no such file, or running it fails.
@@ -106,7 +106,7 @@ def load_file(path: Path) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     if str(path.parent.absolute()) not in sys.path:
-        # As in `python FILE.py`, but behind everything else: nothing can be hidden by it.
+        # As in `python FILE.py`, but at the end of the path, so that it shadows no other module.
         sys.path.append(str(path.parent.absolute()))
     # Dataclasses and pickle look a class's module up by name.
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
@@ -121,7 +121,9 @@ def _checked(found: Any, origin: str) -> type[Any]:  # noqa: ANN401
     if isinstance(found, ModuleType):
         found = getattr(found, "DEFENSE", None) or _only_dataclass(found, origin)
     if not (isinstance(found, type) and dataclasses.is_dataclass(found) and hasattr(found, "fit")):
-        raise CrossfireError(f"{origin} is no defense; it must be a dataclass with a method `fit`")
+        raise CrossfireError(
+            f"{origin} is not a defense; it must be a dataclass with a method `fit`"
+        )
     return found
 
 
@@ -133,7 +135,7 @@ def _only_dataclass(module: ModuleType, origin: str) -> Any:  # noqa: ANN401
     ]
     if len(found) != 1:
         raise CrossfireError(
-            f"{origin} defines {len(found)} dataclasses; say which is meant by DEFENSE = Class"
+            f"{origin} defines {len(found)} dataclasses; choose one with DEFENSE = Class"
         )
     return found[0]
 

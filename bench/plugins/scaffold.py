@@ -1,4 +1,4 @@
-"""The beginning of a defense: a file that already trains, its test, its line in the documents."""
+"""The template of a defense: a file that trains, its test, and its line in the documentation."""
 
 import re
 from pathlib import Path
@@ -27,7 +27,7 @@ class {class_name}:
     steps: int = field(default=10, metadata={{"help": "PGD steps."}})
 
     def fit(self, job: Job) -> None:
-        """Train, and leave the checkpoints best and last."""
+        """Train, and save the checkpoints best and last."""
         net = job.model()
         run = Run(job, self, net)
         for batch in run:
@@ -36,7 +36,7 @@ class {class_name}:
 '''
 
 TEST = '''\
-"""{title}: what sets it apart from other defenses, against its paper's formula."""
+"""{title}: its loss and its examples, against its paper's formula."""
 
 from pathlib import Path
 
@@ -58,40 +58,42 @@ def test_a_short_training_leaves_a_checkpoint(tmp_path: Path) -> None:
 
 
 def new_defense(name: str, folder: Path) -> list[Path]:
-    """Write a defense called `name` and its test, and return what was written.
+    """Write a defense called `name` and its test, and return the written files.
 
-    In a checkout of Crossfire they go to defenses/ and tests/defenses/, and the table of the
-    documents gets a line; elsewhere both lie in `folder`, for `bench train NAME.py`.
+    In a checkout of Crossfire they are written to defenses/ and tests/defenses/, and a row is added
+    to the table of defenses; elsewhere both are written to `folder`, for `bench train NAME.py`.
 
     Raises:
-        CrossfireError: the name is taken or is none, or a file of that name is there.
+        CrossfireError: the name is taken or invalid, or a file of that name exists.
     """
     key, module = name.replace("_", "-"), name.replace("-", "_")
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", key):
-        raise CrossfireError(f"'{name}' is no name for a defense; write for example my-defense")
+        raise CrossfireError(
+            f"'{name}' is not a valid name of a defense; write for example my-defense"
+        )
     if key in defenses():
         raise CrossfireError(f"there is a defense '{key}' already; choose another name")
-    words = {
+    fields = {
         **{"key": key, "what": WHAT, "title": key.upper() if len(key) < 5 else key.capitalize()},
         "class_name": "".join(part.capitalize() for part in key.split("-")),
         "constant": module.upper(),
     }
-    inside = (folder / "defenses" / "__init__.py").is_file() and (folder / DOCUMENT).is_file()
-    source = folder / "defenses" / f"{module}.py" if inside else folder / f"{module}.py"
-    test = (folder / "tests" / "defenses" if inside else folder) / f"test_{module}.py"
+    in_checkout = (folder / "defenses" / "__init__.py").is_file() and (folder / DOCUMENT).is_file()
+    source = folder / "defenses" / f"{module}.py" if in_checkout else folder / f"{module}.py"
+    test = (folder / "tests" / "defenses" if in_checkout else folder) / f"test_{module}.py"
     for path in (source, test):
         if path.exists():
-            raise CrossfireError(f"{path} is there already; choose another name")
-    where = f'"{key}"' if inside else f'str(Path(__file__).with_name("{module}.py"))'
-    write_atomic(source, DEFENSE.format(**words).encode())
-    write_atomic(test, TEST.format(**words, source=where).encode())
-    return [source, test, *([_document(folder / DOCUMENT, words)] if inside else [])]
+            raise CrossfireError(f"{path} exists already; choose another name")
+    source_code = f'"{key}"' if in_checkout else f'str(Path(__file__).with_name("{module}.py"))'
+    write_atomic(source, DEFENSE.format(**fields).encode())
+    write_atomic(test, TEST.format(**fields, source=source_code).encode())
+    return [source, test, *([_document(folder / DOCUMENT, fields)] if in_checkout else [])]
 
 
-def _document(page: Path, words: dict[str, str]) -> Path:
-    """Put a row into the table, which is in the order of the names."""
+def _document(page: Path, fields: dict[str, str]) -> Path:
+    """Insert a row into the table, which is sorted by name."""
     lines = page.read_text().splitlines()
-    row = f"| `{words['key']}` | {words['title']}: {words['what']} |"
+    row = f"| `{fields['key']}` | {fields['title']}: {fields['what']} |"
     rows = [number for number, line in enumerate(lines) if line.startswith("| `")]
     place = next((n for n in rows if lines[n] > row), rows[-1] + 1)
     write_atomic(page, "\n".join([*lines[:place], row, *lines[place:], ""]).encode())

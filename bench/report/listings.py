@@ -57,7 +57,7 @@ def changes(found: Iterable[Change], before: str, after: str) -> Listing:
             change.row.label,
             change.row.head.model.arch,
             f"{_ranks(change.before)} -> {_ranks(change.after)}",
-            "; ".join(change.why),
+            "; ".join(change.reasons),
         )
         for change in found
     ]

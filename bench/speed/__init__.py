@@ -1,1 +1,1 @@
-"""This engine against other tools."""
+"""Comparison of this engine with other toolboxes."""

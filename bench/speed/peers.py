@@ -1,4 +1,4 @@
-"""PGD-100 as other toolboxes run it, for `bench speed` to stand beside: whichever is installed.
+"""PGD-100 of other toolboxes, if installed, for the comparison of `bench speed`.
 
 Each takes (model, x, y, threat) and returns adversarial examples; settings are those of the suite
 `pgd-100`: cross-entropy, a random start, 100 steps of epsilon / 4.
@@ -74,11 +74,11 @@ _ALL: dict[str, tuple[Peer, tuple[str, ...]]] = {
     "foolbox": (_foolbox, ("linf", "l2", "l1")),
     "art": (_art, ("linf", "l2", "l1")),
 }
-"""Name of the package, its attack, and the norms that it has PGD for."""
+"""Name of the package, its attack, and the norms of its PGD."""
 
 
 def installed(threat: Threat) -> dict[str, Peer]:
-    """The peers that are installed here and know the threat's norm."""
+    """The toolboxes that are installed and have PGD for the threat's norm."""
     return {
         name: peer
         for name, (peer, norms) in _ALL.items()

@@ -1,7 +1,7 @@
-"""This engine against the peers, on this machine, in one run: the same model, the same images.
+"""This engine against other toolboxes on this machine, in one run: the same model and images.
 
-A row is one tool's suite on one model under one threat. What it broke is counted by the judge, not
-by the tool; differences are examples on which its verdict and the reference's part.
+A row is one tool's suite on one model under one threat. Broken examples are counted by the judge,
+not by the tool, and are compared example by example with those of the reference.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.attacks.base import Slots, ask
+from bench.attacks.base import Slots, query
 from bench.attacks.external import Counted
 from bench.attacks.pgd import PGD
 from bench.attacks.reference import autoattack_reference
@@ -37,8 +37,9 @@ BATCH = 128
 
 @dataclass(frozen=True)
 class Row:
-    """`passes` are forwards and backwards an image; `missed` and `extra` are examples that the
-    reference of the row broke and this one left, and the reverse; `ratio` is of seconds."""
+    """`passes` are forward and backward passes per image; `missed` counts examples that the row's
+    reference broke and this tool left, `extra` the reverse; `ratio` is the reference's seconds
+    divided by this tool's."""
 
     model: str
     threat: str
@@ -53,10 +54,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Bench:
-    """What is compared: images (n, c, h, w) in [0, 1] with labels, and the engine's arithmetic.
+    """A comparison on images (n, c, h, w) in [0, 1] with labels, in the engine's arithmetic.
 
-    A peer's result is written into the folder `keep`, and read from there by a later comparison of
-    the same weights, images and threads.
+    Results of other tools are written to the folder `keep`, and read from there by a later
+    comparison with the same weights, images and threads.
     """
 
     images: Tensor
@@ -67,36 +68,36 @@ class Bench:
     keep: Path | None = None
 
     def rows(self, models: Mapping[str, nn.Module], threats: Sequence[Threat]) -> Iterator[Row]:
-        """Every tool on every model and threat, one after the other; the reference comes first."""
+        """Every tool on every model and threat; the reference comes first."""
         for name, model in models.items():
             for threat in threats:
                 yield from self._against_reference(name, model, threat)
                 yield from self._against_peers(name, model, threat)
 
     def overhead(self, model: nn.Module, threat: Threat) -> float:
-        """What the engine adds to a bare loop of forwards and backwards at the same settings, as a
-        share: the median of five pairs of twenty PGD steps, measured in turn."""
+        """The time that the engine adds to a loop of forward and backward passes only, as a share:
+        the median over five pairs of twenty PGD steps each, timed alternately."""
         x, y = self.images[:BATCH], self.labels[:BATCH]
         fast = proposer(model, x[:32], precision=self.precision, capacity=BATCH)
         attack = PGD(steps=20)
         slots = attack.start(Slots.fresh(x, y, y, torch.zeros_like(y)), threat)
 
-        def bare() -> None:
+        def passes_only() -> None:
             for _ in range(20):
-                ask(fast, attack, slots)
+                query(fast, attack, slots)
 
-        def stepped() -> None:
+        def whole_steps() -> None:
             moving = slots
             for _ in range(20):
-                moving = attack.step(moving, fast.ask(attack, moving), threat)
+                moving = attack.step(moving, fast.query(attack, moving), threat)
 
-        pairs = [(_seconds(bare), _seconds(stepped)) for _ in range(6)][1:]
-        return float(np.median([ours / least for least, ours in pairs])) - 1
+        pairs = [(_seconds(passes_only), _seconds(whole_steps)) for _ in range(6)][1:]
+        return float(np.median([whole / passes for passes, whole in pairs])) - 1
 
     def _against_reference(self, name: str, model: nn.Module, threat: Threat) -> Iterator[Row]:
         base = None
         if self.reference:
-            base = self._foreign(name, model, threat, "pyautoattack", autoattack_reference)
+            base = self._other_tool(name, model, threat, "pyautoattack", autoattack_reference)
             yield base[0]
         for suite in self.suites:
             yield self._ours(name, model, threat, suite, base)
@@ -105,7 +106,7 @@ class Bench:
         if "pgd-100" not in self.suites:
             return
         for tool, peer in peers.installed(threat).items():
-            base = self._foreign(name, model, threat, f"{tool} PGD-100", peer)
+            base = self._other_tool(name, model, threat, f"{tool} PGD-100", peer)
             yield base[0]
             yield self._ours(name, model, threat, "pgd-100", base)
 
@@ -132,7 +133,7 @@ class Bench:
         row = Row(name, str(threat), f"ours: {suite}", seconds, passes, outcome.accuracy())
         return row if base is None else _against(row, column.robust, *base)
 
-    def _foreign(
+    def _other_tool(
         self, name: str, model: nn.Module, threat: Threat, tool: str, attack: peers.Peer
     ) -> tuple[Row, Array]:
         kept = self.keep and self.keep / f"{self._key(model, threat, tool)}.npz"
@@ -160,7 +161,7 @@ class Bench:
     def _attacked(
         self, model: nn.Module, threat: Threat, attack: peers.Peer
     ) -> tuple[float, float, Array]:
-        """Seconds, passes an image, and flags (n,) of the examples that stand."""
+        """Seconds, passes per image, and flags (n,) of the robust examples."""
         counted = Counted(model).eval()
         began = time.perf_counter()
         points = attack(counted, self.images, self.labels, threat)
@@ -193,13 +194,13 @@ def report(
     models: Mapping[str, nn.Module],
     bench: Bench,
     threats: Sequence[Threat],
-    say: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> list[Listing]:
-    """The comparison, whose rows are said as they come, and the engine's overhead."""
-    keep_memory()  # for the peers too
+    """The comparison and the engine's overhead; `notify` gets a line when a row is finished."""
+    keep_memory()  # also for the other tools
     rows: list[tuple[str, ...]] = []
     for row in bench.rows(models, threats):
-        say(f"{row.model}, {row.threat}, {row.tool}: {row.seconds:.1f} s")
+        notify(f"{row.model}, {row.threat}, {row.tool}: {row.seconds:.1f} s")
         rows.append(cells(row))
     shares = [
         (name, *(f"{bench.overhead(model, threat):.1%}" for threat in threats))
@@ -212,7 +213,7 @@ def report(
 
 
 def machine() -> str:
-    """The machine and the threads that a table was made with."""
+    """The processor or GPU, the number of threads, and torch's version."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor()
     threads = f"{torch.get_num_threads()} threads, torch {torch.__version__}"
     return f"{device or platform.machine()}, {threads}"
@@ -220,10 +221,11 @@ def machine() -> str:
 
 HEAD = ("model", "threat", "tool", "seconds", "passes", "robust", "missed", "extra", "ratio")
 NOTE = (
-    "passes: forwards and backwards an image. Against the other tool's row above: missed, which it "
-    "broke and this one left; extra, the reverse; ratio, its seconds to this one's"
+    "passes: forward and backward passes per image. Compared with the other tool's row above: "
+    "missed, examples that it broke and this one left; extra, the reverse; ratio, its seconds "
+    "divided by this one's"
 )
-LOOP = "of the engine over a bare loop of forwards and backwards"
+LOOP = "of the engine over a loop of forward and backward passes only"
 
 
 def cells(row: Row) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
-"""What the adversary may do: norms, budgets and, for torch, `geometry`."""
+"""Threat models: norms, budgets and, for torch, `geometry`."""
 
-from bench.threats.budgets import BUDGETS, budget_home, budget_set, guess_dataset, resolve
+from bench.threats.budgets import BUDGETS, budget_dataset, budget_set, guess_dataset, resolve
 from bench.threats.threat import NORMS, Norm, Threat
 
 __all__ = [
@@ -8,7 +8,7 @@ __all__ = [
     "NORMS",
     "Norm",
     "Threat",
-    "budget_home",
+    "budget_dataset",
     "budget_set",
     "guess_dataset",
     "resolve",

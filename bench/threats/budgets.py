@@ -1,4 +1,4 @@
-"""Named sets of threats for each data set, and the threats that a command asks for."""
+"""Named sets of threats for each data set, and how a command's text selects threats."""
 
 import tomllib
 from pathlib import Path
@@ -35,10 +35,10 @@ Sources: Croce & Hein 2022 (`croce`), Maini et al. 2020 (`maini`), Madaan et al.
 
 
 def budget_set(dataset: str, name: str | None = None) -> tuple[Threat, ...]:
-    """The threats of a data set's budget set; its default one when no name is given.
+    """The threats of a data set's budget set; its default set when no name is given.
 
     A name may also be a plugin's (entry-point group `crossfire.budgets`: a list of threats as
-    text), DATASET/SET, or a TOML file that holds such a list under `threats`.
+    text), DATASET/SET, or a TOML file that has such a list under `threats`.
 
     Raises:
         CrossfireError: the data set has no budget set, or none of that name.
@@ -76,7 +76,7 @@ def _parse(name: str, found: object) -> tuple[Threat, ...]:
 
 
 def resolve(text: str, dataset: str, budgets: str | None = None) -> tuple[Threat, ...]:
-    """The threats that `union`, a norm's name, or a comma-separated list of threats stands for.
+    """The threats that `union`, a norm's name, or a comma-separated list of threats denotes.
 
     Raises:
         CrossfireError: an entry is neither of these, or names a threat twice.
@@ -105,13 +105,12 @@ _SHAPES: dict[tuple[int, ...], str] = {
 }
 
 
-def budget_home(dataset: str | None, shape: tuple[int, ...]) -> str:
-    """Whose budget sets count for a data set of images (c, h, w): its own, or else those of the
-    public data set that it looks like."""
+def budget_dataset(dataset: str | None, shape: tuple[int, ...]) -> str:
+    """The data set whose budget sets apply to images of shape (c, h, w): `dataset` itself if it has
+    any, else the public data set with images of this shape."""
     return dataset if dataset in BUDGETS else guess_dataset(shape)
 
 
 def guess_dataset(shape: tuple[int, ...]) -> str:
-    """Whose budget sets fit images of shape (c, h, w), when nobody says which data set they are
-    from."""
+    """The data set whose budget sets apply to images of shape (c, h, w) of unknown origin."""
     return _SHAPES.get(shape, "imagenet" if min(shape[1:]) >= 64 else "custom")

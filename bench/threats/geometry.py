@@ -1,10 +1,10 @@
-"""The geometry of a threat: distance, projection, steepest step and random start, one table entry a
-norm.
+"""The geometry of a threat: distance, projection, steepest step, random start and Frank-Wolfe gap,
+with one entry of `GEOMETRY` per norm.
 
-Everything happens on perturbations `delta` (n, …) of images `x` (n, …) in [0, 1]; `eps` is a number
-or one value an example. Projections are Euclidean and land on the ball *and* the box at once:
+All functions take perturbations `delta` (n, …) of images `x` (n, …) in [0, 1]; `eps` is a number or
+one value per example. Projections are Euclidean and onto the intersection of ball *and* box:
 clipping to the box after rescaling to the ball would leave budget unspent (Croce & Hein 2021, "Mind
-the box"). Nothing here waits for the device.
+the box"). No function here synchronises with the GPU.
 """
 
 from collections.abc import Callable
@@ -16,14 +16,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from bench.threats import Norm
-from bench.threats.root_finding import cross
+from bench.threats.root_finding import find_root
 
 Batch = Float[Tensor, "n *shape"]
 Radius = float | Float[Tensor, " n"]
 
 SLACK = 1e-5
-"""ℓ2 and ℓ1 projections aim at eps·(1 − SLACK): rounding x + delta to float32 must not leave the
-ball."""
+"""ℓ2 and ℓ1 projections use the radius eps·(1 − SLACK), so that x + delta rounded to float32 stays
+in the ball."""
 
 
 def lift(values: Tensor, like: Tensor) -> Tensor:
@@ -32,7 +32,8 @@ def lift(values: Tensor, like: Tensor) -> Tensor:
 
 
 def pick(rows: Bool[Tensor, " n"], new: Batch, old: Batch) -> Batch:
-    """`new` in some rows, `old` in the others; where asking is free, copies only if need be."""
+    """`new` in some rows, `old` in the others. On a CPU nothing is copied if no row is chosen; on a
+    GPU that test would synchronise."""
     if not rows.is_cuda and not bool(rows.any()):
         return old
     return torch.where(lift(rows, old), new, old)
@@ -53,18 +54,18 @@ def _sum(values: Tensor) -> Tensor:
 
 
 def box(x: Batch, delta: Batch) -> Batch:
-    """The perturbation of x that is nearest to delta and keeps x + delta in [0, 1]."""
+    """The perturbation closest to delta with x + delta in [0, 1]."""
     return torch.clamp(delta, -x, 1 - x)
 
 
 def room(x: Batch, direction: Batch) -> Batch:
-    """How far each pixel may go before it leaves [0, 1]: 1 − x where direction > 0, elsewhere x."""
+    """How far each pixel can move within [0, 1]: 1 − x where direction > 0, elsewhere x."""
     upwards: Tensor = torch.gt(direction, 0, out=torch.empty_like(x))
     return upwards.sub_(x).abs_()  # several times faster than torch.where
 
 
 EDGE = 1e-6
-"""A pixel as near as this to 0 or 1 is there: x + delta is rounded."""
+"""A pixel this close to 0 or 1 counts as being on the bound, because x + delta is rounded."""
 
 
 def linf_distance(delta: Batch) -> Float[Tensor, " n"]:
@@ -84,7 +85,7 @@ def linf_steepest(gradient: Batch, point: Batch) -> Batch:
 
 
 def linf_gap(x: Batch, delta: Batch, gradient: Batch, eps: Radius) -> Float[Tensor, " n"]:
-    """max ⟨gradient, delta' − delta⟩ over ball ∩ box: every coordinate goes to its bound."""
+    """max of ⟨gradient, delta' − delta⟩ over delta' in ball ∩ box: each coordinate at a bound."""
     radius = _radius(eps, x)
     up = (1 - x).clamp_max_(radius).sub_(delta)
     down = (-x).clamp_min_(-radius).sub_(delta)
@@ -113,7 +114,7 @@ def l2_project(x: Batch, delta: Batch, eps: Radius) -> Batch:
         return l2_distance(scratch)[:, None]
 
     least = (radius / l2_distance(size)[:, None].clamp_min(1e-12)).clamp_max(1)
-    scale = cross(length, radius, least, torch.ones_like(least), power=1.0)
+    scale = find_root(length, radius, least, torch.ones_like(least), power=1.0)
     return box(x, delta * lift(scale, x))
 
 
@@ -123,7 +124,7 @@ def l2_steepest(gradient: Batch, point: Batch) -> Batch:
 
 
 def l2_gap(x: Batch, delta: Batch, gradient: Batch, eps: Radius) -> Float[Tensor, " n"]:
-    """eps · ‖gradient‖₂ − ⟨gradient, delta⟩: the box is left out, which can only make it larger."""
+    """eps · ‖gradient‖₂ − ⟨gradient, delta⟩: an upper bound, because the box is ignored."""
     spent = (gradient * delta).flatten(1).sum(1)
     return eps * l2_distance(gradient) - spent
 
@@ -141,7 +142,7 @@ def l1_distance(delta: Batch) -> Float[Tensor, " n"]:
 def l1_project(x: Batch, delta: Batch, eps: Radius) -> Batch:
     """sign(delta) · min(max(|delta| − λ, 0), room), with the least λ ≥ 0 that is inside the ball.
 
-    Soft-thresholding that knows the box (Croce & Hein 2021, prop. 2.1).
+    Soft-thresholding that respects the box (Croce & Hein 2021, prop. 2.1).
     """
     size, limit = delta.abs().flatten(1), room(x, delta).flatten(1)
     scratch, zero = torch.empty_like(size), size.new_zeros(())
@@ -150,7 +151,7 @@ def l1_project(x: Batch, delta: Batch, eps: Radius) -> Batch:
         return torch.clamp(torch.sub(size, threshold, out=scratch), zero, limit, out=scratch)
 
     radius, highest = _column(eps, size) * (1 - SLACK), size.amax(1, keepdim=True)
-    threshold = cross(
+    threshold = find_root(
         lambda threshold: shrink(threshold).sum(1, keepdim=True),
         radius,
         highest,
@@ -162,10 +163,10 @@ def l1_project(x: Batch, delta: Batch, eps: Radius) -> Batch:
 def l1_largest(
     gradient: Batch, point: Batch, sparsity: float | Float[Tensor, " n"] = 0.05
 ) -> Batch:
-    """The largest gradient entries that the box does not block, and zeros elsewhere.
+    """The largest gradient entries whose pixels are not on the bound of the box; zeros elsewhere.
 
-    `sparsity` is the share of the entries that is taken, and a twentieth more of them, about as in
-    all records so far; entries as large as the least of them are taken too.
+    `sparsity` is the share of the entries that is taken. 5 % more are taken, as in all earlier
+    records, and so are entries equal to the smallest of them.
     """
     free = room(point, gradient).flatten(1).sub_(EDGE).mul_(1e30)
     size = torch.minimum(gradient.abs().flatten(1), free, out=free)
@@ -176,15 +177,15 @@ def l1_largest(
 
 
 def _ascending(rows: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-    """Each row's values from the least on; on a processor numpy sorts them many times sooner."""
+    """Each row sorted in ascending order; on a CPU numpy sorts many times faster than torch."""
     if rows.device.type == "cpu":
         return torch.from_numpy(numpy.sort(rows.numpy(), axis=1))
     return rows.sort(dim=1).values
 
 
 def l1_steepest(gradient: Batch, point: Batch) -> Batch:
-    """The largest gradient entries at unit ℓ1 norm: in proportion, since equal steps could not move
-    budget from one of them to another."""
+    """The largest gradient entries scaled to unit ℓ1 norm. They keep their proportions, because
+    equal steps could not move budget from one entry to another."""
     step = l1_largest(gradient, point)
     return step.div_(lift(l1_distance(step), step).clamp_min(1e-30))
 
@@ -198,8 +199,8 @@ def l1_signs(gradient: Batch, point: Batch, sparsity: float | Float[Tensor, " n"
 def l1_gap(x: Batch, delta: Batch, gradient: Batch, eps: Radius) -> Float[Tensor, " n"]:
     """A fractional knapsack: the steepest coordinates move to their bound until eps is spent.
 
-    The 256 steepest ones are looked at, and the rest of the budget is spent at the rate of the last
-    of them.
+    Only the 256 steepest coordinates are used; the remaining budget is spent at the slope of the
+    last of them, which gives an upper bound.
     """
     spent = (gradient * delta).flatten(1).sum(1)
     steep = gradient.abs().flatten(1).topk(min(256, gradient[0].numel()), dim=1)

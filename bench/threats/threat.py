@@ -1,4 +1,4 @@
-"""What the adversary may do: a norm and a budget."""
+"""A threat model: a norm and a budget."""
 
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -30,7 +30,7 @@ class Threat:
         """
         norm, colon, epsilon = text.strip().lower().partition(":")
         if norm not in NORMS or not colon:
-            raise CrossfireError(f"threat '{text}' is not NORM:EPSILON; write linf:8/255, say")
+            raise CrossfireError(f"threat '{text}' is not NORM:EPSILON; write for example linf:8/255")
         try:
             value = Fraction(epsilon)
         except (ValueError, ZeroDivisionError):

@@ -1,11 +1,11 @@
-"""A run: an iterator over batches that counts, saves, selects and logs between them.
+"""A run: an iterator over batches that counts passes, saves, selects and logs between them.
 
     run = Run(job, self, net)
     for batch in run:
         run.step(loss(net, batch))
 
-When the loop asks for its next batch, all that a kill would lose is written down (after each epoch
-and at least once a minute); a run that is started again begins with the batch after that.
+Before it yields a batch, the run saves its state after each epoch and at least once a minute; a run
+that is started again resumes with the batch after the last saved one.
 """
 
 import math
@@ -21,8 +21,8 @@ from torch.optim import Optimizer
 from bench.errors import CrossfireError
 from bench.training.averaging import Average
 from bench.training.batches import Batch, Batches
+from bench.training.history import History
 from bench.training.job import Job
-from bench.training.ledger import Ledger
 from bench.training.log import Row
 from bench.training.nets import Net
 from bench.training.schedules import factor
@@ -36,9 +36,9 @@ class Run:
     """The run that trains `net`. Iterate over it once; call `step` for each update of weights.
 
     `companions` become checkpoints of their own in sub-folders; `optimizer` (default: `Job.sgd` of
-    all these networks) follows the job's schedule; `state` is whatever else must outlive a kill;
-    `select` names the held-out accuracy that decides which epoch is `best`; `measure` finds more to
-    say of the held-out images, for the log and the checkpoint's metadata.
+    all these networks) follows the job's schedule; `state` is further state to be saved;
+    `select` names the held-out accuracy by which the epoch `best` is chosen; `measure` computes
+    further metrics on the held-out images, for the log and the checkpoint's metadata.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Run:
         select: str = "union",
         measure: Measure | None = None,
     ) -> None:
-        """Begin, or go on where a run of the same options in the same folder was stopped.
+        """Start, or resume a stopped run of the same options in the same folder.
 
         Raises:
             CrossfireError: the folder holds a run with other options, or a damaged one.
@@ -64,7 +64,7 @@ class Run:
         self._average = Average(net.body, job.average) if job.average else None
         self._name = _name_of(defense)
         self._config = {**asdict(defense), "training": job.settings()}
-        self._ledger = Ledger(job, self._name, self._config, select, measure)
+        self._history = History(job, self._name, self._config, select, measure)
         self._batches = _batches(job)
         self._parts = self._stateful(state or {})
         self._epoch = self._step = 0
@@ -82,20 +82,20 @@ class Run:
         return own | ({"average": self._average} if self._average else {})
 
     def __iter__(self) -> Iterator[Batch]:
-        """All batches that are still to come, of all epochs."""
+        """All remaining batches of all epochs."""
         while self._epoch < self._job.epochs:
             while self._step < self._batches.steps:
-                began = time.perf_counter()
+                start = time.perf_counter()
                 yield self._next_batch()
                 if self._average:
                     self._average.update(self._net.body)
-                self._seconds += time.perf_counter() - began
+                self._seconds += time.perf_counter() - start
                 self._step += 1
                 self._show()
                 if time.monotonic() - self._saved >= SECONDS_BETWEEN_SAVES:
                     self._save()
             if not self._epoch:
-                self._save()  # a first checkpoint without it could not be gone on from
+                self._save()  # without it a run could not be resumed from its first checkpoint
             self._end_epoch()
         if self._job.fabric.is_global_zero:
             self._path.unlink(missing_ok=True)
@@ -138,7 +138,7 @@ class Run:
 
     def _next_batch(self) -> Batch:
         job, steps = self._job, self._batches.steps
-        # A defense that draws from torch's own generator resumes exactly too.
+        # So a defense that draws from torch's own generator is resumed exactly too.
         torch.manual_seed((job.seed * 1009 + self._epoch) * 1_000_003 + self._step)
         middle = self._epoch + (self._step + 0.5) / steps
         share = factor(job.schedule, middle, job.epochs, job.drops)
@@ -160,7 +160,7 @@ class Run:
         }
         self._loss = 0.0
         measured = self._net.uncounted(self._average.net if self._average else self._net.body)
-        self._ledger.enter(row, measured, self._companions)
+        self._history.add_epoch(row, measured, self._companions)
         self._save()
 
     def _cost(self) -> Row:
@@ -173,7 +173,7 @@ class Run:
         return spent | {"seconds": self._seconds} | passes.by_role()
 
     def share(self, tensors: Iterable[Tensor]) -> None:
-        """Replace each tensor by its mean over the devices, all in one message."""
+        """Replace each tensor by its mean over the devices, in one collective operation."""
         tensors = list(tensors)
         if self._job.fabric.world_size == 1 or not tensors:
             return
@@ -192,7 +192,7 @@ class Run:
         )
 
     def _show(self) -> None:
-        steps, history = self._batches.steps, self._ledger.history
+        steps, history = self._batches.steps, self._history.rows
         text = f"{self._name}, epoch {min(self._epoch + 1, self._job.epochs)}/{self._job.epochs}"
         if history:
             text += (
@@ -206,26 +206,30 @@ class Run:
         self._saved = time.monotonic()
         if not self._job.fabric.is_global_zero:
             return
-        place = {
+        position = {
             **{"epoch": self._epoch, "step": self._step, "loss": self._loss},
-            **{"seconds": self._seconds, "history": self._ledger.history},
+            **{"seconds": self._seconds, "history": self._history.rows},
         }
         parts = {name: part.state_dict() for name, part in self._parts.items()}
-        write(self._path, self._config, {"place": place, "parts": parts})
+        write(self._path, self._config, {"place": position, "parts": parts})
 
     def _restore(self) -> None:
         if not self._job.resume:
             self._path.unlink(missing_ok=True)
         elif self._path.exists():
-            saved = read(self._path, self._config)
+            saved = read(self._path, self._name, self._config)
             for name, part in self._parts.items():
                 part.load_state_dict(saved["parts"][name])
-            place = saved["place"]
-            self._epoch, self._step, self._loss = place["epoch"], place["step"], place["loss"]
-            self._seconds, self._ledger.history = place["seconds"], place["history"]
+            position = saved["place"]
+            self._epoch, self._step, self._loss = (
+                position["epoch"],
+                position["step"],
+                position["loss"],
+            )
+            self._seconds, self._history.rows = position["seconds"], position["history"]
         elif is_finished(self._job.out, self._config):
             self._epoch = self._job.epochs
-            self._job.say(f"{self._job.out} is already trained; --no-resume trains it anew")
+            self._job.notify(f"{self._job.out} is already trained; --no-resume trains it again")
 
 
 def _batches(job: Job) -> Batches:
@@ -241,6 +245,6 @@ def _batches(job: Job) -> Batches:
 
 
 def _name_of(defense: Any) -> str:  # noqa: ANN401
-    """The key of a defense: the name of the file that defines it."""
+    """The key of a defense: the name of its file."""
     module = type(defense).__module__.rpartition(".")[2]
     return module.removeprefix("crossfire_user_").replace("_", "-")

@@ -1,4 +1,4 @@
-"""What every registered defense must do, ours and outsiders'. Messages speak to its author."""
+"""Requirements on every registered defense, plugins included, with messages for its author."""
 
 import csv
 import dataclasses
@@ -25,19 +25,19 @@ each = pytest.mark.parametrize("key", KEYS)
 
 
 def threats(key: str) -> tuple[Threat, ...]:
-    """Small ones of those that a defense is for by default."""
+    """The default threats of a defense, with small budgets."""
     return (LINF, L2, L1) if default_threat(get_defense(key)) == "union" else (LINF,)
 
 
 def trained(key: str, out: Path, **settings: Any) -> Job:  # noqa: ANN401
-    """The job of a short run that has come to its end."""
+    """The job of a short complete run."""
     small = {"threats": threats(key), "epochs": 5, "schedule": "constant", "lr": 0.1}
     job = small_job(out, **(small | settings))
     defense = get_defense(key)()
     quick = {"steps": 2} if hasattr(defense, "steps") else {}
-    with watched_runs() as begun:
+    with watched_runs() as runs:
         dataclasses.replace(defense, **quick).fit(job)
-    job.__dict__["net"] = begun.call_args.args[3]
+    job.__dict__["net"] = runs.call_args.args[3]
     return job
 
 
@@ -51,15 +51,15 @@ def quick_selection() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Job]:
-    """One run of each defense, which several tests look at."""
+    """One run of each defense, shared by several tests."""
     return functools.cache(lambda key: trained(key, tmp_path_factory.mktemp(key) / "run"))
 
 
 @each
-def test_it_is_a_frozen_record_of_documented_options(key: str) -> None:
+def test_it_is_a_frozen_dataclass_of_documented_options(key: str) -> None:
     kind = get_defense(key)
     defense = kind()
-    assert kind.__doc__, f"{key}: say in the class's docstring what the defense is"
+    assert kind.__doc__, f"{key}: describe the defense in the class's docstring"
     for item in dataclasses.fields(defense):
         assert item.metadata.get("help"), (
             f"{key}: give field '{item.name}' metadata={{'help': ...}}; it is an option of 'bench'"
@@ -78,12 +78,12 @@ def test_its_config_survives_json(key: str) -> None:
     }
     again = json.dumps(dataclasses.asdict(kind(**read)))
     assert again == written, (
-        f"{key}: fields must be plain values, so that a checkpoint can say them"
+        f"{key}: fields must be plain values, so that a checkpoint can store them"
     )
 
 
 @each
-def test_its_options_are_its_own_and_its_recipes_name_options(key: str) -> None:
+def test_its_options_are_no_options_of_the_job_and_its_recipes_name_options(key: str) -> None:
     kind = get_defense(key)
     own = {option.name for option in options(kind)}
     shared = {option.name for option in options(Job)} | {"threat", "budgets", "out", "display"}
@@ -168,7 +168,7 @@ def test_weights_may_be_averaged(key: str, tmp_path: Path) -> None:
 
 
 @each
-def test_threats_it_is_not_for_are_refused_in_words(key: str, tmp_path: Path) -> None:
+def test_unsupported_threats_are_refused_with_a_message(key: str, tmp_path: Path) -> None:
     if len(threats(key)) > 1 or key == "undefended":
         pytest.skip("it takes several threats")
     with pytest.raises(CrossfireError, match="is for one threat, not 2; choose with --threat"):

@@ -1,4 +1,4 @@
-"""Chunks attacked anywhere, in any order, end in the flags of one process."""
+"""Chunks attacked in any order give the same flags as one process."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def alone(work: Evaluation, folder: Path) -> Outcome:
 def in_chunks(
     work: Evaluation, journal: Journal, size: int, stop: int | None = None
 ) -> Outcome | None:
-    """Attack every chunk here, the last one given out first; `stop` after so many chunks."""
+    """Attack all chunks in this process in reverse order; `stop` after so many chunks."""
     plan = Plan(work, work.columns(journal), journal.load())
     light, count = work.attacked.portable(), 0
     while not plan.finished:
@@ -63,7 +63,7 @@ def assert_same(one: Outcome, other: Outcome) -> None:
 
 
 @pytest.mark.parametrize(("size", "union_only"), [(7, False), (9, True)])
-def test_chunks_of_any_size_in_any_order_end_in_the_same_flags(
+def test_chunks_of_any_size_in_any_order_give_the_same_flags(
     tmp_path: Path, size: int, union_only: bool
 ) -> None:
     work = evaluation(union_only=union_only)
@@ -72,7 +72,7 @@ def test_chunks_of_any_size_in_any_order_end_in_the_same_flags(
     assert_same(alone(work, tmp_path), chunked)
 
 
-def test_a_stopped_run_goes_on_from_the_chunks_that_had_come_back(tmp_path: Path) -> None:
+def test_a_stopped_run_resumes_from_the_finished_chunks(tmp_path: Path) -> None:
     work = evaluation()
     assert in_chunks(work, Journal(tmp_path, work.key), 7, stop=2) is None
     again = in_chunks(work, Journal(tmp_path, work.key), 7)
@@ -80,7 +80,7 @@ def test_a_stopped_run_goes_on_from_the_chunks_that_had_come_back(tmp_path: Path
     assert_same(alone(work, tmp_path), again)
 
 
-def test_hard_examples_are_given_out_first(tmp_path: Path) -> None:
+def test_examples_with_large_margins_are_attacked_first(tmp_path: Path) -> None:
     work = evaluation()
     plan = Plan(work, work.columns(Journal(tmp_path, work.key)), {})
     first = plan.next(5)
@@ -94,7 +94,7 @@ def test_hard_examples_are_given_out_first(tmp_path: Path) -> None:
     )
 
 
-def test_what_travels_to_workers_holds_no_examples() -> None:
+def test_what_is_sent_to_workers_has_no_examples() -> None:
     work = evaluation()
     light = work.attacked.portable()
     assert not {"examples", "logits", "judge", "fast"} & vars(light).keys()

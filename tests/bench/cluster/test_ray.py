@@ -33,7 +33,7 @@ import torch
 from torch import nn
 from ray_test_helper import scale
 
-HOME = os.getpid()
+MAIN_PROCESS = os.getpid()
 
 class Net(nn.Sequential):
     def forward(self, x):
@@ -41,7 +41,7 @@ class Net(nn.Sequential):
 
 class Deadly(Net):
     def forward(self, x):
-        if os.getpid() != HOME:
+        if os.getpid() != MAIN_PROCESS:
             os._exit(1)
         return super().forward(x)
 
@@ -72,11 +72,11 @@ def two_nodes() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A user's file, which imports another file beside it."""
-    home = tmp_path_factory.mktemp("home")
-    (home / "mine.py").write_text(MODEL)
-    (home / "ray_test_helper.py").write_text(HELPER)
-    return home
+    """A user's file, which imports another file of its folder."""
+    folder = tmp_path_factory.mktemp("user")
+    (folder / "mine.py").write_text(MODEL)
+    (folder / "ray_test_helper.py").write_text(HELPER)
+    return folder
 
 
 def evaluation(folder: Path, name: str = "net", n: int = 60) -> Evaluation:
@@ -89,7 +89,7 @@ def evaluation(folder: Path, name: str = "net", n: int = 60) -> Evaluation:
     return Evaluation(model, images, labels, torch.arange(n), settings)
 
 
-def test_two_nodes_end_in_the_flags_of_one_process_though_a_worker_is_killed(
+def test_two_nodes_give_the_flags_of_one_process_even_if_a_worker_is_killed(
     two_nodes: None, folder: Path, tmp_path: Path
 ) -> None:
     work = evaluation(folder)
@@ -128,7 +128,7 @@ def test_the_command_puts_the_same_record_on_the_board(
     assert shared.environment.device == "2 workers: cpu (fp32)"
 
 
-def test_examples_that_always_lose_their_worker_end_the_run_with_the_mend(
+def test_examples_that_always_crash_their_worker_end_the_run_with_advice(
     two_nodes: None, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pool, "RETRIES", 1)
@@ -139,19 +139,19 @@ def test_examples_that_always_lose_their_worker_end_the_run_with_the_mend(
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "ray://127.0.0.1:1"])
-def test_an_address_where_nothing_answers_is_one_line_at_once(
+def test_an_unreachable_address_is_an_immediate_error_of_one_line(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with (
-        pytest.raises(CrossfireError, match=f"no Ray cluster answers at '{address}'") as caught,
+        pytest.raises(CrossfireError, match=f"no Ray cluster responds at '{address}'") as caught,
         pool.connected(address),
     ):
         pass
     assert "\n" not in str(caught.value)
 
 
-def test_without_ray_the_message_has_the_line_that_installs_it(
+def test_without_ray_the_message_has_the_command_that_installs_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)

@@ -1,4 +1,4 @@
-"""Compiling changes the speed of answers and gradients, and nothing else."""
+"""Compiling changes neither logits nor gradients."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,7 @@ def gradient(model: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return found
 
 
-def test_a_compiled_network_answers_batches_of_every_size_like_the_original() -> None:
+def test_a_compiled_network_agrees_with_the_original_at_every_batch_size() -> None:
     eager, compiling = network(), Compiling(network(), patience=0.0)
     for n in (5, 1, 8):
         x = images(n, n, (1, 6, 6))
@@ -39,7 +39,7 @@ def test_short_work_is_not_compiled() -> None:
     assert compiling.spent[True] > compiling.spent[False] == 0
 
 
-def test_a_network_that_can_not_be_compiled_is_asked_as_it_is(
+def test_a_network_that_cannot_be_compiled_is_used_uncompiled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def refuse(model: nn.Module) -> Callable[[Tensor], Tensor]:

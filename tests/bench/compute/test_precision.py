@@ -1,4 +1,4 @@
-"""Fast arithmetic says what the model says, survives small memory, and is forced on no model."""
+"""Fast arithmetic agrees with the model, adapts to small memory, and has a float32 fallback."""
 
 import pytest
 import torch
@@ -33,7 +33,7 @@ def test_folding_batch_norm_into_the_convolution_before_it_changes_no_logit() ->
     assert torch.allclose(folded(x), model(x), atol=1e-5)
 
 
-def test_a_model_that_can_not_be_traced_is_copied_as_it_is() -> None:
+def test_a_model_that_cannot_be_traced_is_copied_unchanged() -> None:
     model = Sudden()
     assert fold_batch_norm(model) is not model
     assert torch.equal(fold_batch_norm(model)(torch.ones(1, 1, 2, 2)), torch.ones(1, 3))
@@ -48,7 +48,7 @@ def test_the_original_keeps_its_weights_and_its_gradients() -> None:
 
 
 class Sudden(nn.Module):
-    """A model that has no answer in bf16."""
+    """A model that raises an error in bf16."""
 
     def forward(self, x: Tensor) -> Tensor:
         if x.dtype != torch.float32:
@@ -56,7 +56,7 @@ class Sudden(nn.Module):
         return x.flatten(1)[:, :3]
 
 
-def test_a_model_that_refuses_the_fast_arithmetic_is_asked_in_its_own() -> None:
+def test_a_model_that_fails_in_bf16_is_queried_in_float32() -> None:
     fast = proposer(Sudden(), torch.rand(4, 1, 2, 2), precision="bf16")
     assert fast.dtype == torch.float32
     assert fast(torch.rand(2, 1, 2, 2)).shape == (2, 3)
@@ -82,22 +82,22 @@ def slots(n: int) -> Slots:
     return PGD().start(Slots.fresh(x, y, y, torch.arange(n)), LINF)
 
 
-def test_running_out_of_memory_halves_the_batch_and_changes_no_answer() -> None:
+def test_running_out_of_memory_halves_the_batch_and_changes_no_response() -> None:
     small, whole = Proposer(Small(), limit=16), Proposer(linear_model(0))
-    mine, theirs = small.ask(PGD(), slots(10)), whole.ask(PGD(), slots(10))
+    mine, theirs = small.query(PGD(), slots(10)), whole.query(PGD(), slots(10))
     assert small.limit <= 3
     assert torch.equal(mine.logits, theirs.logits)
     assert torch.allclose(mine.ascent, theirs.ascent)
 
 
-def test_answers_of_a_random_model_are_averaged() -> None:
-    answers = iter([1.0, 2.0, 6.0])
+def test_responses_of_a_random_model_are_averaged() -> None:
+    values = iter([1.0, 2.0, 6.0])
 
     def network(x: Tensor) -> Tensor:
-        return x.flatten(1)[:, :2] * 0 + next(answers) + x.flatten(1)[:, :2] * 0
+        return x.flatten(1)[:, :2] * 0 + next(values) + x.flatten(1)[:, :2] * 0
 
-    answer = Proposer(network, repeats=3).ask(PGD(), slots(2))
-    assert torch.allclose(answer.logits, torch.full((2, 2), 3.0))
+    response = Proposer(network, repeats=3).query(PGD(), slots(2))
+    assert torch.allclose(response.logits, torch.full((2, 2), 3.0))
 
 
 def test_auto_is_float32_where_nothing_multiplies_bf16_faster(

@@ -1,4 +1,4 @@
-"""Work is spread over cores without a trace, and freed memory stays at hand."""
+"""Work runs in parallel and leaves torch's threads unchanged; freed memory is kept."""
 
 import ctypes
 import subprocess
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from bench.compute.processor import share
+from bench.compute.processor import in_parallel
 
 CPU = torch.device("cpu")
 
@@ -22,21 +22,21 @@ def two_threads() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_answers_come_in_the_order_of_the_works_and_from_fewer_threads_each() -> None:
+def test_results_are_in_order_and_each_uses_fewer_threads() -> None:
     works = [lambda n=n: (n, torch.get_num_threads()) for n in range(5)]
-    assert share(works, CPU) == [(n, 1) for n in range(5)]
+    assert in_parallel(works, CPU) == [(n, 1) for n in range(5)]
     assert torch.get_num_threads() == 2
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_one_piece_of_work_has_all_threads() -> None:
-    assert share([torch.get_num_threads], CPU) == [2]
+def test_a_single_function_has_all_threads() -> None:
+    assert in_parallel([torch.get_num_threads], CPU) == [2]
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_an_error_comes_through_and_leaves_the_threads_as_they_were() -> None:
+def test_an_error_is_raised_and_leaves_the_number_of_threads_unchanged() -> None:
     with pytest.raises(ZeroDivisionError):
-        share([lambda: 1 // 0, lambda: 1], CPU)
+        in_parallel([lambda: 1 // 0, lambda: 1], CPU)
     assert torch.get_num_threads() == 2
 
 
@@ -52,16 +52,17 @@ mallinfo.restype = Info
 del [torch.ones(2**22) for _ in range(4)][:]
 print(mallinfo().field_8)
 """
-"""Bytes that the C library holds and nobody uses, after 64 MiB were asked for and freed."""
+"""Prints the unused bytes that the C library keeps after 64 MiB were allocated and freed."""
 
 
 @pytest.mark.skipif(
-    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="asks glibc 2.33"
+    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallinfo2"),
+    reason="needs glibc 2.33",
 )
-def test_freed_memory_is_not_asked_for_again() -> None:
+def test_freed_memory_is_kept() -> None:
     def free(how: str) -> int:
         command = [sys.executable, "-c", FREE, how]
         return int(subprocess.run(command, capture_output=True, check=True).stdout)
 
-    assert free("given back") < 16 * 2**20
+    assert free("released") < 16 * 2**20
     assert free("kept") >= 64 * 2**20

@@ -1,11 +1,11 @@
-"""Random numbers belong to their example."""
+"""Random numbers are keyed by the example."""
 
 import torch
 
 from bench.compute.random_streams import fold, keys, uniform
 
 
-def test_numbers_depend_on_the_example_and_not_on_its_neighbours() -> None:
+def test_numbers_depend_on_the_example_and_not_on_the_batch() -> None:
     together = uniform(keys(1, torch.tensor([5, 9, 2]), "pgd", 0), 3, 2)
     alone = uniform(keys(1, torch.tensor([9]), "pgd", 0), 3, 2)
     assert torch.equal(together[1:2], alone)

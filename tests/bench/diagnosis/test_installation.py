@@ -22,7 +22,7 @@ def test_the_environment_names_versions_devices_and_disk(tmp_path: Path) -> None
     assert rows["free disk"].endswith(f"GiB in {tmp_path}")
 
 
-def test_a_missing_extra_has_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_has_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def only_ray(name: str) -> Any:  # noqa: ANN401
         return "found" if name == "ray" else None
 
@@ -32,7 +32,7 @@ def test_a_missing_extra_has_the_line_that_installs_it(monkeypatch: pytest.Monke
     assert "pip install 'crossfire-bench[timm]'" in rows["timm"]
 
 
-def test_a_torchvision_that_does_not_import_is_said_with_what_still_works(
+def test_a_torchvision_that_does_not_import_is_reported_with_what_works_without_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "torchvision.datasets", None)
@@ -41,7 +41,7 @@ def test_a_torchvision_that_does_not_import_is_said_with_what_still_works(
     assert "digits" in works
 
 
-def test_the_command_prints_all_of_it() -> None:
+def test_the_command_prints_environment_and_extras() -> None:
     done = CliRunner().invoke(main, ["doctor"])
     assert done.exit_code == 0, done.output
     for name in ("torch", "cpu", "free disk", "extra cluster"):
@@ -91,4 +91,4 @@ def test_several_threats_are_refused_in_one_line(
 ) -> None:
     done = diagnosed(tmp_path, monkeypatch, "--threat", "union", checks=())
     assert isinstance(done.exception, SystemExit)
-    assert "'union' is 3 threats; name one, such as linf:0.25" in done.stderr
+    assert "'union' is 3 threats; name one: linf:0.25" in done.stderr

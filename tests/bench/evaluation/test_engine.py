@@ -1,4 +1,4 @@
-"""What the judge is shown: claims, and ends that come near a boundary."""
+"""Points that the judge classifies: claimed ones, and last points near a decision boundary."""
 
 import pytest
 import torch
@@ -10,20 +10,20 @@ from bench.evaluation.judge import Judge
 from tests.toy import images, linear_model
 
 
-def test_a_claim_is_a_wrong_class_a_tie_or_no_number() -> None:
+def test_a_point_is_claimed_for_a_wrong_class_a_tie_or_non_finite_logits() -> None:
     logits = torch.tensor([[2.0, 1.0], [1.0, 2.0], [1.0, 1.0], [torch.nan, 1.0], [torch.inf, 1.0]])
     y = torch.zeros(5, dtype=torch.long)
     assert claimed(logits, y).tolist() == [False, True, True, True, True]
 
 
-def test_near_is_a_share_of_the_logits_spread_whatever_their_scale() -> None:
+def test_near_is_a_share_of_the_logits_spread_at_every_scale() -> None:
     logits = torch.tensor([[1.01, 1.0, 0.0], [1.1, 1.0, 0.0]])
     y = torch.zeros(2, dtype=torch.long)
     for scale in (1e-6, 1.0, 1e6):
         assert claimed(scale * logits, y, near=0.02).tolist() == [True, False]
 
 
-def test_pieces_that_give_up_far_from_a_boundary_cost_the_judge_nothing(
+def test_slots_that_stop_far_from_a_boundary_are_not_judged(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shown: list[int] = []

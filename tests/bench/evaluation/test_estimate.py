@@ -22,16 +22,16 @@ def evaluation(n: int, suite: str = "pgd-100") -> Evaluation:
     return Evaluation(model, x, labels, torch.arange(n), settings)
 
 
-def test_passes_are_foreseen_within_their_error(tmp_path: Path) -> None:
+def test_passes_are_estimated_within_their_error(tmp_path: Path) -> None:
     work = evaluation(100)
-    foreseen = estimate(work)
+    estimated = estimate(work)
     columns = work.run(Journal(tmp_path, work.key)).columns.values()
     forward = sum(int(column.forward.sum()) for column in columns)
-    assert foreseen.sampled < 40
-    assert abs(foreseen.forward - forward) < 4 * foreseen.spread * forward
-    assert 0 < foreseen.seconds < 20 * sum(float(column.seconds[0]) for column in columns)
+    assert estimated.sampled < 40
+    assert abs(estimated.forward - forward) < 4 * estimated.spread * forward
+    assert 0 < estimated.seconds < 20 * sum(float(column.seconds[0]) for column in columns)
     broken = sum(int((column.by >= 0).sum()) for column in columns)
-    assert foreseen.disk == pytest.approx(broken * 36 * 4, rel=0.5)
+    assert estimated.disk == pytest.approx(broken * 36 * 4, rel=0.5)
 
 
 def test_a_pass_over_a_fixed_number_of_examples_is_not_scaled_up(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_a_model_that_is_always_wrong_costs_nothing() -> None:
     assert (nothing.correct, nothing.forward, nothing.seconds, nothing.disk) == (0, 0, 0, 0)
 
 
-def test_a_dry_run_says_what_it_would_cost_and_writes_nothing(
+def test_a_dry_run_prints_the_estimated_cost_and_writes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""Verdicts are the truth where it is known, and never depend on how they were computed."""
+"""Verdicts equal the exact worst case where it is known, and don't depend on batches or order."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -105,7 +105,7 @@ class Stop(BaseException):
     """A kill."""
 
 
-def test_a_stopped_evaluation_goes_on_and_ends_in_the_same_flags(
+def test_a_killed_evaluation_resumes_and_ends_in_the_same_flags(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, x, y = problem(30, classes=4)
@@ -142,7 +142,7 @@ def test_a_stopped_evaluation_goes_on_and_ends_in_the_same_flags(
 
 
 class NaNs(nn.Module):
-    """A linear model that answers NaN near some images, but not at them."""
+    """A linear model that returns NaN near some images, but not at them."""
 
     def __init__(self, x: Tensor) -> None:
         super().__init__()
@@ -172,7 +172,7 @@ def test_uint8_images_are_read_as_fractions_of_255() -> None:
     assert flags(run(model, pixels, y)) == flags(run(model, pixels.float() / 255, y))
 
 
-def test_the_table_has_a_row_per_example_and_proves_each_break() -> None:
+def test_the_table_has_a_row_per_example_and_a_norm_for_each_broken_one() -> None:
     model, x, y = problem()
     outcome = run(model, x, y)
     table = outcome.table()

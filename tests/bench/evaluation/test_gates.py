@@ -1,4 +1,4 @@
-"""Models that can't be measured are refused; models that look too good are flagged."""
+"""Models that can't be evaluated are refused; models with signs of gradient masking are flagged."""
 
 import pytest
 import torch
@@ -36,11 +36,11 @@ def ids(model: nn.Module) -> list[str]:
     return [finding.id for finding in preflight(model.eval(), X, Y)]
 
 
-def test_a_plain_model_passes_without_a_word() -> None:
+def test_a_plain_model_has_no_findings() -> None:
     assert preflight(INNER, X, Y) == []
 
 
-def test_p1_refuses_logits_that_are_not_numbers() -> None:
+def test_p1_refuses_logits_that_are_not_finite() -> None:
     assert "P1" in refused(Wrapped(lambda x: INNER(x) * torch.nan))
 
 
@@ -55,11 +55,11 @@ def test_p3_refuses_a_model_in_train_mode() -> None:
         preflight(model, X, Y)
 
 
-def test_p4_flags_a_model_that_answers_at_random() -> None:
+def test_p4_flags_a_model_with_random_outputs() -> None:
     assert "P4" in ids(Wrapped(lambda x: INNER(x + 0.1 * torch.randn_like(x))))
 
 
-def test_p5_refuses_a_model_that_looks_at_the_whole_batch() -> None:
+def test_p5_refuses_a_model_whose_logits_depend_on_the_batch() -> None:
     assert "P5" in refused(Wrapped(lambda x: INNER(x - x.mean(0))))
 
 
@@ -81,26 +81,26 @@ def test_p8_refuses_a_model_through_which_no_gradient_flows() -> None:
     assert "P8" in refused(Wrapped(lambda x: INNER((x * 8).round().detach() / 8)))
 
 
-def test_p9_refuses_labels_that_have_no_logit_and_mentions_few_classes() -> None:
+def test_p9_refuses_labels_without_a_logit_and_reports_few_classes() -> None:
     assert "P9" in refused(linear_model(0, SHAPE, 2))
     few = linear_model(0, SHAPE, 3)
     assert [f.id for f in preflight(few, X, few(X).argmax(1))] == ["P9"]
 
 
-def test_a_model_for_other_images_is_refused_in_one_line() -> None:
+def test_a_model_for_images_of_another_shape_is_refused_in_one_line() -> None:
     message = refused(nn.Sequential(nn.Conv2d(3, 1, 1), nn.Flatten()))
     assert "does not accept images (1, 6, 6)" in message
     assert "\n" not in message
 
 
-def test_a_finding_that_does_not_refuse_lets_the_evaluation_go_on() -> None:
+def test_an_info_finding_does_not_end_the_evaluation() -> None:
     gates.refuse(list(gates.class_count(3, torch.zeros(1, dtype=torch.int64))))
 
 
 LINF = Threat.parse("linf:0.1")
 
 
-def test_p10_is_silent_on_ordinary_models_at_every_scale_of_the_logits() -> None:
+def test_p10_has_no_finding_on_ordinary_models_at_any_scale_of_the_logits() -> None:
     for scale in (1e-4, 1.0, 1e3):
         model = Wrapped(lambda x, scale=scale: INNER(x) * scale)
         for threat in (LINF, Threat.parse("l2:0.3"), Threat.parse("l1:1")):
@@ -116,6 +116,6 @@ def test_p10_is_silent_on_ordinary_models_at_every_scale_of_the_logits() -> None
     ],
     ids=["ripples", "saturation", "probabilities"],
 )
-def test_p10_tells_that_gradients_mislead(masked: object) -> None:
+def test_p10_finds_unreliable_gradients(masked: object) -> None:
     (finding,) = gates.tangent(Wrapped(masked), X, Y, LINF)
     assert (finding.id, finding.gate) == ("P10", "info")

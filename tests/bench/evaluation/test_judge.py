@@ -1,4 +1,4 @@
-"""The judge believes no attack."""
+"""The judge verifies every attack's points itself."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ Y = MODEL(X).argmax(1)
 
 
 @pytest.mark.parametrize("threat", ["linf:0.1", "l2:0.5", "l1:2"])
-def test_a_point_outside_its_ball_is_an_error_with_numbers_in_it(threat: str) -> None:
+def test_a_point_outside_its_ball_is_an_error_that_names_its_distance(threat: str) -> None:
     points = (X + 0.4).clamp(0, 1)
     with pytest.raises(Violation, match=r"distance \d.* is more than"):
         Judge(MODEL).adversarial(X, points, Y, Threat.parse(threat))
@@ -28,7 +28,7 @@ def test_a_pixel_outside_the_box_is_an_error(value: float) -> None:
         Judge(MODEL).adversarial(X, points, Y, Threat.parse("linf:2"))
 
 
-def test_points_outside_count_for_nothing_when_the_attack_promised_nothing() -> None:
+def test_points_outside_are_ignored_if_the_attack_is_not_bounded() -> None:
     points = 1 - X
     broken, _ = Judge(MODEL).adversarial(X, points, Y, Threat.parse("linf:0.01"), bounded=False)
     assert bool(Judge(MODEL).wrong(points, Y).any())
@@ -43,9 +43,9 @@ def test_distances_are_measured_in_float64() -> None:
 
 
 def test_the_majority_of_votes_decides_for_a_random_model() -> None:
-    answers = iter([0, 1, 1, 0, 1])
+    classes = iter([0, 1, 1, 0, 1])
 
-    def fickle(points: torch.Tensor) -> torch.Tensor:
-        return torch.eye(2)[next(answers)].expand(len(points), 2)
+    def random_model(points: torch.Tensor) -> torch.Tensor:
+        return torch.eye(2)[next(classes)].expand(len(points), 2)
 
-    assert Judge(fickle, votes=5).wrong(X[:1], torch.zeros(1, dtype=torch.int64)).item()
+    assert Judge(random_model, votes=5).wrong(X[:1], torch.zeros(1, dtype=torch.int64)).item()

@@ -1,4 +1,4 @@
-"""A repaired model says what the model says, and has gradients where the model's vanish."""
+"""A repaired model has the model's outputs, and gradients where the model's vanish."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ X = images(5, 4, SHAPE)
 
 
 class Behind(nn.Module):
-    """A linear model with something before it and something behind it."""
+    """A linear model with a function before it and a softmax after it."""
 
     def __init__(self, before: str, temperature: float = 0.0) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ def gradient(model: nn.Module, probabilities: bool) -> Tensor:
 
 
 @pytest.mark.parametrize("before", ["floor", "round"])
-def test_rounding_keeps_its_values_and_passes_slopes_on(before: str) -> None:
+def test_rounding_keeps_its_values_and_passes_gradients_on(before: str) -> None:
     model = Behind(before)
     outputs = repaired(model, probabilities=False)(X.double())
     assert torch.allclose(outputs.float(), model(X), atol=1e-5)
@@ -54,7 +54,7 @@ def test_probabilities_that_saturate_in_float32_become_logits() -> None:
     assert torch.allclose(gradient(sharp, True), expected, rtol=1e-6)
 
 
-def test_the_model_itself_is_left_as_it_was() -> None:
+def test_the_model_itself_is_unchanged() -> None:
     model = Behind("floor")
     repaired(model, probabilities=False)
     assert model.inner.weight.dtype == torch.float32
@@ -62,22 +62,22 @@ def test_the_model_itself_is_left_as_it_was() -> None:
 
 
 class Rippled(nn.Module):
-    """A line of slope 1 under a ripple that is much steeper and goes nowhere."""
+    """A line of slope 1 plus a ripple that is much steeper."""
 
     def forward(self, x: Tensor) -> Tensor:
         rising = (x + 0.004 * torch.sin(800 * x)).flatten(1).sum(1)
         return torch.stack([-rising, rising], 1)
 
 
-def test_gradients_averaged_around_a_point_see_through_a_ripple() -> None:
+def test_averaged_gradients_are_those_without_a_ripple() -> None:
     y = torch.zeros(4, dtype=torch.int64)
     slots: Slots = fresh(X, y, y + 1)
     attack = PGD(steps=5, random_start=False)
 
     def slopes(proposer: Proposer) -> Tensor:
-        return proposer.ask(attack, slots).ascent.sign()
+        return proposer.query(attack, slots).ascent.sign()
 
     alone, many = Proposer(Rippled()), Proposer(Rippled(), repeats=64, blur=0.05)
     assert (slopes(alone) > 0).float().mean() < 0.9
     assert (slopes(many) > 0).float().mean() > 0.95
-    assert torch.equal(many.ask(attack, slots).logits, alone.ask(attack, slots).logits)
+    assert torch.equal(many.query(attack, slots).logits, alone.query(attack, slots).logits)

@@ -1,4 +1,5 @@
-"""Suites find the exact worst case, escalate when gradients mislead, and say what they are."""
+"""Suites find the exact worst case, escalate if gradients are unreliable, and describe all
+settings."""
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def test_the_scale_of_the_logits_changes_no_verdict(scale: float) -> None:
 
 
 class Masked(nn.Module):
-    """A linear model behind a quantiser: gradients reach the pixels and point nowhere."""
+    """A linear model after a quantiser, with gradients that are unrelated to its logits."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,7 +62,7 @@ class Masked(nn.Module):
         return logits + flat
 
 
-def test_masked_gradients_raise_the_alarm_and_the_escalation_is_run(
+def test_masked_gradients_raise_the_alarm_and_start_the_escalation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     everything = (suites.Pass(Square(queries=300)),)
@@ -76,13 +77,13 @@ def test_masked_gradients_raise_the_alarm_and_the_escalation_is_run(
     assert (column.forward[column.robust] > 50 + 300).all()
 
 
-def test_a_check_that_speaks_of_one_threat_repairs_the_model_for_that_threat_alone(
+def test_a_finding_about_one_threat_starts_the_repair_under_that_threat_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def misled(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> list[Finding]:
-        return [Finding("P10", "info", f"{threat}: misled", 9.0)] if threat.norm == "l2" else []
+    def l2_only(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> list[Finding]:
+        return [Finding("P10", "info", f"{threat}: steep", 9.0)] if threat.norm == "l2" else []
 
-    monkeypatch.setattr(gates, "tangent", misled)
+    monkeypatch.setattr(gates, "tangent", l2_only)
     outcome = run(linear_model(3, SHAPE, 4), "crossfire", "linf:0.05,l2:0.3", 12)
     ran = {
         threat: {outcome.attacks[threat, suite][number] for number in column.run}
@@ -92,33 +93,34 @@ def test_a_check_that_speaks_of_one_threat_repairs_the_model_for_that_threat_alo
     assert "margin-repaired" not in ran["linf:0.05"]
 
 
-@pytest.mark.parametrize(("alarm", "called"), [(0.1, True), (0.99, False)])
-def test_a_second_look_that_finds_much_calls_for_a_third(
-    alarm: float, called: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("alarm", "raised"), [(0.1, True), (0.99, False)])
+def test_a_second_pass_that_breaks_many_examples_starts_a_third(
+    alarm: float, raised: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     passes = (
         suites.Pass(PGD(steps=1, step_size=0.0, random_start=False, name="blind")),
         suites.Pass(PGD(steps=20, name="second"), alarm=alarm),
         suites.Pass(Square(queries=5, name="third"), after=("second",)),
     )
-    monkeypatch.setitem(suites._OURS, "crossfire", lambda norm, classes: passes)
+    monkeypatch.setitem(suites._BUILT_IN, "crossfire", lambda norm, classes: passes)
     outcome = run(linear_model(3, SHAPE, 4), "crossfire", "linf:0.05", 12)
     (column,) = outcome.columns.values()
     assert (column.by == 1).sum() > 0.1 * (column.robust | (column.by == 1)).sum()
-    standing = column.forward[column.robust]
-    assert (standing >= 1 + 20 + 5).all() == called
-    said = [finding.message for finding in outcome.findings if finding.id == "A16"]
-    assert said == (["linf:0.05: after an alarm third ran, and broke 0 more"] if called else [])
+    passes_of_robust = column.forward[column.robust]
+    assert (passes_of_robust >= 1 + 20 + 5).all() == raised
+    messages = [finding.message for finding in outcome.findings if finding.id == "A16"]
+    expected = ["linf:0.05: after an alarm third ran, and broke 0 more"]
+    assert messages == (expected if raised else [])
 
 
-def test_a_share_of_the_standing_examples_raises_an_alarm() -> None:
+def test_a_pass_is_alarmed_by_its_share_of_the_examples_robust_before_it() -> None:
     column = Column.of(np.array([False, True, True, True, True]), np.empty(5))
     column.by[2], column.robust[2] = 0, False
     column.by[3], column.robust[3] = 1, False
-    assert column.fell(0, 0.2)
-    assert not column.fell(0, 0.25)
-    assert column.fell(1, 0.25)
-    assert not column.fell(2, 0.0)
+    assert column.alarmed(0, 0.2)
+    assert not column.alarmed(0, 0.25)
+    assert column.alarmed(1, 0.25)
+    assert not column.alarmed(2, 0.0)
 
 
 def test_an_ordinary_model_raises_no_alarm_and_is_not_escalated() -> None:
@@ -127,7 +129,7 @@ def test_an_ordinary_model_raises_no_alarm_and_is_not_escalated() -> None:
     assert all(int(column.by.max()) < 2 for column in outcome.columns.values())
 
 
-def test_a_suite_describes_every_setting_that_its_hash_must_cover() -> None:
+def test_a_suite_describes_every_setting_of_its_attacks() -> None:
     passes = suites.get("autoattack")("l1", 10)
     plain = suites.describe(passes)
     assert [part["attack"]["name"] for part in plain] == [p.attack.name for p in passes]
@@ -136,7 +138,7 @@ def test_a_suite_describes_every_setting_that_its_hash_must_cover() -> None:
     assert plain[0]["attack"]["steps"] == 100
 
 
-def test_the_reference_is_a_suite_of_its_own_and_agrees_on_a_linear_model() -> None:
+def test_the_reference_is_a_suite_and_agrees_with_crossfire_on_a_linear_model() -> None:
     outcome = run(linear_model(3, SHAPE, 4), "autoattack-reference", "linf:0.05", 12)
     ours = run(linear_model(3, SHAPE, 4), "crossfire", "linf:0.05", 12)
     (theirs,), (mine,) = outcome.columns.values(), ours.columns.values()

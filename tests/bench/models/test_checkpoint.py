@@ -52,7 +52,7 @@ def test_a_checkpoint_returns_the_same_logits_and_metadata(tmp_path: Path) -> No
     assert torch.equal(again(x), model(x))
 
 
-def test_the_readable_copy_says_the_same(tmp_path: Path) -> None:
+def test_the_json_file_is_a_copy_of_the_metadata(tmp_path: Path) -> None:
     save(tmp_path, "last", cnn(), METADATA)
     assert Metadata.from_json((tmp_path / "last.json").read_text()) == METADATA
 
@@ -62,7 +62,7 @@ def test_saving_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     assert save(tmp_path / "b", "best", cnn(), METADATA).read_bytes() == first
 
 
-def test_the_hash_sees_names_shapes_and_single_bits_but_no_memory_format() -> None:
+def test_the_hash_depends_on_names_shapes_and_bits_but_not_on_the_memory_format() -> None:
     model = cnn()
     known = weights_sha256(model)
     assert weights_sha256(cnn()) == known
@@ -73,7 +73,7 @@ def test_the_hash_sees_names_shapes_and_single_bits_but_no_memory_format() -> No
     assert weights_sha256(model) != known
 
 
-def test_training_on_needs_the_weights_alone(tmp_path: Path) -> None:
+def test_the_weights_are_sufficient_to_continue_training(tmp_path: Path) -> None:
     model = build("preactresnet10-w4", classes=3, channels=3, size=(8, 8))
     model(torch.rand(4, 3, 8, 8))
     arch = {"arch": "preactresnet10-w4", "classes": 3, "channels": 3}
@@ -82,12 +82,12 @@ def test_training_on_needs_the_weights_alone(tmp_path: Path) -> None:
     assert weights_sha256(again) == weights_sha256(model)
 
 
-def test_a_truncated_and_a_foreign_file_are_one_clear_line(tmp_path: Path) -> None:
+def test_truncated_and_other_files_are_errors_of_one_line(tmp_path: Path) -> None:
     path = save(tmp_path, "best", cnn(), METADATA)
     whole = path.read_bytes()
     for damaged in (whole[:-10], whole[:20], b"", b"\x80\x04pickle"):
         path.write_bytes(damaged)
-        with pytest.raises(CrossfireError, match="not a whole safetensors file") as caught:
+        with pytest.raises(CrossfireError, match="not a complete safetensors file") as caught:
             load(path)
         assert "\n" not in str(caught.value)
 
@@ -98,7 +98,7 @@ def test_a_missing_checkpoint_names_the_command_that_makes_one(tmp_path: Path) -
             load(path)
 
 
-def test_weights_without_metadata_ask_for_the_architecture(tmp_path: Path) -> None:
+def test_weights_without_metadata_require_the_architecture(tmp_path: Path) -> None:
     rewrite(tmp_path / "best.safetensors", cnn().state_dict())
     with pytest.raises(CrossfireError, match="--arch"):
         load(tmp_path)
@@ -120,7 +120,7 @@ def test_nan_weights_are_refused_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"arch": "wrn-10-1"}, "another architecture"),
         ({"arch": "cnn-w5"}, "has shape"),
@@ -128,9 +128,9 @@ def test_nan_weights_are_refused_by_name(tmp_path: Path) -> None:
     ],
 )
 def test_weights_of_another_model_are_refused(
-    tmp_path: Path, change: dict[str, Any], says: str
+    tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     header = json.dumps(json.loads(METADATA.to_json()) | change)
     rewrite(tmp_path / "best.safetensors", cnn().state_dict(), header)
-    with pytest.raises(CrossfireError, match=says):
+    with pytest.raises(CrossfireError, match=message):
         load(tmp_path)

@@ -32,7 +32,7 @@ def test_a_defense_may_be_a_file_named_on_the_command_line(tmp_path: Path) -> No
     assert dataclasses.asdict(found()) == {"steps": 3}
 
 
-def test_several_dataclasses_need_the_name_of_the_one_that_is_meant(tmp_path: Path) -> None:
+def test_several_dataclasses_require_a_choice(tmp_path: Path) -> None:
     two = DEFENSE + "\n@dataclass\nclass Other:\n    pass\n"
     with pytest.raises(CrossfireError, match="DEFENSE = Class"):
         get_defense(write(tmp_path, two))
@@ -40,7 +40,7 @@ def test_several_dataclasses_need_the_name_of_the_one_that_is_meant(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("", "defines 0 dataclasses"),
         ("DEFENSE = 3", "must be a dataclass with a method `fit`"),
@@ -48,18 +48,18 @@ def test_several_dataclasses_need_the_name_of_the_one_that_is_meant(tmp_path: Pa
         ("1 +", "SyntaxError"),
     ],
 )
-def test_a_broken_file_is_one_clear_line(tmp_path: Path, text: str, says: str) -> None:
-    with pytest.raises(CrossfireError, match=says) as caught:
+def test_a_broken_file_is_an_error_of_one_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(CrossfireError, match=message) as caught:
         get_defense(write(tmp_path, text))
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_is_said_to_be_missing() -> None:
+def test_a_missing_file_is_reported() -> None:
     with pytest.raises(CrossfireError, match="there is no file"):
         get_defense("nowhere/mine.py")
 
 
-def test_a_misspelt_name_is_answered_with_the_closest_one() -> None:
+def test_the_error_of_a_misspelt_name_names_the_closest_one() -> None:
     entries = {name: Entry(name, "here", lambda: 1) for name in ("mat", "at")}
     with pytest.raises(CrossfireError, match=r"unknown defense 'mta'; did you mean 'mat'"):
         choose("defenses", "mta", entries)

@@ -1,4 +1,4 @@
-"""What `bench new defense` writes works as it is, in a checkout and elsewhere."""
+"""What `bench new defense` writes trains and passes its test, in a checkout and elsewhere."""
 
 import subprocess
 import sys
@@ -24,14 +24,14 @@ def new(name: str) -> Result:
 
 
 def checkout() -> None:
-    """The bones of a checkout."""
+    """The folders and files of a minimal checkout."""
     for folder in ("defenses", "tests/defenses", "docs/reference"):
         Path(folder).mkdir(parents=True)
     Path("defenses/__init__.py").touch()
     DOCUMENT.write_text((ROOT / DOCUMENT).read_text())
 
 
-def test_outside_a_checkout_the_defense_and_its_test_work_as_they_are() -> None:
+def test_outside_a_checkout_the_defense_trains_and_its_test_passes() -> None:
     done = new("my-defense")
     assert done.exit_code == 0, done.output
     assert done.output.splitlines()[-1] == "next: bench train my_defense.py"
@@ -41,7 +41,7 @@ def test_outside_a_checkout_the_defense_and_its_test_work_as_they_are() -> None:
     assert "1 passed" in tested.stdout
 
 
-def test_what_is_written_satisfies_the_linter() -> None:
+def test_the_written_files_satisfy_the_linter() -> None:
     new("my-defense")
     for action in ("check", "format --check"):
         ruff = [sys.executable, "-m", "ruff", *action.split(), "--config", ROOT / "pyproject.toml"]
@@ -49,7 +49,7 @@ def test_what_is_written_satisfies_the_linter() -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_in_a_checkout_all_goes_to_its_place_and_into_the_table() -> None:
+def test_in_a_checkout_files_are_written_to_their_folders_and_the_table_gets_a_row() -> None:
     checkout()
     before = DOCUMENT.read_text().splitlines()
     assert new("catch-all").exit_code == 0
@@ -63,24 +63,26 @@ def test_in_a_checkout_all_goes_to_its_place_and_into_the_table() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "message"),
     [
         ("at", "there is a defense 'at' already"),
         ("e_at", "there is a defense 'e-at' already"),
-        ("My", "'My' is no name for a defense"),
-        ("../x", "is no name"),
-        ("taken", "taken.py is there already"),
+        ("My", "'My' is not a valid name of a defense"),
+        ("../x", "is not a valid name"),
+        ("taken", "taken.py exists already"),
     ],
 )
-def test_a_name_that_will_not_do_is_one_line_and_writes_nothing(name: str, says: str) -> None:
+def test_an_invalid_name_is_an_error_of_one_line_and_writes_nothing(
+    name: str, message: str
+) -> None:
     Path("taken.py").touch()
     done = new(name)
     assert done.exit_code == 2
-    assert says in done.output
+    assert message in done.output
     assert [path.name for path in Path().iterdir()] == ["taken.py"]
 
 
-def test_the_documents_have_every_defense_with_the_words_of_its_file() -> None:
+def test_the_documentation_lists_every_defense_with_the_summary_of_its_file() -> None:
     ours = {k: e.what for k, e in defenses().items() if e.origin.startswith("defenses/")}
     rows = [f"| `{name}` | {ours[name]} |" for name in sorted(ours)]
     page = (ROOT / DOCUMENT).read_text().splitlines()

@@ -1,4 +1,4 @@
-"""The comparison counts passes and disagreements as they are; its times are nobody's test."""
+"""The comparison counts passes and differing verdicts correctly; times are not tested."""
 
 from pathlib import Path
 
@@ -15,14 +15,14 @@ X = images(0, 8, (1, 6, 6))
 LINF = Threat.parse("linf:0.05")
 
 
-def test_passes_are_counted_an_image_at_a_time_forwards_and_backwards() -> None:
+def test_forward_and_backward_passes_are_counted_per_image() -> None:
     counted = Counted(MODEL)
     counted(X)
     counted(X[:3].clone().requires_grad_()).sum().backward()
     assert (counted.forwards, counted.backwards) == (11, 3)
 
 
-def test_both_sides_are_judged_alike_and_differences_are_counted() -> None:
+def test_both_tools_have_the_same_judge_and_differences_are_counted() -> None:
     bench = Bench(X, MODEL(X).argmax(1), ["crossfire"], "fp32")
     reference, ours = bench.rows({"toy": MODEL}, [LINF])
     assert (reference.tool, ours.tool) == ("pyautoattack", "ours: crossfire")
@@ -31,7 +31,7 @@ def test_both_sides_are_judged_alike_and_differences_are_counted() -> None:
     assert reference.passes > ours.passes > 0
 
 
-def test_a_peers_result_is_kept_for_the_same_weights_and_images(tmp_path: Path) -> None:
+def test_another_tools_result_is_kept_for_the_same_weights_and_images(tmp_path: Path) -> None:
     bench = Bench(X, MODEL(X).argmax(1), ["crossfire"], "fp32", keep=tmp_path)
     first, _ = bench.rows({"toy": MODEL}, [LINF])
     (kept,) = tmp_path.iterdir()
@@ -48,16 +48,16 @@ def test_a_row_without_a_reference_compares_nothing() -> None:
     assert cells(row) == ("m", "linf:0.1", "x", "1.0", "2", "50.00%", "–", "–", "–")
 
 
-def test_overhead_is_a_share_of_the_bare_loop() -> None:
+def test_overhead_is_a_share_of_the_time_of_the_passes() -> None:
     assert Bench(X, torch.zeros(8, dtype=torch.int64), [], "fp32").overhead(MODEL, LINF) > -1
 
 
-def test_a_report_names_the_machine_and_says_each_row_as_it_comes() -> None:
-    said: list[str] = []
+def test_a_report_names_the_machine_and_notifies_of_each_finished_row() -> None:
+    messages: list[str] = []
     bench = Bench(X, MODEL(X).argmax(1), ["pgd-100"], "fp32", reference=False)
-    text = render(report({"toy": MODEL}, bench, [LINF], said.append), "markdown")
+    text = render(report({"toy": MODEL}, bench, [LINF], messages.append), "markdown")
     assert f"torch {torch.__version__}" in text
     rows = [line for line in text.splitlines() if line.startswith("| toy |")]
-    assert len(rows) == len(said) + 1
+    assert len(rows) == len(messages) + 1
     assert rows[-1].count("%") == 1
-    assert said[0].startswith("toy, linf:0.05, ours: pgd-100: ")
+    assert messages[0].startswith("toy, linf:0.05, ours: pgd-100: ")

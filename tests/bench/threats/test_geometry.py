@@ -1,4 +1,4 @@
-"""Projections are exact, land in ball and box, and change nothing that is inside already."""
+"""Projections are exact, lie in ball and box, and are idempotent."""
 
 import pytest
 import torch
@@ -56,7 +56,7 @@ def test_projection_is_the_nearest_point_of_ball_and_box(
 
 @given(norms, seeds, radii)
 @settings(max_examples=100)
-def test_projection_lands_in_ball_and_box_and_is_idempotent(
+def test_projection_lies_in_ball_and_box_and_is_idempotent(
     norm: Norm, seed: int, eps: float
 ) -> None:
     x, delta = problem(seed)
@@ -88,7 +88,7 @@ def test_a_row_is_the_same_alone_and_in_any_batch(norm: Norm, seed: int, eps: fl
     assert torch.equal(geometry.steepest(delta[own], x[own])[0], geometry.steepest(delta, x)[row])
 
 
-def test_the_l1_step_takes_the_share_of_entries_that_each_example_asks_for() -> None:
+def test_the_l1_step_takes_each_examples_share_of_entries() -> None:
     gradient = torch.randn(4, 1000, generator=torch.Generator().manual_seed(0))
     sparsity = torch.tensor([0.002, 0.02, 0.2, 1.0])
     step = l1_signs(gradient, torch.full_like(gradient, 0.5), sparsity)
@@ -113,14 +113,14 @@ def test_steepest_direction_has_unit_norm_and_ascends(norm: Norm) -> None:
     assert bool(((step * gradient).sum(1) > 0).all())
 
 
-def test_the_l1_step_skips_pixels_that_the_box_holds_back() -> None:
+def test_the_l1_step_skips_pixels_on_the_bound_of_the_box() -> None:
     gradient = torch.tensor([[3.0, -2.0, 1.0]])
     point = torch.tensor([[1.0, 0.0, 0.5]])
     assert GEOMETRY["l1"].steepest(gradient, point).tolist() == [[0.0, 0.0, 1.0]]
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_a_random_start_lies_in_the_ball_and_belongs_to_its_example(norm: Norm) -> None:
+def test_a_random_start_lies_in_the_ball_and_is_keyed_by_its_example(norm: Norm) -> None:
     geometry = GEOMETRY[norm]
     key = keys(0, torch.arange(5), "start")
     start = geometry.start(uniform(key, 3, 4, 4), 0.7)
@@ -138,5 +138,5 @@ def test_no_point_of_the_threat_gains_more_than_the_gap(norm: Norm, seed: int, e
     delta = geometry.project(x, problem(seed + 1)[1], eps)
     gap = geometry.gap(x, delta, gradient, eps)
     for other in range(5):
-        rival = geometry.project(x, 10 * gradient + problem(seed + other)[1], eps)
-        assert bool(((gradient * (rival - delta)).sum(1) <= gap * (1 + 1e-4) + 1e-4).all())
+        point = geometry.project(x, 10 * gradient + problem(seed + other)[1], eps)
+        assert bool(((gradient * (point - delta)).sum(1) <= gap * (1 + 1e-4) + 1e-4).all())

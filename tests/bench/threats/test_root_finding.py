@@ -1,4 +1,4 @@
-"""The point where a sum comes to a goal: exact on known functions, row by row."""
+"""Roots are exact on known functions, and each row is independent of the others."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.threats.root_finding import _search, cross
+from bench.threats.root_finding import _search, find_root
 
 
 def column(*values: float) -> Tensor:
@@ -15,26 +15,26 @@ def column(*values: float) -> Tensor:
 
 
 @pytest.mark.parametrize("power", [0.1, 0.5, 1.0])
-def test_a_cube_comes_to_its_goal_from_below(power: float) -> None:
+def test_the_root_of_a_cube_is_found_from_below(power: float) -> None:
     goal = column(0.001, 0.3, 2.0, 7.9)
-    found = cross(lambda at: at**3, goal, column(*[0] * 4), column(*[2] * 4), power=power)
+    found = find_root(lambda at: at**3, goal, column(*[0] * 4), column(*[2] * 4), power=power)
     assert bool((found**3 <= goal * (1 + 1e-6)).all())
     assert torch.allclose(found, goal ** (1 / 3), rtol=1e-5)
 
 
-def test_an_end_within_the_goal_is_the_answer() -> None:
-    found = cross(lambda at: at, column(3, 1), column(0, 0), column(2, 2))
+def test_the_outer_end_is_the_result_if_it_satisfies_the_goal() -> None:
+    found = find_root(lambda at: at, column(3, 1), column(0, 0), column(2, 2))
     assert found[0] == 2
     assert torch.isclose(found[1], torch.tensor(1.0), rtol=1e-5)
 
 
-def test_it_may_fall_towards_the_outside() -> None:
-    found = cross(lambda at: 5 - at, column(1.0), column(5), column(0))
+def test_the_function_may_be_decreasing() -> None:
+    found = find_root(lambda at: 5 - at, column(1.0), column(5), column(0))
     assert torch.allclose(found, column(4.0))
 
 
-def test_at_a_jump_it_stays_on_the_inside() -> None:
-    found = cross(lambda at: 10 * (at > 0.3).float(), column(4.0), column(0), column(1))
+def test_the_result_is_on_the_inner_side_of_a_jump() -> None:
+    found = find_root(lambda at: 10 * (at > 0.3).float(), column(4.0), column(0), column(1))
     assert 0.29 < float(found) <= 0.3001
 
 
@@ -46,15 +46,15 @@ def test_rows_do_not_depend_on_each_other() -> None:
     rows = torch.rand(40, 200, generator=torch.Generator().manual_seed(0)) ** 3
     goal = torch.linspace(1, 150, 40)[:, None]
     ends = torch.full_like(goal, -1e-9), torch.ones_like(goal)
-    together = cross(staircase(rows), goal, *ends)
+    together = find_root(staircase(rows), goal, *ends)
     alone = [
-        cross(staircase(row), *parts)
+        find_root(staircase(row), *parts)
         for row, *parts in zip(*(part.split(1) for part in (rows, goal, *ends)), strict=True)
     ]
     assert torch.equal(together, torch.cat(alone))
 
 
-def test_numbers_of_numpy_and_of_torch_give_the_same() -> None:
+def test_numpy_and_torch_give_the_same_result() -> None:
     goal = torch.linspace(0.1, 7, 30)[:, None]
     ends = torch.zeros_like(goal), torch.full_like(goal, 2)
     of_torch = _search(lambda at: at**3, goal, *ends, 1e-5, 60, torch)

@@ -1,4 +1,4 @@
-"""A true record of a tiny network, which each test changes in its own way."""
+"""A valid record of a tiny network, which tests change."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ Tensors = dict[str, torch.Tensor]
 
 
 def train(folder: Path) -> Path:
-    """A checkpoint of a tiny network that has seen some digits."""
+    """A checkpoint of a tiny network trained on some digits."""
     data = load("digits")
     torch.manual_seed(0)
     model = build("cnn-w4", classes=10, channels=1, size=(8, 8))
@@ -61,7 +61,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Forger:
-    """A copy of the board, whose record is sealed again after every change."""
+    """A copy of the board, whose record can be given a new id after every change."""
 
     def __init__(self, folder: Path) -> None:
         self.board = folder / "board"
@@ -70,19 +70,19 @@ class Forger:
         self.record: Json = json.loads(self.path.read_text())
 
     def verify(self, **options: Any) -> list[str]:  # noqa: ANN401
-        """The rules that are broken."""
+        """The violated rules."""
         report = verify(self.path, Options(model=str(self.weights), **options))
         return [failure.rule for failure in report.failures]
 
     def seal(self) -> None:
-        """Give the record the id of its content."""
+        """Give the record the id of its changed content."""
         self.path.unlink()
         self.record["id"] = digest(self.record)
         self.path = self.path.with_name(f"{self.record['id'][:16]}.json")
         self.path.write_text(json.dumps(self.record))
 
     def change_table(self, change: Callable[[pd.DataFrame], pd.DataFrame | None]) -> None:
-        """Change the table in its place, or by another."""
+        """Change the table in place, or replace it by the returned one."""
         path = self.board / self.record["evidence"]["table"]["file"]
         table = pd.read_parquet(path)
         other = change(table)

@@ -1,4 +1,4 @@
-"""A record that was changed and sealed again is found out by what its parts say of one another."""
+"""A forged record, whose id matches its changed content, is invalid because its parts disagree."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -45,7 +45,7 @@ def test_a_union_that_is_not_the_conjunction_is_no_record(forger: Forger) -> Non
 def test_a_flag_set_in_record_and_table_still_has_its_adversarial_example(forger: Forger) -> None:
     example = first_broken(forger)
 
-    def mend(table: pd.DataFrame) -> None:
+    def set_robust(table: pd.DataFrame) -> None:
         for verdict in forger.record["verdicts"]:
             head = f"{verdict['threat']}/{verdict['suite']}"
             table.loc[example, f"{head}/robust"] = True
@@ -54,7 +54,7 @@ def test_a_flag_set_in_record_and_table_still_has_its_adversarial_example(forger
             bits[example] = True
             verdict["flags"] = pack(bits)
 
-    forger.change_table(mend)
+    forger.change_table(set_robust)
     forger.record["union"] = flip(forger.record["union"], example)
     forger.seal()
     assert set(forger.verify()) == {"V07"}
@@ -70,7 +70,9 @@ TABLE = {
 
 
 @pytest.mark.parametrize(("rule", "column"), TABLE.values(), ids=TABLE)
-def test_every_column_of_the_table_is_guarded(forger: Forger, rule: str, column: str) -> None:
+def test_a_change_of_any_column_of_the_table_is_found(
+    forger: Forger, rule: str, column: str
+) -> None:
     example = first_broken(forger)
 
     def change(table: pd.DataFrame) -> None:
@@ -111,7 +113,7 @@ RECORD: dict[str, tuple[str, Callable[[Json], None]]] = {
 
 
 @pytest.mark.parametrize(("rule", "change"), RECORD.values(), ids=RECORD)
-def test_what_follows_from_evidence_cannot_be_sealed_anew(
+def test_a_new_id_does_not_hide_values_that_contradict_the_evidence(
     forger: Forger, rule: str, change: Callable[[Json], None]
 ) -> None:
     change(forger.record)
@@ -133,7 +135,7 @@ def test_a_larger_epsilon_than_was_measured_is_another_protocol(forger: Forger) 
     assert forger.verify() == ["V06"]
 
 
-def test_a_perturbation_outside_the_ball_is_noticed(forger: Forger) -> None:
+def test_a_perturbation_outside_the_ball_is_found(forger: Forger) -> None:
     def change(tensors: Tensors) -> None:
         pixel = tensors[f"{LINF}/pgd-100/images"][0, 0, 4, 4]
         pixel += 0.11 if pixel < 0.5 else -0.11
@@ -144,13 +146,13 @@ def test_a_perturbation_outside_the_ball_is_noticed(forger: Forger) -> None:
 
 
 @pytest.mark.parametrize("value", [-0.001, 1.001, float("nan")])
-def test_a_pixel_outside_the_box_is_noticed(forger: Forger, value: float) -> None:
+def test_a_pixel_outside_the_box_is_found(forger: Forger, value: float) -> None:
     forger.change_images(lambda t: t[f"{L2}/pgd-100/images"][0].view(-1)[:1].fill_(value))
     forger.seal()
     assert "V08" in forger.verify()
 
 
-def test_an_image_that_fools_nobody_is_noticed(forger: Forger) -> None:
+def test_an_image_that_is_classified_correctly_is_found(forger: Forger) -> None:
     clean = load("digits").test.floats()
 
     def change(tensors: Tensors) -> None:
@@ -175,7 +177,7 @@ def test_the_unperturbed_images_are_the_data_sets(forger: Forger) -> None:
     assert forger.verify() == ["V08"]
 
 
-def test_examples_that_were_left_out_are_said_to_be_unchecked(forger: Forger) -> None:
+def test_left_out_examples_are_reported_as_not_checked(forger: Forger) -> None:
     forger.record["evidence"]["adversarial"] = None
     forger.seal()
     report = verify(forger.path, Options(model=str(forger.weights)))
@@ -183,7 +185,7 @@ def test_examples_that_were_left_out_are_said_to_be_unchecked(forger: Forger) ->
     assert [gap.rule for gap in report.left_out] == ["V07", "V08", "V10"]
 
 
-def test_a_folder_that_the_record_names_may_have_dots(
+def test_a_folder_named_in_the_record_may_have_dots(
     forger: Forger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = forger.weights.parent.rename(forger.weights.parent.with_name("tiny-l2-0.4"))
@@ -193,7 +195,9 @@ def test_a_folder_that_the_record_names_may_have_dots(
     assert verify(forger.path).failures == ()
 
 
-def test_a_python_file_runs_only_when_the_reader_names_it(forger: Forger, tmp_path: Path) -> None:
+def test_a_python_file_runs_only_if_it_is_named_in_the_options(
+    forger: Forger, tmp_path: Path
+) -> None:
     program = tmp_path / "model.py"
     program.write_text("raise SystemExit('it ran')\n")
     forger.record["model"]["source"] = f"{program}:make"
@@ -203,6 +207,6 @@ def test_a_python_file_runs_only_when_the_reader_names_it(forger: Forger, tmp_pa
     assert [gap.rule for gap in report.missing] == ["V05", "V09", "V10"]
 
 
-def test_a_record_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
+def test_a_missing_record_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CrossfireError, match="there is no record"):
         verify(tmp_path / "records" / "x.json")
