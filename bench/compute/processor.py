@@ -9,6 +9,7 @@ from functools import cache, partial
 from typing import TypeVar
 
 import torch
+from torch import nn
 
 T = TypeVar("T")
 
@@ -33,6 +34,22 @@ def in_parallel(works: Sequence[Callable[[], T]], device: torch.device) -> list[
             return list(pool.map(lambda work: work(), works))
     finally:
         torch.set_num_threads(threads)  # the number also holds for new Python threads
+
+
+def memory_layout(network: nn.Module) -> torch.memory_format:
+    """Channels last, which is faster, wherever it is safe to train in it.
+
+    Without AVX-512, the weight gradient of a strided 1×1 convolution with fewer than eight input
+    channels writes past the end of its memory (oneDNN of torch 2.15).
+    """
+    unsafe = any(
+        isinstance(layer, nn.Conv2d)
+        and layer.kernel_size == (1, 1)
+        and layer.stride != (1, 1)
+        and layer.in_channels < 8
+        for layer in network.modules()
+    )
+    return torch.contiguous_format if unsafe else torch.channels_last
 
 
 @cache

@@ -30,7 +30,7 @@ class Threat:
         """
         norm, colon, epsilon = text.strip().lower().partition(":")
         if norm not in NORMS or not colon:
-            raise CrossfireError(f"threat '{text}' is not NORM:EPSILON; write for example linf:8/255")
+            raise CrossfireError(f"threat '{text}' is not NORM:EPSILON; write e.g. linf:8/255")
         try:
             value = Fraction(epsilon)
         except (ValueError, ZeroDivisionError):

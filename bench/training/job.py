@@ -189,7 +189,8 @@ class Job:
 
         This does not depend on measured time, so that a resumed run has the same arithmetic.
         """
-        if self.fabric.device.type != "cpu":
+        device = self.fabric.device
+        if device.type != "cpu" or resolve(self.precision, device) == "fp32":
             return False
         images = min(self.examples or len(self.data.train), len(self.data.train))
         image = torch.zeros(1, self.data.channels, *self.data.size)

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, fields
 from threading import Lock
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from bench.compute.compilation import Form, compiled
+from bench.compute.processor import memory_layout
 
 Arithmetic = Callable[[], AbstractContextManager[None]]
 """The context of a forward pass: automatic casts to bf16, or none."""
@@ -76,7 +76,8 @@ class Net(nn.Module):
         compiling: bool = False,
     ) -> None:
         super().__init__()
-        self.body = body.to(memory_format=torch.channels_last)
+        self._layout = memory_layout(body)
+        self.body = body.to(memory_format=self._layout)
         self.arch = arch
         self.role = role
         self._arithmetic = arithmetic
@@ -86,7 +87,7 @@ class Net(nn.Module):
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n *out"]:
         """Images -> the network's output in float32."""
-        x = x.contiguous(memory_format=torch.channels_last)
+        x = x.contiguous(memory_format=self._layout)
         with self._arithmetic():
             out = self._form(x)(x)
         self._passes.count(self._passes.forwards, self.role, len(x))

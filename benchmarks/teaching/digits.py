@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.checkpoint import load as load_checkpoint
 from bench.data import load
+from bench.models.checkpoint import load as load_checkpoint
 from bench.threats import Threat
 from bench.training import Job
 from bench.types import Model as Network

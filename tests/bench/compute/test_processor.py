@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from bench.compute.processor import in_parallel
+from bench.compute.processor import in_parallel, memory_layout
+from bench.models import build
 
 CPU = torch.device("cpu")
 
@@ -66,3 +67,13 @@ def test_freed_memory_is_kept() -> None:
 
     assert free("released") < 16 * 2**20
     assert free("kept") >= 64 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("arch", "layout"),
+    [("preactresnet10-w4", torch.contiguous_format), ("preactresnet10-w8", torch.channels_last)],
+)
+def test_only_networks_too_narrow_for_channels_last_are_trained_in_the_other_layout(
+    arch: str, layout: torch.memory_format
+) -> None:
+    assert memory_layout(build(arch, classes=10, channels=3, size=(8, 8))) == layout

@@ -150,7 +150,7 @@ def test_each_error_is_one_line_with_the_correction(mine: Path, spec: str, messa
 @pytest.mark.parametrize(
     ("spec", "options", "message"),
     [
-        ("{folder}/ours", {"normalize": "cifar10"}, "leave out --normalize"),
+        ("{folder}/ours", {"normalize": "cifar10"}, "omit --normalize"),
         ("{folder}/ours", {"weights": Path("w.pt")}, "--weights is for an architecture"),
         ("{mine}:make", {"arch": "cnn"}, "--arch is for a file of weights"),
         ("{mine}:make", {"normalize": "cifar"}, "neither cifar10"),
