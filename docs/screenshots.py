@@ -20,18 +20,19 @@ from leaderboard.store import Board
 
 ROOT = Path(__file__).parents[1]
 BOARD, IMAGES = ROOT / "leaderboard" / "published", ROOT / "docs" / "images"
-SCREENS = {"desktop": (1200, 1060), "phone": (375, 812)}
-"""Width and height in pixels."""
+SCREENS = {"desktop": (1200, 1060, "body"), "phone": (375, 812, ".board")}
+"""Width and height in pixels, and what is at the top."""
 COLOURS = 128
 """Of a picture's palette, which makes the files a third as large."""
 
 
-def take(driver: webdriver.Chrome, page: str, width: int, height: int) -> Image.Image:
-    """The top of a page on a screen of that size, two pixels for one on a phone."""
+def take(driver: webdriver.Chrome, page: str, width: int, height: int, top: str) -> Image.Image:
+    """A page from an element on, on a screen of that size; two pixels for one on a phone."""
     scale = 2 if width < 600 else 1
     screen = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": width < 600}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
     driver.get(page)
+    driver.execute_script("document.querySelector(arguments[0]).scrollIntoView()", top)
     taken = driver.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})
     return Image.open(io.BytesIO(base64.b64decode(taken["data"])))
 
@@ -47,8 +48,8 @@ def main() -> None:
         path = Path(folder) / "index.html"
         path.write_text(render(tables(Board(BOARD).records()), "html", board=BOARD), "utf-8")
         driver = webdriver.Chrome(options=options, service=service)
-        for name, (width, height) in SCREENS.items():
-            picture = take(driver, path.as_uri(), width, height).convert("RGB")
+        for name, screen in SCREENS.items():
+            picture = take(driver, path.as_uri(), *screen).convert("RGB")
             file = IMAGES / f"leaderboard-{name}.png"
             picture.quantize(COLOURS).save(file, optimize=True)
             print(f"{file.relative_to(ROOT)}: {file.stat().st_size:,} bytes")

@@ -23,6 +23,7 @@ RETIRED = {
     r"(has|had|have) withstood": "is robust",
     r"(every|each|that) (flag|example)s? (that )?fell": "broken",
     r"gradients? (that )?misleads?": "gradients are unreliable",
+    r"for the eye": "for readers",
 }
 """Regular expressions of whole words -> what to write instead. Add a word when it is retired."""
 

@@ -1,4 +1,4 @@
-"""Tables in markdown for a first look: one line a recipe, one column a threat.
+"""Tables in markdown for an overview: one line a recipe, one column a threat.
 
 `bench.report.markdown` writes every suite, interval and hash.
 """
