@@ -13,6 +13,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from bench.display import Progress
 from bench.errors import CrossfireError
 from bench.files import write_atomic
+from imitation_learning.follower import evaluate
 from imitation_learning.pairs import Demonstrations
 from imitation_learning.tasks import Task, scores, vectorised
 
@@ -77,5 +78,6 @@ def _play(expert: PPO, task: Task, episodes: int) -> bytes:
         states, *_ = envs.step(actions)
     seen, done = (np.stack(column) for column in zip(*pairs, strict=True))
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, states=seen, actions=done, scores=scores(envs))
+    played, further = scores(envs), evaluate(expert.policy, task, deterministic=True)
+    np.savez_compressed(buffer, states=seen, actions=done, scores=played, evaluation=further)
     return buffer.getvalue()

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from stable_baselines3 import PPO
-from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.common.preprocessing import get_action_dim
 from stable_baselines3.common.utils import set_random_seed
 from torch import Tensor
@@ -21,6 +21,8 @@ from imitation_learning.pairs import Rollout
 from imitation_learning.tasks import Task, scores, vectorised
 
 EVALUATION_SEED = 1_000_000
+EVALUATED = 20
+"""Episodes of an evaluation."""
 
 
 class Follower:
@@ -103,16 +105,16 @@ def actor_head(policy: ActorCriticPolicy, states: Float[Tensor, "n d"]) -> tuple
     return Categorical(numbers), features
 
 
-def evaluate(policy: ActorCriticPolicy, task: Task, episodes: int) -> list[float]:
+def evaluate(policy: BasePolicy, task: Task, deterministic: bool = False) -> list[float]:
     """The usual scores of the policy, in episodes whose beginnings all policies share.
 
     Actions are drawn, as in training: the likeliest ones alone may never leave the hanging arm.
     """
     set_random_seed(EVALUATION_SEED)
-    envs = vectorised(task, EVALUATION_SEED, episodes)
+    envs = vectorised(task, EVALUATION_SEED, EVALUATED)
     envs.seed(EVALUATION_SEED)
     states = envs.reset()
     for _ in range(task.horizon):
-        actions, _ = policy.predict(states)  # type: ignore[arg-type]
+        actions, _ = policy.predict(states, deterministic=deterministic)  # type: ignore[arg-type]
         states, *_ = envs.step(actions)
     return [float(score) for score in scores(envs)]

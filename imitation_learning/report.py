@@ -59,13 +59,13 @@ def write(folder: Path) -> Path:
 
 
 def expert_scores(folder: Path) -> list[float]:
-    """The scores of the demonstrated episodes."""
+    """The expert's scores in the episodes in which the last policies are evaluated."""
     with np.load(folder / "expert.npz", allow_pickle=False) as file:
-        return [float(score) for score in file["scores"]]
+        return [float(score) for score in file["evaluation"]]
 
 
 def markdown(results: Sequence[Result], expert: Sequence[float]) -> str:
-    """The table; the expert's row is of the episodes that it demonstrates."""
+    """The table; `expert` are the scores of the expert in the episodes of *last policy*."""
     rows = _rows(results, expert)
     lines = [COLUMNS, (":--", *["--:"] * (len(COLUMNS) - 1)), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -97,7 +97,7 @@ def _words(plan: Plan) -> str:
 
 
 def _rows(results: Sequence[Result], expert: Sequence[float]) -> list[tuple[str, ...]]:
-    shown = ("expert", "", f"{mean(expert):.0f}", *[""] * (len(COLUMNS) - 3))
+    shown = ("expert", "", _number(mean(expert)), *[""] * (len(COLUMNS) - 3))
     return [shown, *(_row(summary) for summary in summaries(results))]
 
 
@@ -107,7 +107,7 @@ def _row(summary: Summary) -> tuple[str, ...]:
         summary.method,
         str(summary.seeds),
         _shown(summary.final),
-        f"{summary.worst:.0f}",
+        _number(summary.worst),
         _shown(summary.last_fifth),
         deviation,
         _shown(summary.above_gail, "+"),
@@ -117,8 +117,12 @@ def _row(summary: Summary) -> tuple[str, ...]:
 def _shown(found: Interval | None, sign: str = "") -> str:
     if found is None:
         return ""
-    middle, *ends = (f"{value:{sign}.0f}".replace("-", "−") for value in found)
+    middle, *ends = (_number(value, sign) for value in found)
     return f"{middle} ({' to '.join(ends)})" if math.isfinite(found[1]) else middle
+
+
+def _number(value: float, sign: str = "") -> str:
+    return f"{value:{sign}.0f}".replace("-", "−")
 
 
 def svg(results: Sequence[Result], expert: float) -> str:

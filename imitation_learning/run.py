@@ -22,8 +22,6 @@ from imitation_learning.results import Plan, Result, check_options
 from imitation_learning.tasks import Task
 
 SECONDS_BETWEEN_STATES = 10.0
-EVALUATED = 20
-"""Episodes of the last policy's evaluation."""
 
 
 def run(
@@ -54,7 +52,7 @@ def run(
         curve: list[tuple[int, float]] = []
     else:
         curve = _adversarial(plan, task, expert, follower, path.with_suffix(".pt"), progress)
-    Result(plan, curve, evaluate(follower.policy, task, EVALUATED)).write(path)
+    Result(plan, curve, evaluate(follower.policy, task)).write(path)
     path.with_suffix(".pt").unlink(missing_ok=True)
     return Result.read(path)
 
