@@ -6,7 +6,7 @@ import pytest
 
 from bench.verify import Options
 from bench.verify.case import Case
-from bench.verify.rules import protocol_is_what_it_says
+from bench.verify.rules import protocol_hash_matches
 from leaderboard.releases import frozen_records, get, latest
 from leaderboard.schema import Record
 from leaderboard.store import Board
@@ -38,7 +38,7 @@ def test_the_protocol_of_a_record_is_that_of_the_present_suites(
     board: Board, record: Record
 ) -> None:
     """When this fails a suite has changed: raise the VERSION of the protocol, then `make board`."""
-    assert list(protocol_is_what_it_says(Case(record, board.folder, Options()))) == []
+    assert list(protocol_hash_matches(Case(record, board.folder, Options()))) == []
 
 
 def test_records_are_of_public_data() -> None:

@@ -37,12 +37,13 @@ class Teacher:
         return logits.reshape(*x.shape[:2], -1)
 
 
-def trained(folder: Path, epochs: int, arch: str) -> nn.Module:
-    """A teacher by adversarial training on all of digits, made in `folder` or found there.
+def trained(folder: Path, epochs: int, arch: str, examples: int | None) -> nn.Module:
+    """A teacher by adversarial training on digits, made in `folder` or found there.
 
-    The same as `bench train at --arch ARCH --epochs N --out FOLDER`.
+    With all examples the same as `bench train at --arch ARCH --epochs N --out FOLDER`.
     """
-    job = Job(folder, (Threat.parse("linf:0.25"),), arch=arch, epochs=epochs, device="cpu")
+    threats = (Threat.parse("linf:0.25"),)
+    job = Job(folder, threats, arch=arch, device="cpu", epochs=epochs, examples=examples)
     AT().fit(job)
     model, _ = load_checkpoint(folder)
     return model.eval().requires_grad_(False)

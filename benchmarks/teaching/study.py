@@ -40,9 +40,10 @@ class Effort:
     images: int = 60
     teacher_epochs: int = 60
     teacher_arch: str = "cnn-w64"
+    teacher_examples: int | None = None
 
 
-SMALL = Effort(2, 20, 20, 2, 20, 8, 1, "cnn-w8")
+SMALL = Effort(2, 20, 20, 2, 20, 8, 1, "cnn-w8", 128)
 
 
 def read(path: Path) -> list[Row]:
@@ -124,7 +125,9 @@ def _exact(run: Run, effort: Effort, _: Path) -> tuple[float, Measured]:
 def _digits(run: Run, effort: Effort, teachers: Path) -> tuple[float, Measured]:
     seeds = range(effort.digits_seeds)
     folder = teachers / f"{effort.teacher_arch}-{effort.teacher_epochs}"
-    network = digits.trained(folder, effort.teacher_epochs, effort.teacher_arch)
+    network = digits.trained(
+        folder, effort.teacher_epochs, effort.teacher_arch, effort.teacher_examples
+    )
     teacher = digits.Teacher(network)
     x, y = digits.images(seeds, run.problem.n)
     students = Networks(seeds, (digits.PIXELS, 128, 64, digits.CLASSES), centre=0.5)

@@ -16,7 +16,7 @@ from benchmarks.teaching.grid import runs
 from benchmarks.teaching.learning import Arm, Class, Course, Place, learn
 from benchmarks.teaching.shapes import Labels, Points
 from benchmarks.teaching.students import Networks, Quadratics
-from benchmarks.teaching.study import read, study
+from benchmarks.teaching.study import read, study, write
 from benchmarks.teaching.summary import cheapest, mean
 from benchmarks.teaching.tables import renewed
 from benchmarks.teaching.teachers import Sphere, Support, sample
@@ -92,35 +92,33 @@ def test_the_price_of_a_goal_counts_only_where_it_is_kept() -> None:
     assert str(mean("90 90 90")) == "90.0 ± 0.0"
 
 
-def test_the_study_goes_on_where_it_was_stopped_and_ends_the_same(tmp_path: Path) -> None:
-    whole, cut, teachers = tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "teachers"
-
-    def stopped(done: int, total: int, text: str) -> None:
-        if done == 5:
-            raise KeyboardInterrupt
-
-    study(whole, teachers, lambda *_: None, small=True)
-    with pytest.raises(KeyboardInterrupt):
-        study(cut, teachers, stopped, small=True)
-    assert len(read(cut)) == 5
-    study(cut, teachers, lambda *_: None, small=True)
-    assert untimed(cut) == untimed(whole)
-
-
-def test_the_command_writes_data_figures_and_tables(
+@pytest.mark.timeout(600)  # seconds where nothing else runs
+def test_the_command_writes_data_figures_and_tables_and_goes_on_where_it_was_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = tmp_path / "study"
-    arguments = ["--out", str(out), "--small", "--teachers", str(tmp_path / "teachers")]
+    out, teachers = tmp_path / "study", tmp_path / "teachers"
+    arguments = ["--out", str(out), "--small", "--teachers", str(teachers)]
     monkeypatch.setattr(sys, "argv", ["active_teacher.py", *arguments])
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     runpy.run_path(str(ROOT / "benchmarks" / "active_teacher.py"), run_name="__main__")
-    assert {path.name for path in out.iterdir()} == {
-        *("runs.csv", "spheres.svg", "discs.svg", "digits.svg")
-    }
+    figures = {"spheres.svg", "discs.svg", "digits.svg"}
+    assert {path.name for path in out.iterdir()} == {"runs.csv", *figures}
     page = out.with_suffix(".md").read_text()
     assert "| adversarial soft |" in page
     assert renewed(read(out / "runs.csv"), page) == page
+
+    whole, cut = untimed(out / "runs.csv"), tmp_path / "cut.csv"
+    write(cut, whole[:-3])
+
+    def stopped(done: int, total: int, text: str) -> None:
+        if done == total - 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        study(cut, teachers, stopped, small=True)
+    assert untimed(cut) == whole[:-1]
+    study(cut, teachers, lambda *_: None, small=True)
+    assert untimed(cut) == whole
 
 
 def untimed(path: Path) -> list[dict[str, str]]:
