@@ -2,9 +2,9 @@
 
     python benchmarks/active_teacher.py --out docs/explanation/active-teacher
 
-Does what is missing of the grid (teaching/grid.py), then draws figures and writes the tables of
-docs/explanation/active-teacher.md, the page of the folder's name beside it. It can be stopped and
-entered again. `--small` tries all of it in a minute. One thread.
+Does what is missing of the grid (teaching/grid.py), then draws figures and writes the tables of the
+pages of the folder's name beside it, NAME.md and NAME-tables.md. It can be stopped and entered
+again. `--small` tries all of it in a minute. One thread.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def main() -> None:
         with display() as progress:
             rows = study(given.out / "runs.csv", given.teachers, progress, small=given.small)
         draw(rows, given.out)
-        renew(rows, given.out.with_suffix(".md"))
+        renew(rows, given.out)
     except CrossfireError as error:
         sys.exit(f"error: {error}")
 

@@ -1,6 +1,7 @@
 """The figures of the page, as SVG."""
 
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -66,6 +67,9 @@ def _title(one: tuple[str, ...], column: str) -> str:
 
 def _curve(axis: Axes, found: dict[str, list[Row]], column: str, unit: str) -> None:
     axis.set_xscale("log")
+    axis.minorticks_off()
+    asked = [float(row[unit]) for rows in found.values() for row in rows if row["queries"] != "0"]
+    axis.set_xlim(min(asked) / 1.5, 1.5 * max(asked))
     axis.set_xlabel(f"{unit} a student")
     for arm, rows in found.items():
         means = [mean(row[column]) for row in rows]
@@ -82,7 +86,6 @@ def _curve(axis: Axes, found: dict[str, list[Row]], column: str, unit: str) -> N
             linestyle=dashes,
             label=arm,
             marker=".",
-            capsize=2,
             linewidth=1,
         )
 
@@ -91,4 +94,6 @@ def _keep(figure: Figure, path: Path) -> None:
     text = io.BytesIO()
     figure.savefig(text, format="svg", metadata={"Date": None})
     plt.close(figure)
-    write_atomic(path, b"\n".join(line.rstrip() for line in text.getvalue().splitlines()) + b"\n")
+    short = re.sub(r"(\d+\.\d)\d+", r"\1", text.getvalue().decode())
+    lines = "\n".join(line.strip() for line in short.splitlines() if line.strip())
+    write_atomic(path, f"{lines}\n".encode())

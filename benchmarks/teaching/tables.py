@@ -12,10 +12,17 @@ from .summary import GOAL, arms, cheapest, difference, in_order, mean, problem, 
 CURVES = ("spheres", "discs", "digits")
 
 
-def renew(rows: Sequence[Row], page: Path) -> None:
-    """Write every table into its place in the page, or a page of tables where there is none."""
-    text = page.read_text() if page.exists() else "".join(_empty(name) for name in TABLES)
-    write_atomic(page, renewed(rows, text).encode())
+def pages(folder: Path) -> list[Path]:
+    """The page beside the folder, and the page of its other tables."""
+    return [folder.with_name(f"{folder.name}{ending}.md") for ending in ("", "-tables")]
+
+
+def renew(rows: Sequence[Row], folder: Path) -> None:
+    """Write every table into its place in the folder's pages; without any, make one of tables."""
+    found = [page for page in pages(folder) if page.exists()]
+    for page in found or pages(folder)[:1]:
+        text = page.read_text() if found else "".join(_empty(name) for name in TABLES)
+        write_atomic(page, renewed(rows, text).encode())
 
 
 def renewed(rows: Sequence[Row], text: str) -> str:

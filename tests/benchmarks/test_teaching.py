@@ -18,12 +18,11 @@ from benchmarks.teaching.shapes import Labels, Points
 from benchmarks.teaching.students import Networks, Quadratics
 from benchmarks.teaching.study import read, study, write
 from benchmarks.teaching.summary import cheapest, mean
-from benchmarks.teaching.tables import renewed
+from benchmarks.teaching.tables import TABLES, pages, renewed
 from benchmarks.teaching.teachers import Sphere, Support, sample
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "explanation" / "active-teacher.md"
-FOLDER = PAGE.with_suffix("")
+FOLDER = ROOT / "docs" / "explanation" / "active-teacher"
 COURSE = Course(Ball("l2", 0.3), 40, lr=0.01)
 
 
@@ -131,9 +130,10 @@ def test_another_file_in_the_folder_is_refused(tmp_path: Path) -> None:
         read(tmp_path / "runs.csv")
 
 
-def test_the_tables_of_the_page_are_those_of_the_data() -> None:
-    text = PAGE.read_text()
-    assert renewed(read(FOLDER / "runs.csv"), text) == text
+def test_the_tables_of_the_pages_are_those_of_the_data() -> None:
+    texts = [page.read_text() for page in pages(FOLDER)]
+    assert [text for text in texts if renewed(read(FOLDER / "runs.csv"), text) != text] == []
+    assert [name for name in TABLES if f"<!-- begin {name} -->" not in "".join(texts)] == []
 
 
 def test_every_run_of_the_grid_is_in_the_data_and_every_exact_one_is_decided() -> None:
