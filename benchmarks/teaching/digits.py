@@ -42,8 +42,8 @@ def trained(folder: Path, epochs: int, arch: str, examples: int | None) -> nn.Mo
 
     With all examples the same as `bench train at --arch ARCH --epochs N --out FOLDER`.
     """
-    sizes = {"epochs": epochs, "examples": examples}
-    job = Job(folder, (Threat.parse("linf:0.25"),), arch=arch, device="cpu", **sizes)
+    linf = (Threat.parse("linf:0.25"),)
+    job = Job(folder, linf, arch=arch, examples=examples, epochs=epochs, device="cpu")
     AT().fit(job)
     model, _ = load_checkpoint(folder)
     return model.eval().requires_grad_(False)
