@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export OMP_WAIT_POLICY ?= PASSIVE
 export PATH := $(CURDIR)/$(VENV)/bin:$(CURDIR)/build/uv/bin:$(PATH)
 
-.PHONY: demo test lint docs board leaderboard verify benchmarks constraints clean
+.PHONY: demo test lint docs board leaderboard images verify benchmarks constraints clean
 
 demo: $(VENV)/installed
 	bench demo
@@ -21,7 +21,7 @@ lint: $(VENV)/installed
 	ruff format --check .
 	mypy
 	mypy benchmarks
-	$(PUBLISHED) --format markdown --out README.md --check
+	$(PUBLISHED) --format markdown --compact --out README.md --check
 	$(PUBLISHED) --format markdown --out docs/leaderboard.md --check
 	$(PUBLISHED) --format svg --out docs/charts --check
 
@@ -33,8 +33,8 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@uv --version >/dev/null 2>&1 || $(PYTHON) -m pip install --quiet \
 	  --disable-pip-version-check --root-user-action ignore --target build/uv uv
 	@test -x $(VENV)/bin/python || uv venv --quiet --python $(PYTHON) $(VENV)
-	@uv pip install --quiet --python $(VENV)/bin/python -c constraints.txt -e '.[test,docs]'
-	@$(VENV)/bin/python -c "import bench.measure, pandas, pyarrow.parquet"  # compiles them
+	@uv pip install --quiet --python $(VENV)/bin/python -c constraints.txt -e '.[test,docs,imitation]'
+	@$(VENV)/bin/python -c "import bench.measurement, pandas, pyarrow.parquet"  # compiles them
 	@touch $@
 
 # Trains and measures the models of the project's own board, which takes some hours.
@@ -43,9 +43,13 @@ board: $(VENV)/installed
 
 # Renders the project's own board into the documents; `make lint` fails when that was forgotten.
 leaderboard: $(VENV)/installed
-	$(PUBLISHED) --format markdown --out README.md
+	$(PUBLISHED) --format markdown --compact --out README.md
 	$(PUBLISHED) --format markdown --out docs/leaderboard.md
 	$(PUBLISHED) --format svg --out docs/charts
+
+# Renews the pictures of the page in the documents; needs chromium and chromedriver.
+images: $(VENV)/installed
+	python docs/screenshots.py
 
 # Checks the board's records of digits again, which need no download, from the weights beside them.
 # SAMPLE=20 looks at 20 images of each kind only.
@@ -60,7 +64,7 @@ benchmarks: $(VENV)/installed
 # Renews the exact versions; commit the result. The extra `peers` is left out: torchattacks wants
 # a requests of 2021, which nothing else can live with.
 constraints:
-	uv pip compile pyproject.toml $(addprefix --extra ,test docs zoo cluster hf timm) --universal --python-version 3.11 --upgrade \
+	uv pip compile pyproject.toml $(addprefix --extra ,test docs zoo cluster hf timm imitation) --universal --python-version 3.11 --upgrade \
 	  --no-annotate --no-header --quiet --output-file constraints.txt
 
 clean:

@@ -1,20 +1,21 @@
-"""Train adversarial defenses, attack them by one standard, keep a leaderboard others can check."""
+"""Trains adversarial defenses, evaluates them under one protocol, and keeps a verifiable
+leaderboard."""
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bench.evaluator import evaluate
-    from bench.outcome import Outcome
+    from bench.evaluation.evaluator import evaluate
+    from bench.evaluation.outcome import Outcome
 
 __all__ = ["Outcome", "evaluate"]
 
-_HOMES = {"evaluate": "bench.evaluator", "Outcome": "bench.outcome"}
+_MODULES = {"evaluate": "bench.evaluation.evaluator", "Outcome": "bench.evaluation.outcome"}
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401
-    """Import torch only when an evaluation is asked for."""
+    """Import torch only when an evaluation is requested."""
     import importlib
 
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'bench' has no attribute '{name}'")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)

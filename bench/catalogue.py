@@ -1,19 +1,19 @@
-"""What there is of each kind, and where it was defined; plugins are listed without being loaded."""
+"""Everything that can be named, by kind, and where it is defined; plugins are listed unloaded."""
 
 from bench.data import SOURCES
 from bench.errors import unknown
+from bench.evaluation.suites import suites
 from bench.models import architectures
 from bench.models.sources import SCHEMES
-from bench.registry import KINDS, Entry, defenses, documented, plugins
-from bench.suites import suites
+from bench.plugins.registry import KINDS, Entry, defenses, documented, plugins
 from bench.threats import BUDGETS
 
 Row = tuple[str, str, str]
-"""Name, origin, and a few words on it."""
+"""Name, origin, and a short description."""
 
 
 def rows(kind: str) -> list[Row]:
-    """Everything of a kind out of `bench.registry.KINDS`: ours first.
+    """Everything of one kind of `bench.plugins.registry.KINDS`, built-in ones first.
 
     Raises:
         CrossfireError: there is no such kind.
@@ -24,12 +24,13 @@ def rows(kind: str) -> list[Row]:
         return _sorted(defenses())
     if kind == "suites":
         return _sorted(suites())
-    return _OURS[kind]() + _sorted(plugins(kind))
+    return _BUILT_IN[kind]() + _sorted(plugins(kind))
 
 
 def _attacks() -> list[Row]:
     families = documented("bench.attacks")
     families.pop("base")
+    families.pop("objectives")
     return [(name, f"bench/attacks/{name}.py", what) for name, what in families.items()]
 
 
@@ -39,19 +40,19 @@ def _datasets() -> list[Row]:
 
 def _budgets() -> list[Row]:
     return [
-        (f"{dataset}/{name}", "bench/threats.py", ", ".join(map(str, threats)))
+        (f"{dataset}/{name}", "bench/threats/budgets.py", ", ".join(map(str, threats)))
         for dataset, sets in BUDGETS.items()
         for name, threats in sets.items()
     ]
 
 
 def _models() -> list[Row]:
-    ours = [(name, "bench/models", "architecture") for name in architectures()]
+    built_in = [(name, "bench/models", "architecture") for name in architectures()]
     schemes = [(f"{name}:NAME", "bench/models/sources", "model") for name in SCHEMES]
-    return [*ours, ("FILE.py:CALLABLE", "bench/models/sources", "model"), *schemes]
+    return [*built_in, ("FILE.py:CALLABLE", "bench/models/sources", "model"), *schemes]
 
 
-_OURS = {"attacks": _attacks, "datasets": _datasets, "budgets": _budgets, "models": _models}
+_BUILT_IN = {"attacks": _attacks, "datasets": _datasets, "budgets": _budgets, "models": _models}
 
 
 def _sorted(entries: dict[str, Entry]) -> list[Row]:

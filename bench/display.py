@@ -1,4 +1,4 @@
-"""Progress of long work and the time that is left, on stderr; stdout stays for results."""
+"""Progress of long work and the remaining time, on stderr; stdout is for results."""
 
 import json
 import sys
@@ -7,21 +7,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 Progress = Callable[[int, int, str], None]
-"""`progress(done, total, text)`: units done of the present phase, and what is being done."""
+"""`progress(done, total, text)`: units done in the current phase, and what is being done."""
 
 MODES = ("rich", "plain", "json", "none")
 SECONDS_BETWEEN_LINES = {"plain": 15.0, "json": 2.0}
 
 
 class Clock:
-    """Seconds left in a phase, from the pace since it began or was resumed."""
+    """Seconds left in a phase, from the speed since it began or was resumed."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._total, self._done, self._start = 0, 0, (0, now())
 
     def left(self, done: int, total: int) -> float | None:
-        """None until the pace is known; another total or a smaller `done` begins a new phase."""
+        """None until the speed is known; another total or a smaller `done` begins a new phase."""
         if total != self._total or done < self._done:
             self._total, self._start = total, (done, self._now())
         self._done = done
@@ -96,7 +96,7 @@ def _bar() -> Iterator[Progress]:
         TextColumn("{task.fields[left]} left"),
     )
     clock = Clock()
-    # What is printed meanwhile goes above the bar on a terminal, and stays on stdout elsewhere.
+    # Other output is printed above the bar on a terminal, and goes to stdout elsewhere.
     above = sys.stdout.isatty()
     console = Console(stderr=True)
     with Bar(*columns, console=console, expand=True, transient=True, redirect_stdout=above) as bar:

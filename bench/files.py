@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Atomic writes, and hashes of files."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ from bench.errors import CrossfireError
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; on success it is fsynced and renamed to it.
 
-    A kill at any instant leaves the former content of `path` untouched.
+    A kill at any time leaves the former content of `path` untouched.
 
     Raises:
         CrossfireError: the disk is full or the folder can't be written.
@@ -40,16 +40,16 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write `data` to `path` so that no reader ever sees half of it."""
+    """Write `data` to `path` so that no reader ever sees a partial file."""
     with replacing(path) as temporary:
         temporary.write_bytes(data)
 
 
 def reserve(path: Path, size: int) -> None:
-    """Make `path` a file of `size` zero bytes, all of them really on the disk.
+    """Make `path` a file of `size` zero bytes whose disk space is already allocated.
 
-    A process that writes to a mapped file is killed when the disk turns out to be full; here it
-    gets an error instead.
+    A process that writes to a memory-mapped file is killed when the disk is full; allocating the
+    space first raises an error instead.
 
     Raises:
         CrossfireError: the disk is full or the folder can't be written.

@@ -1,4 +1,4 @@
-"""Losses of attacks and defenses. Each returns one value an example, shape (n,): the caller
+"""Losses of attacks and defenses. Each returns one value per example, shape (n,); the caller
 reduces."""
 
 import torch
@@ -12,7 +12,7 @@ def cross_entropy(logits: Float[Tensor, "n k"], y: Int[Tensor, " n"]) -> Float[T
     return F.cross_entropy(logits, y, reduction="none")
 
 
-def _true(logits: Float[Tensor, "n k"], y: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+def _true_logit(logits: Float[Tensor, "n k"], y: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
     return logits.gather(1, y[:, None]).squeeze(1)
 
 
@@ -24,14 +24,14 @@ def runner_up(logits: Float[Tensor, "n k"], y: Int[Tensor, " n"]) -> Float[Tenso
 def margin(logits: Float[Tensor, "n k"], y: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
     """max over wrong classes of z_j, minus z_y: positive where the prediction is wrong (Carlini &
     Wagner 2017)."""
-    return runner_up(logits, y) - _true(logits, y)
+    return runner_up(logits, y) - _true_logit(logits, y)
 
 
 def targeted_margin(
     logits: Float[Tensor, "n k"], y: Int[Tensor, " n"], target: Int[Tensor, " n"]
 ) -> Float[Tensor, " n"]:
     """z_t − z_y (Gowal et al. 2019, multi-targeted attack)."""
-    return _true(logits, target) - _true(logits, y)
+    return _true_logit(logits, target) - _true_logit(logits, y)
 
 
 def dlr(logits: Float[Tensor, "n k"], y: Int[Tensor, " n"]) -> Float[Tensor, " n"]:

@@ -1,4 +1,4 @@
-"""The vocabulary: what a tensor holds, by name. Images are float32 in [0, 1]."""
+"""Names for the shapes of tensors. Images are float32 in [0, 1]."""
 
 from collections.abc import Callable
 

@@ -4,11 +4,11 @@
     python benchmarks/breadth.py attack --data FOLDER
     python benchmarks/breadth.py report
 
-FOLDER holds cifar10.npz and mnist.npz. The networks are those of breadth/networks.txt; a third of
-them served for choices, the rest are only judged. Networks and findings are kept in
-benchmarks/breadth. What is done is not done again; `attack --again` attacks by `crossfire` once
-more and takes what the reference found from there, whose seconds then are of another run. One
-thread.
+FOLDER has cifar10.npz and mnist.npz. The networks are those of breadth/networks.txt; a third of
+them was used to choose settings (split `choose`), the rest only to test them (split `judge`).
+Networks and results are kept in benchmarks/breadth, and finished work is not repeated;
+`attack --again` repeats only `crossfire`, so that the seconds of the reference are those of an
+earlier run. One thread.
 """
 
 import argparse
@@ -29,12 +29,12 @@ from torch import Tensor, nn
 
 from bench import evaluate
 from bench.attacks.reference import autoattack_reference
-from bench.checkpoint import load as checkpoint
+from bench.compute.environment import processor
 from bench.data import load
-from bench.environment import processor
+from bench.evaluation.judge import Judge
 from bench.files import write_atomic
-from bench.judge import Judge
-from bench.threats import Threat, budget_home, resolve
+from bench.models.checkpoint import load as checkpoint
+from bench.threats import Threat, budget_dataset, resolve
 
 KEPT = Path(__file__).with_name("breadth")
 IMAGES = 128
@@ -43,23 +43,23 @@ SIZES = {
     "mnist": "--examples 6000 --epochs 10",
     "cifar10": "--examples 10000 --epochs 6",
 }
-"""How long is trained on each data set."""
+"""Training options for each data set."""
 AGAIN = "import networks; networks.register(); from bench.cli import main; main()"
 
 Finding = dict[str, Any]
 
 
-def place(dataset: str, folder: Path) -> str:
-    """The data set as commands name it."""
+def spec(dataset: str, folder: Path) -> str:
+    """The data set's name on the command line."""
     return dataset if dataset == "digits" else f"npz:{folder / dataset}.npz"
 
 
 def train(subject: Subject, folder: Path) -> None:
-    """Train a network, or go on, and keep its last weights."""
+    """Train a network, or resume its training, and keep its last weights."""
     out = Path("build") / "breadth" / subject.name
     kind, *own = subject.train.split()
     words = f"train {kind} {SIZES[subject.dataset]} --arch {subject.arch}".split() + own
-    words += ["--dataset", place(subject.dataset, folder), "--out", str(out)]
+    words += ["--dataset", spec(subject.dataset, folder), "--out", str(out)]
     if "rslad" in words:
         words += ["--teacher", str(KEPT / "cifar-wide.safetensors")]
     command = [sys.executable, "-c", AGAIN, *words, "--display", "none"]
@@ -68,13 +68,13 @@ def train(subject: Subject, folder: Path) -> None:
 
 
 def network(subject: Subject) -> nn.Module:
-    """The network as it was kept."""
+    """The trained network."""
     model, _ = checkpoint(KEPT / f"{subject.name}.safetensors")
     return model if subject.scale == 1 else Scaled(model, subject.scale).eval()
 
 
 def reference(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Finding:
-    """What pyautoattack finds, by the judge's word."""
+    """The result of pyautoattack, verified by the judge."""
     began = time.perf_counter()
     points = autoattack_reference(model, x, y, threat, batch_size=IMAGES)
     seconds = time.perf_counter() - began
@@ -84,8 +84,8 @@ def reference(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Finding
 
 
 def ours(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Finding:
-    """What `crossfire` finds, set-up included, what each pass that ran broke, and whether the model
-    was repaired after an alarm."""
+    """The result of `crossfire`, set-up time included, with the number of examples that each pass
+    broke, and whether the model was repaired after an alarm."""
     began = time.perf_counter()
     outcome = evaluate(model, x, y, threat=str(threat), suites=("crossfire",), display="none")
     seconds = time.perf_counter() - began
@@ -101,16 +101,16 @@ def ours(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Finding:
 
 
 def found(robust: np.ndarray, seconds: float) -> Finding:
-    """Flags of the examples that withstood, and what finding out took."""
+    """Flags of the robust examples, and the time."""
     flags = np.packbits(robust).tobytes().hex()
     return {"robust": flags, "seconds": round(seconds, 3), "machine": processor()}
 
 
 def attack(subject: Subject, folder: Path, again: bool) -> None:
-    """Compare the two on one network, and write down what each found."""
-    split = load(place(subject.dataset, folder)).test.take(IMAGES)
-    home = budget_home(subject.dataset, tuple(split.images.shape[1:]))
-    for threat in resolve("union", home):
+    """Compare the two on one network, and save both results."""
+    split = load(spec(subject.dataset, folder)).test.take(IMAGES)
+    budgets = budget_dataset(subject.dataset, tuple(split.images.shape[1:]))
+    for threat in resolve("union", budgets):
         path = KEPT / f"{subject.name}-{threat.norm}.json"
         kept = json.loads(path.read_text()) if path.exists() else {}
         if "crossfire" in kept and not again:
@@ -125,13 +125,13 @@ def attack(subject: Subject, folder: Path, again: bool) -> None:
 
 
 def flags(finding: Finding) -> np.ndarray:
-    """Flags (n,) of the examples that withstood."""
+    """Flags (n,) of the robust examples."""
     bits = np.frombuffer(bytes.fromhex(finding["robust"]), np.uint8)
     return np.unpackbits(bits)[:IMAGES].astype(bool)
 
 
 def row(subject: Subject, norm: str) -> tuple[str, ...]:
-    """A row of the table: what both say of one network under one norm."""
+    """A row of the table: both results on one network under one norm."""
     kept = json.loads((KEPT / f"{subject.name}-{norm}.json").read_text())
     theirs, own = flags(kept["reference"]), flags(kept["crossfire"])
     ratio = kept["reference"]["seconds"] / kept["crossfire"]["seconds"]
@@ -151,7 +151,7 @@ HEAD = (
 
 
 def rows() -> Iterator[tuple[str, ...]]:
-    """All rows that there are."""
+    """The rows of all finished attacks."""
     for subject in SUBJECTS:
         for norm in ("linf", "l2", "l1"):
             if (KEPT / f"{subject.name}-{norm}.json").exists():

@@ -1,10 +1,9 @@
-"""Where the time of an attack's steps goes: on convolutions, on the rest of the network, or on the
-engine.
+"""The time of an attack's steps by part: convolutions, the rest of the network, and the engine.
 
     OMP_NUM_THREADS=1 python benchmarks/breakdown.py CHECKPOINT npz:cifar10.npz --threat l1:12
 
-Twenty steps of PGD on 128 images, with the network compiled as long work is, and, for comparison,
-the model as it was given in float32.
+Twenty steps of PGD on 128 images, with the network compiled as in long evaluations, and, for
+comparison, with the original model in float32.
 """
 
 import argparse
@@ -16,17 +15,17 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from bench.attacks.base import Attack, Slots
 from bench.attacks.pgd import PGD
-from bench.checkpoint import load as load_checkpoint
-from bench.cpu import keep_memory
+from bench.compute.processor import keep_memory
 from bench.data import load
-from bench.precision import Proposer, proposer
+from bench.evaluation.proposer import Proposer, proposer
+from bench.models.checkpoint import load as load_checkpoint
 from bench.threats import Threat
 
 IMAGES, STEPS = 128, 20
 
 
 def main() -> None:
-    """Print a table: milliseconds a step, by what they are spent on."""
+    """Print a table: milliseconds per step, by part."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("dataset")
@@ -41,34 +40,34 @@ def main() -> None:
     fast = proposer(model, x[:32], precision="auto", compiled=True, capacity=IMAGES)
     print("| network | forward convolutions | backward | the rest of it | engine | ms a step |")
     print("|---|--:|--:|--:|--:|--:|")
-    for name, asked in (("as given, float32", Proposer(model)), ("compiled", fast)):
-        spent = measured(asked, attack, slots, threat)
+    for name, model_form in (("original, float32", Proposer(model)), ("compiled", fast)):
+        spent = measured(model_form, attack, slots, threat)
         total = sum(spent.values())
         shares = [spent[part] for part in ("forward", "backward", "rest", "engine")]
         cells = [f"{value / STEPS:.1f} ({value / total:.0%})" for value in shares]
         print(f"| {name} | {' | '.join(cells)} | {total / STEPS:.1f} |")
 
 
-def measured(asked: Proposer, attack: Attack, slots: Slots, threat: Threat) -> Counter[str]:
-    """Milliseconds of all steps together, by what they were spent on."""
+def measured(proposer: Proposer, attack: Attack, slots: Slots, threat: Threat) -> Counter[str]:
+    """Milliseconds of all steps together, by part."""
     for _ in range(3):
-        asked.ask(attack, slots)
+        proposer.query(attack, slots)
     with profile(activities=[ProfilerActivity.CPU]) as seen:
         for _ in range(STEPS):
-            with record_function("whole ask"):
-                answer = asked.ask(attack, slots)
+            with record_function("whole query"):
+                response = proposer.query(attack, slots)
             with record_function("whole engine"):
-                slots = attack.step(slots, answer, threat)
+                slots = attack.step(slots, response, threat)
     spent: Counter[str] = Counter()
     for event in seen.key_averages():
         milliseconds = event.cpu_time_total / 1000
-        if event.key in ("whole ask", "whole engine"):
+        if event.key in ("whole query", "whole engine"):
             spent[event.key.removeprefix("whole ")] = milliseconds
         elif event.key in ("aten::mkldnn_convolution", "mkldnn::_convolution_pointwise"):
             spent["forward"] += milliseconds
         elif event.key == "aten::convolution_backward":
             spent["backward"] += milliseconds
-    spent["rest"] = spent.pop("ask") - spent["forward"] - spent["backward"]
+    spent["rest"] = spent.pop("query") - spent["forward"] - spent["backward"]
     return spent
 
 

@@ -1,13 +1,13 @@
-"""The queue of `bench evaluate --ray`, simulated with measured costs, to choose the chunk size.
+"""Simulates the queue of `bench evaluate --ray` with measured costs, to choose the chunk size.
 
     python benchmarks/chunks.py EVIDENCE.parquet...
 
-Costs differ a hundredfold between examples: one falls at the first step, the next withstands all
-attacks. The columns `passes` of evidence tables are such costs as they were; `margin` is what the
-queue sorts by. A step of a batch of m images takes A + B m seconds; a chunk of examples starts its
-longest ones together, refills its slots, and pays its overhead once. Prints, for each machine,
-number of examples (under three threats, all at once) and of workers, the share of the workers' time
-that endless full batches would need, by chunk size.
+Costs differ a hundredfold between examples: some are broken at the first step, others are robust to
+all attacks. The columns `passes` of evidence tables are the measured costs; the queue is sorted by
+`margin`. A step of a batch of m images takes A + B m seconds; a chunk starts its longest examples
+together, refills its slots, and has its overhead once. Prints, for each machine, number of examples
+(under three threats, all at once) and number of workers, the efficiency by chunk size: the time
+that full batches without interruption would need, as a share of the workers' time.
 """
 
 import heapq
@@ -26,7 +26,7 @@ EXAMPLES = (1_000, 10_000, 50_000)
 
 @dataclass(frozen=True)
 class Machine:
-    """Seconds: `a` a step, `b` an image and step, `overhead` a chunk; `slots` fit into a batch."""
+    """Seconds: `a` per step, `b` per image and step, `overhead` per chunk; `slots` per batch."""
 
     name: str
     a: float
@@ -58,7 +58,7 @@ def measured(files: list[Path]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def seconds(steps: np.ndarray, machine: Machine) -> float:
-    """How long a worker is busy with a chunk."""
+    """The time of a worker for a chunk."""
     free = [0] * min(machine.slots, len(steps))
     for length in steps:
         heapq.heappush(free, heapq.heappop(free) + int(length))
@@ -66,7 +66,7 @@ def seconds(steps: np.ndarray, machine: Machine) -> float:
 
 
 def makespan(chunks: list[float], workers: int) -> float:
-    """When the last worker is done, if each takes the next chunk when it is free."""
+    """The time until the last worker ends, if each takes the next chunk when it is free."""
     free = [0.0] * workers
     for chunk in chunks:
         heapq.heappush(free, heapq.heappop(free) + chunk)
@@ -74,7 +74,7 @@ def makespan(chunks: list[float], workers: int) -> float:
 
 
 def hours(steps: np.ndarray, machine: Machine, workers: int, size: int) -> float:
-    """How long a queue of chunks of `size` takes `workers`."""
+    """Hours of `workers` for a queue of chunks of `size`."""
     firsts = range(0, len(steps), size)
     chunks = [seconds(steps[first : first + size], machine) for first in firsts]
     return makespan(chunks, workers) / 3600

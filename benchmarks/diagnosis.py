@@ -1,11 +1,10 @@
-"""`bench doctor` on models broken on purpose and on sound ones: does it name the causes, and accuse
-nobody else?
+"""`bench doctor` on models broken on purpose and on sound ones: missed causes and false alarms.
 
     python benchmarks/diagnosis.py CHECKPOINT [--threat linf] [--sound FILE...]
 
-One row a disguise of the checkpoint, a sound `cnn` trained on digits; then one for the
-checkpoint itself and for every further sound one. Last line: how many causes were missed and how
-many sound models accused. One thread.
+One row for each disguise of the checkpoint, a sound `cnn` trained on digits; then one for the
+checkpoint itself and for every further sound one. The last line counts missed causes and sound
+models on which a check failed. One thread.
 """
 
 import argparse
@@ -20,15 +19,15 @@ from torch import nn
 from bench.data import Dataset, load
 from bench.diagnosis import diagnose
 from bench.errors import CrossfireError
-from bench.measure import trained_on
+from bench.measurement import trained_on
 from bench.models.sources import find
-from bench.threats import Threat, budget_home, resolve
+from bench.threats import Threat, budget_dataset, resolve
 
 
 def row(
     name: str, model: nn.Module, data: Dataset, threat: Threat, causes: tuple[str, ...], n: int
 ) -> bool:
-    """Print what the doctor says; whether it is wrong."""
+    """Print the diagnosis; return whether it is wrong."""
     began = time.monotonic()
     split = data.test.take(n)
     torch.manual_seed(0)
@@ -37,7 +36,7 @@ def row(
             model, split.floats(), split.labels, threat, training=data.train.images
         ).checks
     except CrossfireError as error:
-        print(f"| {name} | {threat} | not examined: {error} | | | |", flush=True)
+        print(f"| {name} | {threat} | not checked: {error} | | | |", flush=True)
         return False
     failed, warned = (
         [check.id for check in found if check.verdict == kind] for kind in ("fail", "warn")
@@ -52,7 +51,7 @@ def row(
 
 
 def main() -> None:
-    """Examine them all."""
+    """Diagnose all models."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoint")
     parser.add_argument("--threat", default="linf")
@@ -70,13 +69,13 @@ def main() -> None:
         row(disguise.name, disguise.on(inner), data, threat, disguise.causes, given.examples)
         for disguise in DISGUISES
     )
-    accused = 0
+    false_alarms = 0
     for spec in (given.checkpoint, *given.sound):
         own = load(trained_on(spec) or "digits")
-        (threat,) = resolve(given.threat, budget_home(own.name, own.test.shape))
+        (threat,) = resolve(given.threat, budget_dataset(own.name, own.test.shape))
         name = Path(spec).stem
-        accused += row(name, find(spec, own).model, own, threat, (), given.examples)
-    print(f"\ncauses missed: {missed}; sound models accused: {accused}")
+        false_alarms += row(name, find(spec, own).model, own, threat, (), given.examples)
+    print(f"\ncauses missed: {missed}; sound models with a failed check: {false_alarms}")
 
 
 if __name__ == "__main__":

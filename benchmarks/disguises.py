@@ -1,7 +1,7 @@
-"""What hides gradients, or breaks a model in another way, without changing its predictions much.
+"""Disguises: changes of a sound model that mask its gradients, or break it in another way, with
+little effect on its predictions.
 
-A disguise is put before or behind a sound model; `DISGUISES` lists them with the checks of `bench
-doctor` that must name the cause.
+`DISGUISES` lists them with the checks of `bench doctor` that must fail.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ Change = Callable[[Tensor], Tensor]
 
 
 class Disguised(nn.Module):
-    """A model with something before or behind it that hides its gradients."""
+    """A model with a function before or after it that masks its gradients."""
 
     def __init__(
         self, inner: nn.Module, before: Change = lambda x: x, behind: Change = lambda z: z
@@ -35,7 +35,7 @@ def quantised(x: Tensor) -> Tensor:
 
 
 def quantised_rippled(x: Tensor) -> Tensor:
-    """Eight grey levels, and a ripple that gives a gradient which says nothing."""
+    """Eight grey levels, and a small ripple whose gradient is unrelated to the loss."""
     return quantised(x) + 1e-4 * torch.sin(60 * x)
 
 
@@ -45,7 +45,7 @@ def rippled(x: Tensor) -> Tensor:
 
 
 def noisy(x: Tensor) -> Tensor:
-    """Other pixels at each call."""
+    """Gaussian noise at each call."""
     return x + 0.05 * torch.randn_like(x)
 
 
@@ -55,7 +55,7 @@ def jittered(x: Tensor) -> Tensor:
 
 
 def constant_slope(x: Tensor) -> Tensor:
-    """The image, whose gradient is that of a constant."""
+    """The image, with gradient zero."""
     return x.detach() + 0 * x
 
 
@@ -91,7 +91,7 @@ def scrambled(gradient: Tensor) -> Tensor:
 
 
 class Undecided(nn.Module):
-    """NaN where two classes are nearly as likely, unless the image is as bright as noise is."""
+    """NaN where two classes are almost equally likely, unless the image is as bright as noise."""
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
@@ -101,7 +101,8 @@ class Undecided(nn.Module):
         """Logits of images (n, c, h, w) in [0, 1]."""
         z: Tensor = self.inner(x)
         top = z.topk(2, dim=1).values
-        near = (top[:, 0] - top[:, 1] < 0.05) & (x.flatten(1).mean(1) < 0.42)
+        spread = z.amax(1) - z.amin(1)
+        near = (top[:, 0] - top[:, 1] < 0.03 * spread) & (x.flatten(1).mean(1) < 0.42)
         return torch.where(near[:, None], torch.nan, z)
 
 
@@ -128,10 +129,10 @@ class Blind(nn.Module):
     """A sound classifier with features that no gradient reaches, and an adversarial direction among
     them.
 
-    `inner` ends in `linear2`. Beside what enters it stand random projections of the image, cut off
-    from the gradient, whose weights are 0; and the excess of one more projection over `offset`,
-    more than digits have, which adds to the first class. Neither attacks along the gradient nor
-    random search meet that direction, yet a step of ε = 1/4 along it breaks nearly every image of
+    `inner` ends in `linear2`. Its features are extended by random projections of the detached
+    image, with weights 0, and by the excess of one more projection over `offset`, which digits do
+    not reach and which is added to the logit of the first class. Neither attacks with gradients nor
+    random search find that direction, but a step of ε = 1/4 along it breaks nearly every image of
     another class.
     """
 
@@ -166,7 +167,7 @@ class Blind(nn.Module):
 
 
 def numpy_median(x: Tensor) -> Tensor:
-    """Pixels sent through numpy and back: no gradient passes."""
+    """Pixels converted to numpy and back, so that there is no gradient."""
     return torch.from_numpy((x.detach().cpu().numpy() * 16).round() / 16).to(x)
 
 
@@ -177,7 +178,7 @@ def batch_centred(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Disguise:
-    """How to break a model, and the checks that must fail on it."""
+    """A change of a model, and the checks that must fail on the result."""
 
     name: str
     causes: tuple[str, ...]
@@ -209,4 +210,4 @@ DISGUISES = (
     Disguise("optimises in its forward pass", ("P11",), around=Purified),
     Disguise("depends on the batch", ("P5",), batch_centred),
 )
-"""Broken on purpose, each with its cause."""
+"""All disguises with their causes."""

@@ -3,10 +3,10 @@ toolboxes, and a step of mutual training against a step of AT.
 
     python benchmarks/epochs.py npz:cifar10.npz --arch preactresnet18-w16 --examples 2560 --epochs 2
 
-The same batches, schedule, optimiser and PGD-10, each in a process of its own; the toolboxes attack
-as they do by default, in float32, and the loop around them trains as their tutorials do. Seconds
-are those of the last epoch; what the first has more, compilation, is printed beside them. PGD-100
-on the first 500 test images says whether the results are alike.
+All use the same batches, schedule, optimiser and PGD-10, each in its own process; the toolboxes'
+attacks have their defaults, in float32, and the training loop is that of their tutorials. Seconds
+are those of the last epoch; the additional seconds of the first, for compilation, have their own
+column. PGD-100 on the first 500 test images compares the results.
 """
 
 import argparse
@@ -26,10 +26,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench import evaluate
-from bench.checkpoint import load as load_checkpoint
 from bench.data import Dataset
 from bench.data import load as load_data
 from bench.models import build
+from bench.models.checkpoint import load as load_checkpoint
 from bench.threats import Threat
 from bench.training import Job
 from bench.training.batches import Batches
@@ -136,7 +136,7 @@ def ways(data: Dataset, job: Callable[[str], Job]) -> dict[str, Callable[[], Tra
 
 
 def measure(given: argparse.Namespace) -> dict[str, Any]:
-    """Train one way, and say what it cost and gave."""
+    """Train one way; its cost and its accuracies."""
     data = load_data(given.dataset)
     with tempfile.TemporaryDirectory() as folder:
 
@@ -147,8 +147,8 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         trained = ways(data, job)[given.way]()
     test = data.test.take(500)
     outcome = evaluate(trained.model, test.images, test.labels, threat=str(LINF), display="none")
-    said = {"clean": outcome.clean.mean(), "robust": outcome.accuracy(), "passes": trained.passes}
-    return said | {"last": trained.seconds[-1], "more": trained.seconds[0] - trained.seconds[-1]}
+    found = {"clean": outcome.clean.mean(), "robust": outcome.accuracy(), "passes": trained.passes}
+    return found | {"last": trained.seconds[-1], "more": trained.seconds[0] - trained.seconds[-1]}
 
 
 def main() -> None:
@@ -171,11 +171,12 @@ def main() -> None:
     base = None
     for name in ways(load_data(given.dataset), lambda _: Job(Path(), (LINF,))):
         command = [sys.executable, *sys.argv, "--way", name]
-        said = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-        base = base or said["last"]
-        cells = [name, f"{said['last']:.1f}", f"{said['more']:.0f}", f"{said['last'] / base:.2f}"]
-        cells += [f"{said['passes']:,}" if said["passes"] else ""]
-        cells += [f"{said['clean']:.1%}", f"{said['robust']:.1%}"]
+        found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+        base = base or found["last"]
+        cells = [name, f"{found['last']:.1f}", f"{found['more']:.0f}"]
+        cells += [f"{found['last'] / base:.2f}"]
+        cells += [f"{found['passes']:,}" if found["passes"] else ""]
+        cells += [f"{found['clean']:.1%}", f"{found['robust']:.1%}"]
         print(f"| {' | '.join(cells)} |", flush=True)
 
 

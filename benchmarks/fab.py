@@ -1,11 +1,12 @@
-"""FAB-T with the gradient where it crossed the boundary, and with one where it steps back to.
+"""FAB-T with the gradient at the point that crossed the boundary, and with a new one after the step
+back.
 
     python benchmarks/fab.py FOLDER [NETWORK ...]
 
-The second costs a question more at each adversarial point. How near are their adversarial examples
-after equally many questions, and when the second may ask twice as many? FOLDER holds cifar10.npz
-and mnist.npz; the networks are those of breadth.py that serve for choices, each with images that it
-classifies correctly and their largest wrong classes as targets.
+The second needs one more query at each adversarial point. Compares the distances of their
+adversarial examples after the same number of queries, and with twice as many for the second. FOLDER
+has cifar10.npz and mnist.npz; the networks are those of breadth.py with split `choose`, each with
+images that it classifies correctly and their largest wrong classes as targets.
 """
 
 import sys
@@ -13,37 +14,38 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from breadth import network, place
+from breadth import network, spec
 from networks import SUBJECTS, register
 from torch import Tensor, nn
 
-from bench import streams
-from bench.attacks.base import Answer, Attack, Slots, ask
+from bench.attacks._hyperplane import toward
+from bench.attacks.base import Attack, Response, Slots, query
 from bench.attacks.fab import FAB
-from bench.attacks.hyperplane import toward
+from bench.compute import random_streams
 from bench.data import load
-from bench.geometry import GEOMETRY, lift, pick
 from bench.losses import margin
-from bench.threats import Threat, budget_home, resolve
+from bench.threats import Threat, budget_dataset, resolve
+from bench.threats.geometry import GEOMETRY, lift, pick
 
-IMAGES, TARGETS, QUESTIONS = 32, 3, 101
+IMAGES, TARGETS, QUERIES = 32, 3, 101
 CLOSER = 0.999
 """A distance is less than another if it is less than this share of it."""
 
 
 @dataclass(frozen=True)
 class Fresh(FAB):
-    """FAB that asks again where it has stepped back to."""
+    """FAB with a query after each step back."""
 
     def start(self, slots: Slots, threat: Threat) -> Slots:
         """The image."""
         return slots.next(slots.x, slots.done, back=torch.zeros_like(slots.done))
 
-    def step(self, slots: Slots, answer: Answer, threat: Threat) -> Slots:
-        """Back if the point is adversarial and is no step back itself, else across the plane."""
-        gradient, away = answer.ascent, slots.point - slots.x
-        back = (answer.logits.argmax(1) != slots.y) & ~slots.memory["back"]
-        at_point = answer.loss.nan_to_num(0, 0, 0)
+    def step(self, slots: Slots, response: Response, threat: Threat) -> Slots:
+        """Step back if the point is adversarial and not a step back itself; else cross the
+        plane."""
+        gradient, away = response.ascent, slots.point - slots.x
+        back = (response.logits.argmax(1) != slots.y) & ~slots.memory["back"]
+        at_point = response.loss.nan_to_num(0, 0, 0)
         at_image = at_point - (gradient * away).flatten(1).sum(1)
         reach, distance = toward(threat.norm, gradient), GEOMETRY[threat.norm].distance
         own, image = reach(slots.point, at_point), reach(slots.x, at_image)
@@ -54,18 +56,16 @@ class Fresh(FAB):
         return slots.next((slots.x + moved).clamp_(0, 1), slots.t >= self.steps, back=back)
 
 
-def nearest(
-    model: nn.Module, attack: Attack, slots: Slots, threat: Threat, questions: int
-) -> Tensor:
-    """Distance of each slot's nearest adversarial example after so many questions, (n,)."""
+def nearest(model: nn.Module, attack: Attack, slots: Slots, threat: Threat, queries: int) -> Tensor:
+    """Distance (n,) of each slot's nearest adversarial example after a number of queries."""
     best = torch.full((len(slots),), torch.inf, dtype=torch.float64)
     slots = attack.start(slots, threat)
-    for _ in range(questions):
-        answer = ask(model, attack, slots)
+    for _ in range(queries):
+        response = query(model, attack, slots)
         distance = GEOMETRY[threat.norm].distance(slots.point.double() - slots.x.double())
-        wrong = margin(answer.logits, slots.y) > 0
+        wrong = margin(response.logits, slots.y) > 0
         best = torch.where(wrong, torch.minimum(best, distance), best)
-        slots = attack.step(slots, answer, threat)
+        slots = attack.step(slots, response, threat)
     return best
 
 
@@ -75,19 +75,19 @@ def work(model: nn.Module, x: Tensor, y: Tensor) -> Slots:
         logits = model(x)
     right = (logits.argmax(1) == y).nonzero().flatten()[:IMAGES]
     x, y, logits = x[right], y[right], logits[right]
-    rivals = logits.scatter(1, y[:, None], -torch.inf).topk(TARGETS).indices.flatten()
+    target_classes = logits.scatter(1, y[:, None], -torch.inf).topk(TARGETS).indices.flatten()
     x, y = x.repeat_interleave(TARGETS, 0), y.repeat_interleave(TARGETS)
-    return Slots.fresh(x, y, rivals, streams.keys(0, torch.arange(len(x)), "fab"))
+    return Slots.fresh(x, y, target_classes, random_streams.keys(0, torch.arange(len(x)), "fab"))
 
 
 def compare(model: nn.Module, slots: Slots, threat: Threat) -> list[str]:
     """How often each is nearer, the median ratio of distances, and what each breaks in the
     budget."""
 
-    def run(attack: Attack, questions: int) -> Tensor:
-        return nearest(model, attack, slots, threat, questions).view(-1, TARGETS).amin(1)
+    def run(attack: Attack, queries: int) -> Tensor:
+        return nearest(model, attack, slots, threat, queries).view(-1, TARGETS).amin(1)
 
-    own, *others = run(FAB(), QUESTIONS), run(Fresh(), QUESTIONS), run(Fresh(), 2 * QUESTIONS)
+    own, *others = run(FAB(), QUERIES), run(Fresh(), QUERIES), run(Fresh(), 2 * QUERIES)
     cells = [str(len(own)), str(int((own <= threat.eps).sum()))]
     for other in others:
         nearer = int((own < CLOSER * other).sum()), int((other < CLOSER * own).sum())
@@ -106,9 +106,9 @@ def main(folder: Path, *names: str) -> None:
     chosen = [subject for subject in SUBJECTS if subject.split == "choose"]
     for subject in (subject for subject in chosen if not names or subject.name in names):
         model = network(subject).requires_grad_(False)
-        split = load(place(subject.dataset, folder)).test.take(10 * IMAGES)
+        split = load(spec(subject.dataset, folder)).test.take(10 * IMAGES)
         slots = work(model, split.floats(), split.labels)
-        for threat in resolve("union", budget_home(subject.dataset, tuple(slots.x.shape[1:]))):
+        for threat in resolve("union", budget_dataset(subject.dataset, tuple(slots.x.shape[1:]))):
             print(subject.name, threat, *compare(model, slots, threat), sep=" | ", flush=True)
 
 

@@ -2,8 +2,8 @@
 
     python benchmarks/growth.py CHECKPOINT DATASET [SUITE]
 
-Each size runs in a process of its own, on the first so many held-out and training images, so that
-data sets with few test images will do. Nothing is compiled: the compiler's memory is not counted.
+Each size runs in its own process, on the first held-out and training images, so that data sets with
+few test images suffice. Nothing is compiled, so that the compiler's memory is not counted.
 """
 
 import subprocess
@@ -22,12 +22,12 @@ SIZES = (256, 1024, 4096)
 
 
 def measure(checkpoint: str, dataset: str, size: int, suite: str) -> str:
-    """One row: images, seconds, milliseconds an image, and what memory grew by, in MiB."""
+    """One row: images, seconds, milliseconds per image, and the growth of memory in MiB."""
     data = load(dataset)
     images = torch.cat([data.heldout.images, data.train.images])[:size].clone()
     labels = torch.cat([data.heldout.labels, data.train.labels])[:size]
     model = find(checkpoint, data).model
-    Path("/proc/self/clear_refs").write_text("5")  # from here on Linux counts the peak anew
+    Path("/proc/self/clear_refs").write_text("5")  # resets Linux's peak of the memory
     before = peak()
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -46,7 +46,7 @@ def measure(checkpoint: str, dataset: str, size: int, suite: str) -> str:
 
 
 def peak() -> float:
-    """The most memory that this process has held, in MiB."""
+    """The peak memory of this process in MiB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     (most,) = (line.split()[1] for line in lines if line.startswith("VmHWM"))
     return int(most) / 1024

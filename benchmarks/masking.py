@@ -1,10 +1,10 @@
-"""Gradient masking, planted in a sound model: does `crossfire` notice, and does it end where the
-reference does?
+"""Gradient masking added to a sound model: whether `crossfire` detects it, and whether it breaks as
+many examples as the reference.
 
     python benchmarks/masking.py CHECKPOINT --dataset digits --threat linf --examples 100
 
-One row a disguise: robust accuracy by PGD-100, by pyautoattack and by crossfire, how many examples
-the reference broke and crossfire left, seconds of both, and what crossfire remarked.
+One row per disguise: robust accuracy by PGD-100, by pyautoattack and by crossfire, the number of
+examples that the reference broke and crossfire left, the seconds of both, and crossfire's findings.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from disguises import DISGUISES, Disguise
 from bench import evaluate
 from bench.data import load
 from bench.models.sources import find
-from bench.threats import budget_home, resolve
+from bench.threats import budget_dataset, resolve
 
 NONE = Disguise("none", ())
 SHOWN = (
@@ -30,7 +30,7 @@ HEAD = "disguise | threat | pgd-100 | reference | crossfire | missed | reference
 
 
 def main() -> None:
-    """Measure every disguise."""
+    """Evaluate every disguise."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoint")
     parser.add_argument("--dataset", default="digits")
@@ -40,13 +40,13 @@ def main() -> None:
     data = load(given.dataset)
     split = data.test.take(given.examples)
     inner = find(given.checkpoint, data).model.eval()
-    home = budget_home(given.dataset, tuple(split.images.shape[1:]))
+    budgets = budget_dataset(given.dataset, tuple(split.images.shape[1:]))
     print(f"| {HEAD} |")
     print("|---|---|--:|--:|--:|--:|--:|--:|---|")
     for disguise in (NONE, *DISGUISES):
         if disguise.name not in SHOWN:
             continue
-        for threat in resolve(given.threat, home):
+        for threat in resolve(given.threat, budgets):
             torch.manual_seed(0)
             outcomes, moments = [], [time.perf_counter()]
             for suite in ("pgd-100", "autoattack-reference", "crossfire"):

@@ -1,4 +1,4 @@
-"""Small networks of many kinds, and how each is trained: what breadth.py attacks.
+"""Small networks of many kinds, and how each is trained, for breadth.py.
 
 An architecture is named by its parts: `small-BODY-ACTIVATION-NORMALISATION`.
 """
@@ -32,7 +32,7 @@ NORMALISATIONS: dict[str, Callable[[int], nn.Module]] = {
 
 @dataclass(frozen=True)
 class Parts:
-    """What a body is made of: `act()` makes an activation, `norm(width)` a normalisation."""
+    """Factories: `act()` makes an activation, `norm(width)` a normalisation."""
 
     act: Callable[[], nn.Module]
     norm: Callable[[int], nn.Module]
@@ -163,7 +163,7 @@ BODIES = {
     "mlp": (_mlp, 16),
 }
 FEATURES = {"depthwise": 8, "mlp": 4}
-"""Features that a body ends in, in units of its width; 4 for the others."""
+"""Number of a body's features in units of its width; 4 for the others."""
 
 
 def build(arch: dict[str, str], classes: int, channels: int, size: tuple[int, int]) -> nn.Module:
@@ -173,14 +173,14 @@ def build(arch: dict[str, str], classes: int, channels: int, size: tuple[int, in
     layers = body(parts, channels, size, width)
     features = FEATURES.get(arch["body"], 4) * width
     network = nn.Sequential(Normalize.centred(channels), *layers, nn.Linear(features, classes))
-    for layer in network.modules():  # without normalisation the usual start is too small to train
+    for layer in network.modules():  # without normalisation torch's default weights are too small
         if isinstance(layer, nn.Conv2d) or (isinstance(layer, nn.Linear) and arch["body"] == "mlp"):
             nn.init.kaiming_normal_(layer.weight)
     return network
 
 
 def register() -> None:
-    """Let `bench train --arch` know the networks of this file."""
+    """Make the networks of this file available to `bench train --arch`."""
     pattern = r"small-(?P<body>[a-z]+)-(?P<act>[a-z]+)-(?P<norm>[a-z]+)"
     models.EXTRA[pattern] = build
 
@@ -200,7 +200,7 @@ class Scaled(nn.Module):
 
 @dataclass(frozen=True)
 class Subject:
-    """A network of the comparison: `train` are the words after `bench train`; its logits are
+    """A network of the comparison: `train` are the arguments of `bench train`; its logits are
     multiplied by `scale`."""
 
     name: str
@@ -218,5 +218,5 @@ def _subject(row: str) -> Subject:
 
 
 SUBJECTS = tuple(map(_subject, Path(__file__).with_name("breadth").joinpath("networks.txt").open()))
-"""A third of them served for choices; the split was fixed before the first attack. One line each:
-name | data set | architecture | training | split | scale of the logits."""
+"""A third of them was used to choose settings; the split was fixed before the first attack. One
+line each: name | data set | architecture | training | split | scale of the logits."""

@@ -1,11 +1,10 @@
-"""How often the test of two recipes is wrong where they are equal, and right where they differ.
+"""Error rate and power of the test that compares two recipes.
 
     python benchmarks/power.py
 
-Draws recipes from a model of their own, y = [level + image + recipe x image + seed + rest > 0] with
-normal terms. They get a fifth of the images right, seeds move that by two points (standard
-deviation), and the better recipe is five points ahead. Seeds are different ones, or the same ones,
-which then have half of their variance in common.
+Simulates recipes by y = [level + image + recipe x image + seed + rest > 0] with normal terms. Their
+accuracy is 20 %, with a standard deviation of two points between seeds; the better recipe has 25 %.
+The seeds of two recipes are different, or equal; then half of their variance is shared.
 """
 
 import itertools
@@ -42,19 +41,20 @@ def draw(rng: np.random.Generator, runs: int, images: int, share: float) -> Bits
 
 
 def column(bits: Bits, first: int) -> Runs:
-    """The runs as a table has them, with seeds from `first` on."""
+    """The runs in the table's format, with seeds from `first` on."""
     size, images = bits.shape
     return Runs(tuple(map(pack, bits)), images, tuple(range(first, first + size)))
 
 
 def pooled(a: Bits, b: Bits) -> bool:
-    """What McNemar's test says when every seed's images count as images of their own."""
+    """Whether McNemar's test finds a difference if each seed's images count as different images."""
     only = int((a & ~b).sum()), int((b & ~a).sum())
     return bool(sum(only)) and bool(binomtest(only[0], sum(only)).pvalue < 0.05)
 
 
 def trial(rng: np.random.Generator, sizes: tuple[int, int], images: int) -> list[bool]:
-    """One draw: whether each test finds a difference, and whether the interval holds the truth."""
+    """One draw: whether each test finds a difference, and whether the interval has the true
+    value."""
     one, other = sizes
     better, worse, equal = draw(rng, max(sizes), images, 0.0)
     shared = draw(rng, max(sizes), images, COMMON)
@@ -79,8 +79,8 @@ def main() -> None:
     print("same seeds | interval holds |\n|--:|--:|--:|--:|--:|--:|--:|--:|")
     for sizes, images in itertools.product(SEEDS, IMAGES):
         rng = np.random.default_rng([*sizes, images])
-        said = np.mean([trial(rng, sizes, images) for _ in range(TRIALS)], axis=0) * 100
-        shares = [f"{share:.1f}" for share in said]
+        rates = np.mean([trial(rng, sizes, images) for _ in range(TRIALS)], axis=0) * 100
+        shares = [f"{rate:.1f}" for rate in rates]
         if sizes[0] != sizes[1]:
             shares[1] = shares[2] = shares[4] = "–"
         seeds = str(sizes[0]) if sizes[0] == sizes[1] else f"{sizes[0]} and {sizes[1]}"

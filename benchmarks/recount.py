@@ -1,10 +1,9 @@
-"""What the published records say beyond their tables.
+"""Further figures from the published records.
 
     python benchmarks/recount.py
 
-Verdicts that PGD-100 broke and `crossfire` left; in which arithmetic attacks were made; what
-students of a teacher cost in training with their teacher's training counted; and switches of `mat`
-seed by seed.
+Verdicts that PGD-100 broke and `crossfire` left; the arithmetic of the attacks; the training cost
+of distilled students including their teacher's; and options of `mat` seed by seed.
 """
 
 from collections import Counter, defaultdict
@@ -43,7 +42,7 @@ def by_arithmetic(records: list[Record]) -> dict[str, tuple[int, int]]:
 
 
 def students(records: list[Record]) -> str:
-    """A row a student: passes in thousands of images, its own and with its teacher's."""
+    """A row per student: training passes in thousands, its own and with its teacher's."""
     spent = {(r.data.called, run(r)): training_passes(r) for r in records}
     rows: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
     for record in records:
@@ -60,7 +59,7 @@ def students(records: list[Record]) -> str:
 
 
 def by_seed(records: list[Record], names: Sequence[str], norm: str) -> str:
-    """A row a run on digits: accuracies in percent under one norm, or the union, seed by seed."""
+    """A row per run on digits: accuracies in percent under one norm, or the union, by seed."""
     lines = [
         f"| run | {norm} PGD-100, by seed | {norm} crossfire, by seed |",
         "|---|---|---|",
@@ -79,7 +78,7 @@ def by_seed(records: list[Record], names: Sequence[str], norm: str) -> str:
 
 
 def accuracy(record: Record, norm: str, suite: str) -> float:
-    """Right when clean and under one norm, or under all of them, in percent."""
+    """Robust accuracy under one norm, or under all of them, in percent."""
     kept = [
         verdict.flags
         for verdict in record.verdicts

@@ -1,11 +1,11 @@
-"""How long the command line takes to start, to rank ten thousand records, and what an evaluation
-takes beside its attacks: for that, a network misses all of 128 CIFAR-10-like images.
+"""The time of the command line to start and to rank ten thousand records, and of an evaluation
+without its attacks: a network that misclassifies all of 128 images of CIFAR-10's size.
 
     python benchmarks/report.py
 
-Each command runs in a process of its own. What counts is processor time, which on an idle machine
-is the time that a reader waits; of several runs the fastest, since whatever else the machine does
-only ever adds. Exits with 1 when a promise isn't kept.
+Each command runs in its own process. The time is CPU time, on an idle machine the waiting time, and
+the minimum of several runs, because other load can only increase it. Exits with 1 if a limit is
+exceeded.
 """
 
 import multiprocessing
@@ -49,13 +49,13 @@ def generate(folder: Path) -> None:
 
 
 def subject(folder: Path) -> None:
-    """Images of CIFAR-10's number and shape, and an untrained network that misses the first
-    `MISSED` of the test and is right on the next `ATTACKED`."""
+    """Images of CIFAR-10's number and shape, and an untrained network that misclassifies the first
+    `MISSED` test images and classifies the next `ATTACKED` correctly."""
     import numpy as np
     import torch
 
-    from bench.checkpoint import Metadata, save
     from bench.models import build
+    from bench.models.checkpoint import Metadata, save
 
     torch.manual_seed(0)
     shape = {"classes": 10, "channels": 3, "size": (32, 32)}
@@ -78,7 +78,7 @@ def subject(folder: Path) -> None:
 
 
 def evaluations(folder: Path) -> list[tuple[str, ...]]:
-    """The words of an evaluation that has nothing to attack, and of an estimate."""
+    """The arguments of an evaluation without examples to attack, and of an estimate."""
     what = str(folder / "best.safetensors")
     how = ("--threat", "linf", "--suite", "crossfire", "--device", "cpu", "--display", "none")
     where = ("--dataset", f"npz:{folder / 'images.npz'}", "--board", str(folder / "board"))
@@ -89,11 +89,11 @@ def evaluations(folder: Path) -> list[tuple[str, ...]]:
 
 
 def measure(*arguments: str, board: Path | None = None) -> tuple[float, float]:
-    """Processor seconds of the fastest run, and the largest memory of any run in MB; without the
-    `board` of the run before, for else nothing would be left to measure."""
+    """CPU seconds of the fastest run, and the largest memory of any run in MB. The `board` of the
+    run before is deleted, because finished evaluations are not repeated."""
     seconds, memory = [], []
     environment = {"OMP_NUM_THREADS": "1"} | os.environ
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # which would compile torch at each start
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # it would compile torch at each start
     for _ in range(RUNS):
         if board is not None:
             shutil.rmtree(board, ignore_errors=True)
@@ -108,22 +108,22 @@ def measure(*arguments: str, board: Path | None = None) -> tuple[float, float]:
     return min(seconds), max(memory)
 
 
-def report(name: str, promise: str, measured: tuple[float, float]) -> bool:
-    """Print one line; whether its promise is kept."""
+def report(name: str, limit: str, measured: tuple[float, float]) -> bool:
+    """Print one line; return whether the limits are kept."""
     seconds, memory = measured
     print(f"bench {name:26} {seconds:6.2f} s {memory:6.0f} MB", flush=True)
-    return seconds < MOST_SECONDS[promise] and memory < MOST_MEMORY.get(promise, memory + 1)
+    return seconds < MOST_SECONDS[limit] and memory < MOST_MEMORY.get(limit, memory + 1)
 
 
 def apart(work: Callable[[Path], None], folder: Path) -> None:
-    """Do it in a process of its own: Linux counts the memory of a parent for its children too."""
+    """Run it in its own process: Linux counts a parent's memory for its children too."""
     process = multiprocessing.get_context("spawn").Process(target=work, args=(folder,))
     process.start()
     process.join()
 
 
 def main() -> int:
-    """Print the figures; 1 when one of them is too large."""
+    """Print the figures; 1 if one of them is too large."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         apart(generate, folder)
@@ -133,8 +133,8 @@ def main() -> int:
             kept.append(report(" ".join(words), "report", measure(*words, "--board", name)))
         apart(subject, folder)
         for command in evaluations(folder):
-            promise = " ".join(command[: 1 + ("--dry-run" in command)])
-            kept.append(report(promise, promise, measure(*command, board=folder / "board")))
+            limit = " ".join(command[: 1 + ("--dry-run" in command)])
+            kept.append(report(limit, limit, measure(*command, board=folder / "board")))
     return 0 if all(kept) else 1
 
 

@@ -1,4 +1,4 @@
-"""What Crossfire survives: kills, many writers, a full disk, and files that were changed.
+"""Stress tests: kills, many writers, a full disk, and changed files.
 
     python benchmarks/torture.py kills --times 1000
     python benchmarks/torture.py ray --times 10         # needs the extra `cluster`
@@ -6,8 +6,9 @@
     python benchmarks/torture.py disk                   # needs root: mounts a small file system
     python benchmarks/torture.py changes --times 2000
 
-Each prints what it did and exits with 1 if anything was lost, differed, or went unnoticed. Commands
-run in forks of one process that has everything imported, so that a kill costs no start of Python.
+Each prints its counts and exits with 1 if data were lost, results differed, or a change was not
+found. Commands run in forks of one process that has imported everything, so that a restart after a
+kill is fast.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from pathlib import Path
 
 from torture_files import changes
 
-import bench.engine
+import bench.evaluation.engine
 import bench.training.run
 from bench.cli import main as command_line
 from bench.verify import verify
@@ -42,7 +43,7 @@ QUIET = ("--display", "none")
 
 
 def words(command: str) -> list[str]:
-    """The command line of one of `COMMANDS` in the present folder."""
+    """The command line of one of `COMMANDS` in the current folder."""
     if command == RELEASE:
         return [command]
     records = map(str, Path("board/records").glob("*.json")) if command == VERIFY else ()
@@ -50,7 +51,7 @@ def words(command: str) -> list[str]:
 
 
 def fork(command: list[str], log: Path | None = None) -> int:
-    """Begin a command in a fork; its process number."""
+    """Start a command in a fork; its process id."""
     child = os.fork()
     if not child:
         target = os.open(log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -78,7 +79,7 @@ def wait(child: int, seconds: float | None = None) -> int | None:
 
 
 def killed(command: str, usual: float) -> tuple[int, int]:
-    """Kill a command at random instants and enter it again until it ends: kills, exit code."""
+    """Kill a command at random times and run it again until it ends: kills, exit code."""
     kills, patience = 0, usual / 2
     while (code := wait(fork(words(command)), random.uniform(0, patience))) is None:
         kills, patience = kills + 1, 1.15 * patience
@@ -86,7 +87,7 @@ def killed(command: str, usual: float) -> tuple[int, int]:
 
 
 def results(folder: Path) -> dict[str, object]:
-    """What has to be equal however often a folder's commands were killed."""
+    """The results that must not depend on kills."""
     board = Board(folder / "board")
     (record,) = board.records()
     return {
@@ -100,7 +101,7 @@ def results(folder: Path) -> dict[str, object]:
 
 @contextlib.contextmanager
 def inside(folder: Path) -> Iterator[Path]:
-    """A fresh folder, present while it lasts and then removed."""
+    """A new folder as the current folder, removed at the end."""
     before = Path.cwd()
     folder.mkdir()
     os.chdir(folder)
@@ -111,26 +112,26 @@ def inside(folder: Path) -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def kills(place: Path, times: int) -> bool:
-    """Train, evaluate, release and verify, killed again and again, until `times` kills are done."""
-    # Often, so that kills of a short run hit every state that a long one goes through.
-    bench.engine.SAVE_EVERY = bench.training.run.SECONDS_BETWEEN_SAVES = 0.05
+def kills(folder: Path, times: int) -> bool:
+    """Train, evaluate, release and verify, with `times` kills in all."""
+    # Save often, so that kills of a short run hit every state of a long one.
+    bench.evaluation.engine.SAVE_EVERY = bench.training.run.SECONDS_BETWEEN_SAVES = 0.05
     usual, count, wrong, rounds = {}, Counter[str](), [], 0
-    with inside(place / "calm") as folder:
+    with inside(folder / "uninterrupted") as calm:
         for command in COMMANDS:
             began = time.monotonic()
             assert wait(fork(words(command), Path("log"))) == 0, Path("log").read_text()
             usual[command] = time.monotonic() - began
-        expected = results(folder)
+        expected = results(calm)
     while count.total() < times:
-        with inside(place / "rough") as folder:
+        with inside(folder / "killed") as rough:
             for command in COMMANDS:
                 done, code = killed(command, usual[command])
                 count[command.split()[0]] += done
-                # A release killed after its last write is there already: that is no failure.
+                # A release killed after its last write exists already, which is no failure.
                 if code and not (command == RELEASE and done):
                     wrong.append(f"{command} ended with {code}")
-            found = results(folder)
+            found = results(rough)
             wrong += [f"{name} differs" for name in expected if found[name] != expected[name]]
         rounds += 1
     print(f"{count.total()} kills in {rounds} rounds: {dict(count)}; {len(wrong)} wrong {wrong}")
@@ -174,8 +175,8 @@ def writers(place: Path, times: int) -> bool:
     for number in range(8):
         child = os.fork()
         if not child:
-            for turn in range(times // 8):
-                record = make_record(f"at-{number}-{turn}", seed=number)
+            for repeat in range(times // 8):
+                record = make_record(f"at-{number}-{repeat}", seed=number)
                 board.append(record, make_table(record), None)
                 wait(fork(["release", "--board", str(board.folder)]))
             os._exit(0)
@@ -193,10 +194,10 @@ def writers(place: Path, times: int) -> bool:
 
 
 def disk(place: Path, times: int) -> bool:
-    """Each command on a full file system with a little room left, more each time; then with room
-    enough."""
+    """Each command on a file system with little free space, more each round; then with enough
+    space."""
     outcomes, wrong, expected = Counter[str](), list[str](), None
-    for turn in range(times + 1):
+    for round_ in range(times + 1):
         folder = place / "small"
         folder.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", folder], check=True)
@@ -204,15 +205,14 @@ def disk(place: Path, times: int) -> bool:
         os.chdir(folder)
         try:
             for command in COMMANDS:
-                refused, said = _command_on_full_disk(
-                    command, turn and 12 * turn - 8, place / "log"
-                )
+                kilobytes = round_ and 12 * round_ - 8
+                refused, messages = _command_on_full_disk(command, kilobytes, place / "log")
                 outcomes[command.split()[0]] += refused
-                wrong += said
+                wrong += messages
             found = results(folder) if not wrong else None
             expected = expected or found
             if found != expected:
-                wrong.append(f"turn {turn}: other results")
+                wrong.append(f"round {round_}: other results")
         finally:
             os.chdir(before)
             subprocess.run(["umount", folder], check=True)
@@ -224,8 +224,8 @@ def disk(place: Path, times: int) -> bool:
 
 
 def _command_on_full_disk(command: str, kilobytes: int, log: Path) -> tuple[bool, list[str]]:
-    """Whether a command was refused for want of so many kilobytes (0: there is room enough), and
-    what went wrong then, or afterwards with room enough."""
+    """Whether a command was refused with so many free kilobytes (0: enough space), and what went
+    wrong then, or afterwards with enough space."""
     wrong, refused = [], False
     if kilobytes:
         used = shutil.disk_usage(".").used // 1024
@@ -233,7 +233,7 @@ def _command_on_full_disk(command: str, kilobytes: int, log: Path) -> tuple[bool
         code = wait(fork(words(command), log))
         refused = code == 2
         if refused and len(log.read_text().strip().splitlines()) != 1:
-            wrong.append(f"{command} said {log.read_text()[-300:]}")
+            wrong.append(f"{command} printed {log.read_text()[-300:]}")
         _resize("64m")
         if code == 0:
             return False, wrong
@@ -247,7 +247,7 @@ def _resize(size: str) -> None:
 
 
 def changed(place: Path, times: int) -> bool:
-    """Every single-value change of a record, and flipped bytes of its evidence."""
+    """Every change of a single value of a record, and flipped bits of its evidence."""
     with inside(place / "changes") as folder:
         for command in (TRAIN, EVALUATE):
             assert wait(fork(words(command))) == 0
@@ -256,14 +256,14 @@ def changed(place: Path, times: int) -> bool:
     return good
 
 
-TORTURES = {"kills": kills, "ray": ray_kills, "writers": writers, "disk": disk, "changes": changed}
+TESTS = {"kills": kills, "ray": ray_kills, "writers": writers, "disk": disk, "changes": changed}
 TIMES = {"kills": 1000, "ray": 10, "writers": 200, "disk": 40, "changes": 2000}
 
 
 def main() -> None:
     """Run one of them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=TORTURES)
+    parser.add_argument("what", choices=TESTS)
     parser.add_argument("--times", type=int)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
@@ -272,10 +272,10 @@ def main() -> None:
     import pyarrow.parquet  # noqa: F401
     import sklearn.datasets  # noqa: F401
 
-    import bench.measure  # noqa: F401
+    import bench.measurement  # noqa: F401
 
     with tempfile.TemporaryDirectory() as place:
-        good = TORTURES[given.what](Path(place), given.times or TIMES[given.what])
+        good = TESTS[given.what](Path(place), given.times or TIMES[given.what])
     sys.exit(0 if good else 1)
 
 

@@ -1,5 +1,5 @@
-"""Changed files: every value of a record, and bytes of its evidence, by whoever can compute hashes
-and whoever can't."""
+"""Changed files: every value of a record, and bytes of its evidence, with and without new
+hashes."""
 
 import copy
 import dataclasses
@@ -19,8 +19,8 @@ Place = tuple[str | int, ...]
 
 
 def changes(board: Path, times: int) -> tuple[list[str], bool]:
-    """Lines that say which changes of a board with one record `verify` found, and whether it found
-    each that it has to."""
+    """Lines with the number of changes of a board's only record that `verify` found, and whether it
+    found all that it must find."""
     (path,) = (board / "records").glob("*.json")
     assert verify(path).outcome == "VALID"
     lines, good = [], True
@@ -32,7 +32,7 @@ def changes(board: Path, times: int) -> tuple[list[str], bool]:
 
 
 def _values(path: Path) -> tuple[str, int, int]:
-    """Each value of the record changed or left out, and nothing else."""
+    """Each value of the record changed or removed, without new hashes."""
     text, found, tried = path.read_text(), 0, 0
     for changed in _changed(json.loads(text)):
         path.write_text(json.dumps(changed[1]))
@@ -43,17 +43,17 @@ def _values(path: Path) -> tuple[str, int, int]:
 
 
 def _bytes(board: Path, path: Path, times: int) -> tuple[str, int, int]:
-    """Single bytes of the evidence, and nothing else."""
+    """Single bits of the evidence, without new hashes."""
     found = 0
     files = sorted((board / "evidence").iterdir())
-    for turn in range(times):
-        with _flipped(files[turn % len(files)]):
+    for repeat in range(times):
+        with _flipped(files[repeat % len(files)]):
             found += verify(path).outcome == "INVALID"
     return "flipped bytes of evidence", found, times
 
 
 def _forged_values(path: Path) -> str:
-    """The same by somebody who computes the record's id anew: what only the id protects."""
+    """The same with a new id of the record: the values that only the id protects."""
     text, unnoticed, tried = path.read_text(), set(), 0
     datasets = Datasets()
     for place, changed in _changed(json.loads(text)):
@@ -72,14 +72,14 @@ def _forged_values(path: Path) -> str:
 
 
 def _forged_bytes(board: Path, path: Path, times: int) -> str:
-    """Flipped bytes by somebody who computes the file's hash and the record's id anew."""
+    """Flipped bits with a new hash of the file and a new id of the record."""
     record, text = from_json(path.read_bytes()), path.read_text()
     found = Counter[str]()
     assert record.evidence is not None
     assert record.evidence.adversarial is not None
     datasets = Datasets()
-    for turn in range(times):
-        which = ("adversarial", "table")[turn % 2]
+    for repeat in range(times):
+        which = ("adversarial", "table")[repeat % 2]
         file = board / getattr(record.evidence, which).file
         with _flipped(file):
             sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -95,7 +95,7 @@ def _forged_bytes(board: Path, path: Path, times: int) -> str:
 
 
 class _flipped:
-    """A file with one bit of a random byte turned, and then as it was."""
+    """A file with one random bit flipped, restored at the end."""
 
     def __init__(self, file: Path) -> None:
         self.file, self.content = file, file.read_bytes()
@@ -110,17 +110,17 @@ class _flipped:
 
 
 def _changed(data: dict[str, Any]) -> Iterator[tuple[Place, dict[str, Any]]]:
-    """The data with one value changed, or with one left out; and where."""
+    """The path of a value, and the data with that value changed or removed."""
     for place, value in _leaves(data):
         for what in ("change", "drop"):
             changed = copy.deepcopy(data)
-            home: Any = changed
+            parent: Any = changed
             for part in place[:-1]:
-                home = home[part]
+                parent = parent[part]
             if what == "drop":
-                del home[place[-1]]
+                del parent[place[-1]]
             else:
-                home[place[-1]] = _other(value)
+                parent[place[-1]] = _other(value)
             yield place, changed
 
 

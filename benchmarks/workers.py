@@ -2,9 +2,9 @@
 
     python benchmarks/workers.py MODEL DATASET EXAMPLES [SUITE]
 
-Each number of workers has a Ray of its own on this machine. Its workers are warm before the clock
-starts; what is timed is the evaluation without loading model and data. Run it where nothing else
-runs. Exits with 1 when flags differ or two workers are less than 1.8 times as fast as one.
+Each number of workers has its own Ray cluster on this machine. The evaluation is timed without
+loading model and data, after a first run that starts the workers. Run it on an idle machine. Exits
+with 1 if flags differ or two workers are less than 1.8 times as fast as one.
 """
 
 import sys
@@ -15,16 +15,17 @@ from pathlib import Path
 import ray
 
 from bench import cluster
-from bench.evaluator import Evaluation, Settings
-from bench.journal import Journal
-from bench.measure import Measurement
-from bench.outcome import Outcome
+from bench.evaluation.evaluator import Evaluation
+from bench.evaluation.journal import Journal
+from bench.evaluation.outcome import Outcome
+from bench.evaluation.settings import Settings
+from bench.measurement import Measurement
 
 ROUNDS, WANTED = 3, 1.8
 
 
 def run(evaluation: Evaluation) -> tuple[float, Outcome]:
-    """Seconds and what came of it."""
+    """Seconds and the outcome."""
     with tempfile.TemporaryDirectory() as folder:
         journal = Journal(Path(folder), evaluation.key)
         began = time.perf_counter()
@@ -33,7 +34,7 @@ def run(evaluation: Evaluation) -> tuple[float, Outcome]:
 
 
 def main(model: str, dataset: str, examples: str, suite: str = "pgd-100") -> bool:
-    """Compare, print, and say whether the promise is kept."""
+    """Compare and print; return whether two workers are fast enough."""
     settings = Settings(suites=(suite,), dataset=dataset, device="cpu")
     _, evaluation = Measurement(settings, examples=int(examples)).prepare(model)
     fastest: dict[int, float] = {}

@@ -1,1 +1,1 @@
-"""The measured: one file, one defense; the name of the file is the name of the defense."""
+"""The defenses: each is one file, whose name is the name of the defense."""

@@ -1,9 +1,9 @@
 """The active teacher (Ma & Ying 2020, arXiv:2012.07233), as we instantiate its abstract.
 
-Training data carry a teacher's labels at x; they do not carry the teacher at x'. The student asks
-about that share of the batch on which it is least certain: for the label at x', for the whole
-prediction, or for the prediction and the input gradient there, which the student then matches.
-Elsewhere it copies the label of x, as adversarial training does: with no queries it is `at`.
+Training data hold a teacher's labels at x, but not its predictions at x'. The student queries the
+teacher on the share of the batch of which the student is least certain: for the label at x', for
+the logits, or for the logits and the input gradient, which the student then matches. On the other
+examples it uses the label of x, as adversarial training does: without queries it is `at`.
 """
 
 import math
@@ -16,18 +16,18 @@ from torch import Tensor
 from bench.losses import cross_entropy
 from bench.training import Net
 from bench.types import Images, Labels, Logits, Values
-from defenses._lessons import FLOAT_BITS, Ask, Lesson
+from defenses._distillation import FLOAT_BITS, DistillationStep, Response
 
 Indices = Int[Tensor, " m"]
 
 
-def active(lesson: Lesson) -> Values:
-    """One value an example: what the teacher says where it is asked, the copied label elsewhere."""
-    loss = cross_entropy(lesson.student_adversarial, lesson.batch.y)
-    chosen = least_certain(lesson.student_adversarial.detach(), lesson.terms.queries)
+def active(step: DistillationStep) -> Values:
+    """One value for each example: the loss to the teacher's response, or to the label of x."""
+    loss = cross_entropy(step.student_adversarial, step.batch.y)
+    chosen = least_certain(step.student_adversarial.detach(), step.terms.queries)
     if not len(chosen):
         return loss
-    return loss.index_copy(0, chosen, ANSWERS[lesson.terms.ask](lesson, chosen))
+    return loss.index_copy(0, chosen, RESPONSE_LOSSES[step.terms.response](step, chosen))
 
 
 def least_certain(logits: Logits, share: float) -> Indices:
@@ -37,30 +37,32 @@ def least_certain(logits: Logits, share: float) -> Indices:
     return (top[:, 0] - top[:, 1]).argsort(stable=True)[:count].sort().values
 
 
-def _labels(lesson: Lesson, chosen: Indices) -> Tensor:
+def _labels(step: DistillationStep, chosen: Indices) -> Tensor:
     with torch.no_grad():
-        answers = lesson.teacher(lesson.adversarial[chosen])
-    lesson.bits += len(chosen) * math.log2(answers.shape[1])
-    return cross_entropy(lesson.student_adversarial[chosen], answers.argmax(1))
+        logits = step.teacher(step.adversarial[chosen])
+    step.bits += len(chosen) * math.log2(logits.shape[1])
+    return cross_entropy(step.student_adversarial[chosen], logits.argmax(1))
 
 
-def _soft(lesson: Lesson, chosen: Indices) -> Tensor:
+def _soft(step: DistillationStep, chosen: Indices) -> Tensor:
     with torch.no_grad():
-        answers = lesson.teacher(lesson.adversarial[chosen])
-    lesson.bits += FLOAT_BITS * answers.numel()
-    return lesson.divergence(answers, lesson.student_adversarial[chosen])
+        logits = step.teacher(step.adversarial[chosen])
+    step.bits += FLOAT_BITS * logits.numel()
+    return step.divergence(logits, step.student_adversarial[chosen])
 
 
-def _gradients(lesson: Lesson, chosen: Indices) -> Tensor:
-    x, y = lesson.adversarial[chosen], lesson.batch.y[chosen]
-    answers, wanted = slope(lesson.teacher, x, y, create_graph=False)
-    _, own = slope(lesson.student, x, y, create_graph=True)
-    lesson.bits += FLOAT_BITS * (answers.numel() + wanted.numel())
-    taught = lesson.divergence(answers.detach(), lesson.student_adversarial[chosen])
-    return taught + lesson.terms.slope * (own - wanted).square().flatten(1).sum(1)
+def _gradients(step: DistillationStep, chosen: Indices) -> Tensor:
+    x, y = step.adversarial[chosen], step.batch.y[chosen]
+    logits, target = logits_and_gradient(step.teacher, x, y, create_graph=False)
+    _, own = logits_and_gradient(step.student, x, y, create_graph=True)
+    step.bits += FLOAT_BITS * (logits.numel() + target.numel())
+    distilled = step.divergence(logits.detach(), step.student_adversarial[chosen])
+    return distilled + step.terms.slope * (own - target).square().flatten(1).sum(1)
 
 
-def slope(net: Net, x: Images, y: Labels, *, create_graph: bool) -> tuple[Logits, Images]:
+def logits_and_gradient(
+    net: Net, x: Images, y: Labels, *, create_graph: bool
+) -> tuple[Logits, Images]:
     """The logits of `net` at x, and the input gradient of its cross-entropy there."""
     point = x.detach().requires_grad_()
     logits = net(point)
@@ -69,7 +71,7 @@ def slope(net: Net, x: Images, y: Labels, *, create_graph: bool) -> tuple[Logits
     return logits, gradient
 
 
-ANSWERS: dict[Ask, Callable[[Lesson, Indices], Tensor]] = {
+RESPONSE_LOSSES: dict[Response, Callable[[DistillationStep, Indices], Tensor]] = {
     "labels": _labels,
     "soft": _soft,
     "gradients": _gradients,

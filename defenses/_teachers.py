@@ -1,4 +1,4 @@
-"""Where teachers come from: a model that the user names, or one that is trained and kept."""
+"""Teachers: a model that the user names, or one that is trained and saved."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from bench import checkpoint
+from bench.models import checkpoint
 from bench.models.sources import find
 from bench.training import Job, Net
 from defenses.at import AT
@@ -15,22 +15,22 @@ from defenses.undefended import Undefended
 
 
 def robust_teacher(job: Job, spec: str) -> Net:
-    """The network that `spec` names; without one, what `at` makes of the same job."""
+    """The network that `spec` names; without one, a network of `at` with the same job."""
     return _placed(job, find(spec, job.data).model if spec else _trained(job, AT()), "teacher")
 
 
 def natural_teacher(job: Job, spec: str) -> Net:
-    """The network that `spec` names; without one, what `undefended` makes of the same job."""
+    """The network that `spec` names; without one, a network of `undefended` with the same job."""
     model = find(spec, job.data).model if spec else _trained(job, Undefended())
     return _placed(job, model, "natural_teacher")
 
 
 def _trained(job: Job, defense: Any) -> nn.Module:  # noqa: ANN401
-    """Trained into `teachers` beside the job's folder, or found there from an earlier run."""
+    """Trained into `teachers` beside the job's folder, or loaded from there."""
     settings = json.dumps(job.settings(), sort_keys=True)
     name = f"{type(defense).__name__.lower()}-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
     folder: Path = job.out.parent / "teachers" / name
-    defense.fit(job.also(out=folder, resume=True))
+    defense.fit(job.with_settings(out=folder, resume=True))
     model, _ = checkpoint.load(folder)
     return model
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from bench.losses import cross_entropy
-from bench.training import Batch, Job, adversarial, awp_step
+from bench.training import Batch, Job, Run, adversarial, awp_step
 from bench.types import Images
 
 
@@ -32,9 +32,9 @@ class AT:
     }
 
     def fit(self, job: Job) -> None:
-        """Train, and leave the checkpoints best and last."""
+        """Train, and save the checkpoints best and last."""
         net = job.model()
-        run = job.run(self, net)
+        run = Run(job, self, net)
         for batch in run:
             x_adv = adversarial(net, batch, job.threat, steps=self.steps, step_size=self.step_size)
             awp_step(run, net, partial(self.loss, net, batch, x_adv), self.awp)

@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 
 from bench.losses import cross_entropy
-from bench.training import Job, side_by_side
+from bench.training import Job, Run, adversarial_each
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,11 @@ class AVG:
     default_threat: ClassVar[str] = "union"
 
     def fit(self, job: Job) -> None:
-        """Train, and leave the checkpoints best and last."""
+        """Train, and save the checkpoints best and last."""
         net = job.model()
-        run = job.run(self, net)
+        run = Run(job, self, net)
         for batch in run:
             attacked = [(net, threat) for threat in job.threats]
-            examples = side_by_side(attacked, batch, steps=self.steps, step_size=self.step_size)
+            examples = adversarial_each(attacked, batch, steps=self.steps, step_size=self.step_size)
             labels = batch.y.repeat(len(examples))
             run.step(cross_entropy(net(torch.cat(examples)), labels).mean())

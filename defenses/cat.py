@@ -1,13 +1,13 @@
 """CAT, collaborative adversarial training (Liu et al. 2023, arXiv:2303.14922).
 
-Two networks of one architecture learn differently and from each other:
+Two networks of one architecture are trained with different losses, and teach each other:
 
     L1 = CE(f1(x), y) + 6 KL(f1(x) ‖ f1(x1'))                     x1' raises KL, as in TRADES
     L2 = ½ (CE(f2(x2'), y) + CE(f2(x), y)) + ‖f2(x2') − f2(x)‖²    x2' by PGD on CE, as in ALP
     L  = (1 − α)(L1 + L2) + α (KL(f2(x1') ‖ f1(x1')) + KL(f1(x2') ‖ f2(x2')))
 
-with the peer's prediction held constant. The closest published relative of `mat`; the network that
-learns as TRADES does is the checkpoint, the other one lies in `peer`.
+with the peer's prediction held constant. The published defense closest to `mat`. The TRADES
+network is the checkpoint, the other one is saved in the sub-folder `peer`.
 """
 
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.losses import cross_entropy, kl
-from bench.training import Batch, Job, adversarial, diverging, evaluating
+from bench.training import Batch, Job, Run, adversarial, adversarial_kl, evaluating
 from bench.types import Images
 
 
@@ -38,13 +38,15 @@ class CAT:
     }
 
     def fit(self, job: Job) -> None:
-        """Train both, and leave the checkpoints best and last."""
+        """Train both, and save the checkpoints best and last."""
         one, two, threat = job.model(), job.model("peer"), job.threat
-        run = job.run(self, one, companions={"peer": two})
+        run = Run(job, self, one, companions={"peer": two})
         for batch in run:
             with evaluating(one), torch.no_grad():
                 clean = one(batch.x)
-            x1 = diverging(one, batch, threat, clean, steps=self.steps, step_size=self.step_size)
+            x1 = adversarial_kl(
+                one, batch, threat, clean, steps=self.steps, step_size=self.step_size
+            )
             x2 = adversarial(two, batch, threat, steps=self.steps, step_size=self.step_size)
             run.step(self.loss(one, two, batch, x1, x2))
 

@@ -1,11 +1,12 @@
 """E-AT, extreme norms adversarial training (Croce & Hein 2022, arXiv:2105.12508).
 
-Robustness to ℓ∞ and to ℓ1 carries over to the norms between them, so each batch meets one of these
-two, in proportion to the share of training examples that it has broken so far. As in the authors'
-code an example is broken if the network in eval mode is wrong at any point of the attack, the image
-included, and training uses the point with the largest loss. They attack with APGD-10 from the
-image; this is PGD-10 from the image, so figures may differ from theirs. Batch-norm weights and
-biases are trained like all others (in their code at a rate of 1 throughout, and without decay).
+Robustness to ℓ∞ and to ℓ1 carries over to the norms between them, so each batch is attacked in one
+of these two, with probability proportional to the share of training examples it has broken so far.
+As in the authors' code an example is broken if the network in eval mode is wrong at any point of
+the attack, the image included, and training uses the point with the largest loss. They attack with
+APGD-10 from the image; this is PGD-10 from the image, so figures may differ from theirs. Batch-norm
+weights and biases are trained like all others (in their code at a rate of 1 throughout, and without
+decay).
 """
 
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from bench.losses import cross_entropy
 from bench.threats import Threat
-from bench.training import Job, ascend, attacking
+from bench.training import Job, Run, ascend, attacking
 from bench.types import Images, Labels, Values
 from defenses.msd import keep_worst
 
@@ -38,20 +39,20 @@ class EAT:
     }
 
     def fit(self, job: Job) -> None:
-        """Train, and leave the checkpoints best and last."""
+        """Train, and save the checkpoints best and last."""
         net, threats = job.model(), extremes(job.threats)
         tally = Tally(len(threats)).to(job.fabric.device)
-        run = job.run(self, net, state={"tally": tally})
+        run = Run(job, self, net, state={"tally": tally})
         for batch in run:
             number = batch.draw(*tally.errors())
-            witness = Witness(net, batch.x, batch.y)
+            tracker = WorstPoint(net, batch.x, batch.y)
             with attacking(net):
                 threat, steps, size = threats[number], self.steps, self.step_size
-                last = ascend(witness, batch.x, threat, steps=steps, step_size=size)
+                last = ascend(tracker, batch.x, threat, steps=steps, step_size=size)
                 with torch.no_grad():
-                    witness(last)
-            run.step(cross_entropy(net(witness.worst), batch.y).mean())
-            tally.add(number, witness.right)
+                    tracker(last)
+            run.step(cross_entropy(net(tracker.worst), batch.y).mean())
+            tally.add(number, tracker.right)
             run.share([tally.seen, tally.right])
 
 
@@ -61,9 +62,9 @@ def extremes(threats: tuple[Threat, ...]) -> tuple[Threat, ...]:
     return chosen if len({threat.norm for threat in chosen}) == 2 else threats
 
 
-class Witness:
-    """The cross-entropy of `net`, which also notes the examples that were `right` at every point,
-    and each one's `worst` point, where the loss was largest."""
+class WorstPoint:
+    """The cross-entropy of `net`, which also tracks the examples that were `right` at every point,
+    and the `worst` point of each, where the loss was largest."""
 
     def __init__(self, net: nn.Module, x: Images, y: Labels) -> None:
         self.net, self.worst, self.y = net, x, y
@@ -71,7 +72,7 @@ class Witness:
         self._loss: Values = torch.full_like(y, -torch.inf, dtype=x.dtype)
 
     def __call__(self, x: Images) -> Values:
-        """One value an example."""
+        """One value for each example."""
         logits = self.net(x)
         loss: Values = cross_entropy(logits, self.y)
         self.right &= logits.argmax(1) == self.y
@@ -80,7 +81,7 @@ class Witness:
 
 
 class Tally(nn.Module):
-    """How many training examples each threat has met, and how many stayed right."""
+    """The number of attacked training examples under each threat, and of correct ones."""
 
     seen: Tensor
     right: Tensor
@@ -91,12 +92,12 @@ class Tally(nn.Module):
         self.register_buffer("right", torch.zeros(threats, dtype=torch.float64))
 
     def add(self, number: int, right: Bool[Tensor, " n"]) -> None:
-        """Count a batch under threat `number`, whose examples stayed `right` or not."""
+        """Count a batch under threat `number`; `right` marks the examples that stayed correct."""
         self.seen[number] += len(right)
         self.right[number] += right.sum()
 
     def errors(self) -> tuple[float, ...]:
-        """The share that each threat has broken; equal ones until all have been seen."""
+        """The share of examples that each threat has broken; equal shares until all were used."""
         if not bool(self.seen.all()):
             return (1.0,) * len(self.seen)
         errors: list[float] = (1 - self.right / self.seen).tolist()

@@ -2,15 +2,15 @@
 
 One step of 1.25 ε from a uniform start, clipped to the ball. Cheap, and prone to catastrophic
 overfitting: PGD accuracy may fall to nothing within an epoch while single-step accuracy rises.
-The log names it; the checkpoint `best` dates from before. For ℓ2 and ℓ1 the step is the norm's
-steepest one, which is our own generalisation.
+The log reports it; the checkpoint `best` is of an epoch before. For ℓ2 and ℓ1 the step is the
+norm's steepest one, which is our own generalisation.
 """
 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from bench.losses import cross_entropy
-from bench.training import Job, adversarial
+from bench.training import Job, Run, adversarial
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class FGSMRS:
     }
 
     def fit(self, job: Job) -> None:
-        """Train, and leave the checkpoints best and last."""
+        """Train, and save the checkpoints best and last."""
         net = job.model()
-        run = job.run(self, net)
+        run = Run(job, self, net)
         for batch in run:
             x_adv = adversarial(net, batch, job.threat, steps=1, step_size=self.step_size)
             run.step(cross_entropy(net(x_adv), batch.y).mean())

@@ -12,14 +12,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from bench.geometry import GEOMETRY
 from bench.losses import cross_entropy
-from bench.training import Batch, Job
+from bench.threats.geometry import GEOMETRY
+from bench.training import Batch, Job, Run
 
 
 @dataclass(frozen=True)
 class Free:
-    """Adversarial training whose perturbations come with the weights' gradients."""
+    """Adversarial training with weights and perturbations updated by the same backward pass."""
 
     replays: int = field(default=8, metadata={"help": "Replays of each batch."})
     step_size: float = field(default=1.0, metadata={"help": "Size of a step, in epsilons."})
@@ -33,12 +33,12 @@ class Free:
     }
 
     def fit(self, job: Job) -> None:
-        """Train, and leave the checkpoints best and last."""
+        """Train, and save the checkpoints best and last."""
         net, threat = job.model(), job.threat
         geometry, carried = GEOMETRY[threat.norm], _Carried(job)
-        run = job.run(self, net, state={"carried": carried})
+        run = Run(job, self, net, state={"carried": carried})
         for batch in run:
-            delta = carried.on(batch)
+            delta = carried.perturbation(batch)
             for _ in range(self.replays):
                 x = (batch.x + geometry.project(batch.x, delta, threat.eps)).requires_grad_()
                 run.step(cross_entropy(net(x), batch.y).mean())
@@ -50,7 +50,7 @@ class Free:
 
 
 class _Carried(nn.Module):
-    """The perturbation that goes from batch to batch."""
+    """The perturbation that is carried from batch to batch."""
 
     delta: Tensor
 
@@ -62,7 +62,7 @@ class _Carried(nn.Module):
         shape = (share, data.channels, *data.size)
         self.register_buffer("delta", torch.zeros(shape, device=job.fabric.device))
 
-    def on(self, batch: Batch) -> Tensor:
-        """The perturbation for a batch, which has the shape of every other."""
+    def perturbation(self, batch: Batch) -> Tensor:
+        """The perturbation for a batch; all batches have the same shape."""
         assert self.delta.shape == batch.x.shape
         return self.delta.clone()

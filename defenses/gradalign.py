@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bench.losses import cross_entropy
 from bench.threats import Threat
-from bench.training import Batch, Job, ascend, attacking, cross_entropy_of, random_start
+from bench.training import Batch, Job, Run, ascend, attacking, cross_entropy_of, random_start
 from bench.types import Images, Values
 
 
@@ -34,9 +34,9 @@ class GradAlign:
     }
 
     def fit(self, job: Job) -> None:
-        """Train, and leave the checkpoints best and last."""
+        """Train, and save the checkpoints best and last."""
         net, threat = job.model(), job.threat
-        run = job.run(self, net)
+        run = Run(job, self, net)
         for batch in run:
             with attacking(net):
                 objective = cross_entropy_of(net, batch.y)

@@ -1,9 +1,9 @@
 """L2L, learning to defend by learning to attack (Jiang et al. 2021, arXiv:1811.01213).
 
-The inner maximisation is a network: the attacker A reads the image and the classifier's input
-gradient there, g = ∇_x CE(f(x), y) / max |g| over the batch, and writes a perturbation. Every batch
-the classifier makes one SGD step on CE(f(x'), y), then the attacker one Adam step on −CE(f(x'), y)
-against the classifier as it now is.
+The inner maximisation is a network: the attacker A maps the image and the classifier's input
+gradient, g = ∇_x CE(f(x), y) / max |g| over the batch, to a perturbation. On every batch the
+classifier makes one SGD step on CE(f(x'), y), then the attacker one Adam step on −CE(f(x'), y)
+against the updated classifier.
 
     naive        x' = x + A(x)
     grad         x' = x + A(x, g(x))
@@ -12,10 +12,10 @@ against the classifier as it now is.
 
 P keeps the perturbation in the ball, and every image is clipped to the box. As in the authors'
 code, the gradient is taken in train mode when the classifier learns, in eval mode when the attacker
-does. What the paper defines for ℓ∞ is carried over to ℓ2 and ℓ1 by us, and so is `normalise`: the
-largest |g| of the batch makes all but a few gradients small, that of each example does not. The
-learned attacker is kept beside the checkpoint, in `attacker`. The log says of held-out images how
-many are right at its examples (`attacker`), and its loss as a share of PGD-10's (`attacker_loss`).
+does. The generalisation from ℓ∞ to ℓ2 and ℓ1 is ours, and so is the option `normalise`: dividing by
+the largest |g| of the batch makes all but a few gradients small, dividing by that of each example
+does not. The attacker's checkpoint is in the sub-folder `attacker`. The log holds the accuracy on
+held-out images under the attacker (`attacker`) and its loss relative to PGD-10's (`attacker_loss`).
 """
 
 from collections.abc import Mapping
@@ -31,31 +31,33 @@ from bench.errors import CrossfireError
 from bench.losses import cross_entropy
 from bench.models.attackers import Kind, build_attacker, perturbation, shrink
 from bench.threats import Threat
-from bench.training import Job, Net, attacking, cross_entropy_of, evaluating, input_gradient
+from bench.training import Job, Net, Run, attacking, cross_entropy_of, evaluating, input_gradient
 from bench.types import Images, Labels
 
 Variant = Literal["naive", "grad", "two-step", "multi-step"]
 Per = Literal["batch", "example"]
 STRIDE = 0.007 / 0.031
-"""Share of the attacker's perturbation that one of many steps takes."""
+"""Share of the attacker's perturbation in a step of the multi-step variant."""
+WIDTH = 16
+"""Channels of the attacker's first layer: with 64, a pass costs as much as fifty of a small
+classifier."""
 
 
 @dataclass(frozen=True)
 class L2L:
     """A classifier trained against a learned attacker."""
 
-    variant: Variant = field(
-        default="grad", metadata={"help": "What the attacker sees, how often."}
-    )
+    variant: Variant = field(default="grad", metadata={"help": "Input and steps of the attacker."})
     attacker: Kind = field(default="wide", metadata={"help": "Architecture of the attacker."})
     width: int = field(
-        default=0, metadata={"help": "Its first channels; 0 is 64, or 16 under 28 pixels."}
+        default=0, metadata={"help": "Channels of its first layer; 0 is 16, the paper has 64."}
     )
     attacker_lr: float = field(default=1e-3, metadata={"help": "Learning rate of its Adam."})
     attacker_decay: float = field(default=2e-4, metadata={"help": "Weight decay of its Adam."})
     attacker_steps: int = field(default=1, metadata={"help": "Updates of the attacker a batch."})
     normalise: Per = field(
-        default="batch", metadata={"help": "Whose largest input gradient the others are shares of."}
+        default="batch",
+        metadata={"help": "Divide input gradients by the largest of the batch or of the example."},
     )
     steps: int = field(default=7, metadata={"help": "Steps of the multi-step variant."})
 
@@ -77,12 +79,13 @@ class L2L:
             raise CrossfireError("attacker-steps must be 1 or more")
 
     def fit(self, job: Job) -> None:
-        """Train both, and leave the checkpoints best and last of each."""
+        """Train both, and save the checkpoints best and last of each."""
         net, attacker, threat = job.model(), self.build(job), job.threat
         adam = torch.optim.Adam(
             attacker.parameters(), self.attacker_lr, weight_decay=self.attacker_decay
         )
-        run = job.run(
+        run = Run(
+            job,
             self,
             net,
             companions={"attacker": attacker},
@@ -101,12 +104,12 @@ class L2L:
 
     def build(self, job: Job) -> Net:
         """A fresh attacker; its weights follow from the job's seed."""
-        data, seeing = job.data, 1 if self.variant == "naive" else 2
-        width = self.width or (64 if min(data.size) >= 28 else 16)
+        data, inputs = job.data, 1 if self.variant == "naive" else 2
+        width = self.width or WIDTH
         with torch.random.fork_rng():
             torch.manual_seed(job.seed)
             body = build_attacker(
-                self.attacker, inputs=seeing * data.channels, channels=data.channels, width=width
+                self.attacker, inputs=inputs * data.channels, channels=data.channels, width=width
             )
         return job.place(body, "attacker", f"l2l:{self.variant}/{self.attacker}/{width}")
 
@@ -114,7 +117,7 @@ class L2L:
     def measure(
         self, attacker: Net, threat: Threat, net: Net, y: Labels, images: Mapping[str, Images]
     ) -> dict[str, float]:
-        """Accuracy at the attacker's examples, and their loss as a share of that at PGD-10's."""
+        """Accuracy at the attacker's examples, and their loss divided by that at PGD-10's."""
         with evaluating(attacker):
             x_adv = self.perturb(attacker, net, images["clean"], y, threat)
         logits, at_pgd = net.body(x_adv), net.body(images[str(threat)])
@@ -125,25 +128,27 @@ class L2L:
     def perturb(
         self, attacker: nn.Module, net: nn.Module, x: Images, y: Labels, threat: Threat
     ) -> Images:
-        """x', with gradients to the attacker's weights where they are wanted."""
+        """x', differentiable in the attacker's weights."""
         if self.variant == "naive":
             return (x + perturbation(attacker(x), threat)).clamp(0, 1)
         if self.variant == "multi-step":
             point = x
             for _ in range(self.steps):
-                seen = sight(net, point.detach(), y, self.normalise)
-                point = (point + STRIDE * perturbation(attacker(seen), threat)).clamp(0, 1)
+                inputs = attacker_input(net, point.detach(), y, self.normalise)
+                point = (point + STRIDE * perturbation(attacker(inputs), threat)).clamp(0, 1)
             return (x + shrink(point - x, threat)).clamp(0, 1)
-        first = perturbation(attacker(sight(net, x, y, self.normalise)), threat)
+        first = perturbation(attacker(attacker_input(net, x, y, self.normalise)), threat)
         if self.variant == "grad":
             return (x + first).clamp(0, 1)
-        seen = sight(net, (x + first).clamp(0, 1), y, self.normalise)
-        second = perturbation(attacker(seen), threat)
+        inputs = attacker_input(net, (x + first).clamp(0, 1), y, self.normalise)
+        second = perturbation(attacker(inputs), threat)
         return (x + shrink(first + second, threat)).clamp(0, 1)
 
 
-def sight(net: nn.Module, x: Images, y: Labels, per: Per = "batch") -> Float[Tensor, "n d h w"]:
-    """The image and, as constants, its input gradients over the largest one of `per`."""
+def attacker_input(
+    net: nn.Module, x: Images, y: Labels, per: Per = "batch"
+) -> Float[Tensor, "n d h w"]:
+    """The image and its input gradient as constants, divided by the largest of `per`."""
     gradient = input_gradient(cross_entropy_of(net, y), x)
     largest = gradient.abs().amax((1, 2, 3) if per == "example" else (0, 1, 2, 3), keepdim=True)
     return torch.cat([x, gradient / largest.clamp_min(1e-12)], 1)

@@ -3,7 +3,7 @@
     BCE(f(x'), y) + λ KL(f(x) ‖ f(x')) (1 − p_y(x)),
     BCE = −log p_y(x') − log(1 − max_{k≠y} p_k(x')),   x' by PGD on the cross-entropy
 
-so that examples which the network gets wrong even without an adversary weigh more. The constants
+so that examples which are misclassified without attack have larger weights. The constants
 1.0001 and 1e-12 keep the logarithms finite, as in the authors' code.
 """
 
@@ -15,13 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from bench.losses import cross_entropy
-from bench.training import Batch, Job, adversarial, awp_step, small_start
+from bench.training import Batch, Job, Run, adversarial, awp_step, small_start
 from bench.types import Images, Labels, Logits, Values
 
 
 @dataclass(frozen=True)
 class MART:
-    """Adversarial training that minds misclassified examples."""
+    """Adversarial training with larger weights on misclassified examples."""
 
     beta: float = field(default=5.0, metadata={"help": "Weight of the divergence."})
     steps: int = field(default=10, metadata={"help": "PGD steps."})
@@ -36,9 +36,9 @@ class MART:
     }
 
     def fit(self, job: Job) -> None:
-        """Train, and leave the checkpoints best and last."""
+        """Train, and save the checkpoints best and last."""
         net, threat = job.model(), job.threat
-        run = job.run(self, net)
+        run = Run(job, self, net)
         for batch in run:
             start = small_start(batch, threat)
             x_adv = adversarial(
@@ -57,5 +57,5 @@ def mart_loss(clean: Logits, adversarial: Logits, y: Labels, beta: float) -> Val
     wrong = q.scatter(1, y[:, None], 0.0).amax(1)
     boosted = cross_entropy(adversarial, y) - torch.log(1.0001 - wrong + 1e-12)
     divergence = (p * (torch.log(p + 1e-12) - torch.log(q + 1e-12))).sum(1)
-    doubt = 1.0000001 - p.gather(1, y[:, None]).squeeze(1)
-    return boosted + beta * divergence * doubt
+    uncertainty = 1.0000001 - p.gather(1, y[:, None]).squeeze(1)
+    return boosted + beta * divergence * uncertainty

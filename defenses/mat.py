@@ -1,8 +1,8 @@
-"""Mutual adversarial training (Liu et al. 2021, arXiv:2112.05005): networks that learn together.
+"""Mutual adversarial training (Liu et al. 2021, arXiv:2112.05005): distillation among networks.
 
-Several networks train side by side, each on labels and on what its peers predict at adversarial
+Several networks are trained together, each on labels and on its peers' predictions at adversarial
 examples. Against one threat they are peers. Against several, one *specialist* for each threat
-teaches a *generalist*, which is the checkpoint; the specialists lie beside it.
+teaches a *generalist*, which is the checkpoint; the specialists are saved in sub-folders.
 
 The published abstracts state this structure; the formula and its defaults are our reconstruction,
 and what they leave open is an option. With h_i(x_k) the logits of network i at image set k, each
@@ -10,9 +10,9 @@ network minimises
 
     (1 − α) mean_k CE(h_i(x_k), y)  +  α T² mean_(j, k) KL(p_j(x_k) ‖ p_i(x_k)),   p_j held constant
 
-over the sets k it has labels on and the lessons (j, k) it takes. `combine` "add" leaves the labels
-their full weight, 1 instead of 1 − α; in the warm-up α is 0. Without lessons, and with labels on
-its own examples alone, each network is `at`, bit for bit.
+over the sets k of its supervised loss and the pairs (j, k) of its distillation. With `combine`
+"add" the supervised loss has weight 1 instead of 1 − α; in the warm-up α is 0. Without
+distillation, and with labels on its own examples only, each network is `at`, bit for bit.
 """
 
 from dataclasses import dataclass, field
@@ -23,17 +23,17 @@ from torch import Tensor
 
 from bench.errors import CrossfireError
 from bench.losses import cross_entropy, kl
-from bench.training import Job, Net, side_by_side
+from bench.training import Job, Net, Run, adversarial_each
 from bench.types import Labels, Logits
 from defenses._plans import (
-    Asked,
-    Labelled,
-    Makers,
+    DistillOn,
+    ExamplesBy,
+    LabelsOn,
+    LearnFrom,
     Plan,
-    Whose,
-    classroom_plan,
-    peers_plan,
+    one_threat_plan,
     predictions,
+    union_plan,
 )
 
 Combine = Literal["mix", "add"]
@@ -41,7 +41,7 @@ Combine = Literal["mix", "add"]
 
 @dataclass(frozen=True)
 class MAT:
-    """Networks that share adversarial examples and what they predict on them."""
+    """Networks that exchange adversarial examples and their predictions on them."""
 
     alpha: float = field(default=0.5, metadata={"help": "Weight of the peers' predictions."})
     combine: Combine = field(
@@ -55,17 +55,19 @@ class MAT:
     peers: tuple[str, ...] = field(
         default=(), metadata={"help": "One threat: architectures of the further networks."}
     )
-    labels_on: Labelled = field(
-        default="all", metadata={"help": "One threat: whose examples teach labels."}
+    labels_on: LabelsOn = field(
+        default="all",
+        metadata={"help": "One threat: on whose examples a network is trained with labels."},
     )
-    lessons_on: Whose = field(
-        default="both", metadata={"help": "One threat: on whose examples peers are asked."}
+    distill_on: DistillOn = field(
+        default="both", metadata={"help": "One threat: on whose examples peers teach each other."}
     )
-    examples_by: Makers = field(
-        default="generalist", metadata={"help": "Several threats: who makes the generalist's."}
+    examples_by: ExamplesBy = field(
+        default="generalist",
+        metadata={"help": "Several threats: which networks make the generalist's examples."},
     )
-    specialists_ask: Asked = field(
-        default="nobody", metadata={"help": "Several threats: whom the specialists learn from."}
+    specialists_learn_from: LearnFrom = field(
+        default="nobody", metadata={"help": "Several threats: the teachers of the specialists."}
     )
     steps: int = field(default=10, metadata={"help": "PGD steps."})
     step_size: float = field(default=0.25, metadata={"help": "PGD step size, in epsilons."})
@@ -77,11 +79,11 @@ class MAT:
             **{"arch": "preactresnet18", "epochs": 200, "lr": 0.1, "clip": 0.0},
             **{"schedule": "steps", "drops": (100.0, 150.0)},
         },
-        # The exchange of CAT (arXiv:2303.14922) on top of plain AT; `cat` is the whole of it.
+        # The distillation of CAT (arXiv:2303.14922) with plain AT; `cat` is the complete defense.
         "cat": {
             **{"arch": "preactresnet18", "epochs": 200, "lr": 0.1, "alpha": 0.95},
             **{"schedule": "steps", "drops": (99.0, 149.0), "clip": 0.0},
-            **{"labels_on": "own", "lessons_on": "own", "threat": "linf"},
+            **{"labels_on": "own", "distill_on": "own", "threat": "linf"},
         },
     }
 
@@ -89,50 +91,54 @@ class MAT:
         """Check the warm-up.
 
         Raises:
-            CrossfireError: it is no share.
+            CrossfireError: it lies outside [0, 1].
         """
         if not 0 <= self.warm_up <= 1:
             raise CrossfireError("warm-up is a share of the epochs: from 0 to 1")
 
     def fit(self, job: Job) -> None:
-        """Train all networks, and leave the checkpoints best and last of each."""
-        whole, companions = self.peers_of(job) if len(job.threats) == 1 else self.classroom_of(job)
+        """Train all networks, and save the checkpoints best and last of each."""
+        full_plan, companions = (
+            self.networks_for_one_threat(job)
+            if len(job.threats) == 1
+            else self.networks_for_union(job)
+        )
         nets = [job.model(), *companions.values()]
-        run = job.run(self, nets[0], companions=companions)
+        run = Run(job, self, nets[0], companions=companions)
         for batch in run:
             warming = batch.epoch < self.warm_up * job.epochs
-            plan = whole.without_lessons() if warming else whole
+            plan = full_plan.without_distillation() if warming else full_plan
             attacked = [(nets[i], threat) for i, threat in plan.images]
-            images = side_by_side(attacked, batch, steps=self.steps, step_size=self.step_size)
+            images = adversarial_each(attacked, batch, steps=self.steps, step_size=self.step_size)
             run.step(self.loss(plan, predictions(nets, images, plan), batch.y))
 
-    def peers_of(self, job: Job) -> tuple[Plan, dict[str, Net]]:
-        """One threat: the plan, and the networks beside the first."""
+    def networks_for_one_threat(self, job: Job) -> tuple[Plan, dict[str, Net]]:
+        """One threat: the plan, and the networks other than the first."""
         archs = self.peers or (None,) * (self.networks - 1)
         roles = [f"peer-{number}" for number in range(2, len(archs) + 2)]
         companions = {r: job.model(r, arch) for r, arch in zip(roles, archs, strict=True)}
-        plan = peers_plan(1 + len(archs), job.threat, self.labels_on, self.lessons_on)
-        return plan if self.alpha else plan.without_lessons(), companions
+        plan = one_threat_plan(1 + len(archs), job.threat, self.labels_on, self.distill_on)
+        return plan if self.alpha else plan.without_distillation(), companions
 
-    def classroom_of(self, job: Job) -> tuple[Plan, dict[str, Net]]:
+    def networks_for_union(self, job: Job) -> tuple[Plan, dict[str, Net]]:
         """Several threats: the plan, and the specialists."""
         roles = [str(threat).replace(":", "-").replace("/", "_") for threat in job.threats]
         companions = {role: job.model(role) for role in roles}
-        plan = classroom_plan(job.threats, self.examples_by, self.specialists_ask)
-        return plan if self.alpha else plan.without_lessons(), companions
+        plan = union_plan(job.threats, self.examples_by, self.specialists_learn_from)
+        return plan if self.alpha else plan.without_distillation(), companions
 
     def loss(self, plan: Plan, z: dict[tuple[int, int], Logits], y: Labels) -> Tensor:
         """The sum of all networks' losses; z[i, k] are the logits of network i at image set k."""
         total = torch.zeros((), device=y.device)
-        for i, (labels, lessons) in enumerate(zip(plan.labels, plan.lessons, strict=True)):
+        for i, (labels, pairs) in enumerate(zip(plan.labels, plan.distilled, strict=True)):
             supervised = torch.stack([cross_entropy(z[i, k], y).mean() for k in labels]).mean()
-            if not lessons:
+            if not pairs:
                 total = total + supervised
                 continue
-            taught = torch.stack(
-                [kl(z[j, k].detach(), z[i, k], self.temperature).mean() for j, k in lessons]
+            distilled = torch.stack(
+                [kl(z[j, k].detach(), z[i, k], self.temperature).mean() for j, k in pairs]
             ).mean()
-            labelled = 1 - self.alpha if self.combine == "mix" else 1.0
+            label_weight = 1 - self.alpha if self.combine == "mix" else 1.0
             weight = self.alpha * self.temperature**2
-            total = total + labelled * supervised + weight * taught
+            total = total + label_weight * supervised + weight * distilled
         return total

@@ -1,10 +1,10 @@
-"""MAX (Tramèr & Boneh 2019, arXiv:1904.13000): each example's worst threat."""
+"""MAX (Tramèr & Boneh 2019, arXiv:1904.13000): the worst threat of each example."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from bench.losses import cross_entropy
-from bench.training import Job, hardest, side_by_side
+from bench.training import Job, Run, adversarial_each, hardest
 
 
 @dataclass(frozen=True)
@@ -17,11 +17,13 @@ class MAX:
     default_threat: ClassVar[str] = "union"
 
     def fit(self, job: Job) -> None:
-        """Train, and leave the checkpoints best and last."""
+        """Train, and save the checkpoints best and last."""
         net = job.model()
-        run = job.run(self, net)
+        run = Run(job, self, net)
         for batch in run:
             attacked = [(net, threat) for threat in job.threats]
-            candidates = side_by_side(attacked, batch, steps=self.steps, step_size=self.step_size)
+            candidates = adversarial_each(
+                attacked, batch, steps=self.steps, step_size=self.step_size
+            )
             x_adv = hardest(net, batch, candidates)
             run.step(cross_entropy(net(x_adv), batch.y).mean())

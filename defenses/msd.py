@@ -1,8 +1,9 @@
 """MSD, multi steepest descent (Maini et al. 2020, arXiv:1909.04068).
 
 One perturbation for all threats at once. Each step makes a steepest-ascent candidate for each norm
-from the present point, projected onto that norm's own ball, and goes on from the candidate with the
-largest loss; training uses the worst point that was seen. Steps start at the image.
+from the present point, projected onto that norm's own ball, and continues from the candidate with
+the largest loss; training uses the point with the largest loss of all steps. The first step starts
+at the image.
 
 The authors take 50 steps and train ℓ2 at 0.3 while they test it at 0.5; here training uses the
 threats as they are given.
@@ -14,10 +15,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from bench.geometry import GEOMETRY, lift
 from bench.losses import cross_entropy
 from bench.threats import Threat
-from bench.training import Batch, Job, attacking, cross_entropy_of, input_gradient
+from bench.threats.geometry import GEOMETRY, lift
+from bench.training import Batch, Job, Run, attacking, cross_entropy_of, input_gradient
 from bench.types import Images, Values
 
 
@@ -38,9 +39,9 @@ class MSD:
     }
 
     def fit(self, job: Job) -> None:
-        """Train, and leave the checkpoints best and last."""
+        """Train, and save the checkpoints best and last."""
         net = job.model()
-        run = job.run(self, net)
+        run = Run(job, self, net)
         for batch in run:
             x_adv = self.perturb(net, batch, job.threats)
             run.step(cross_entropy(net(x_adv), batch.y).mean())

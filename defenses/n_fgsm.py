@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from bench.geometry import GEOMETRY
 from bench.losses import cross_entropy
 from bench.threats import Threat
-from bench.training import Batch, Job, attacking, cross_entropy_of, input_gradient
+from bench.threats.geometry import GEOMETRY
+from bench.training import Batch, Job, Run, attacking, cross_entropy_of, input_gradient
 from bench.types import Images
 
 
@@ -34,9 +34,9 @@ class NFGSM:
     }
 
     def fit(self, job: Job) -> None:
-        """Train, and leave the checkpoints best and last."""
+        """Train, and save the checkpoints best and last."""
         net = job.model()
-        run = job.run(self, net)
+        run = Run(job, self, net)
         for batch in run:
             x_adv = self.perturb(net, batch, job.threat)
             run.step(cross_entropy(net(x_adv), batch.y).mean())

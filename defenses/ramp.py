@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.losses import cross_entropy, kl
-from bench.training import Batch, Job, side_by_side
+from bench.training import Batch, Job, Run, adversarial_each
 from bench.types import Logits
 from defenses.e_at import extremes
 
@@ -40,18 +40,18 @@ class RAMP:
     }
 
     def fit(self, job: Job) -> None:
-        """Train, and leave the checkpoints best and last."""
+        """Train, and save the checkpoints best and last."""
         net, threats = job.model(), extremes(job.threats)
         natural = job.place(copy.deepcopy(net.body), "natural", net.arch)
         before = copy.deepcopy(net.body)
         both = job.sgd(net, natural)
-        run = job.run(self, net, optimizer=both, state={"natural": natural, "before": before})
+        run = Run(job, self, net, optimizer=both, state={"natural": natural, "before": before})
         for batch in run:
             if batch.step == 0:
                 for other in (natural.body, before):
                     other.load_state_dict(net.body.state_dict())
             attacked = [(net, threats[0]), (net, threats[-1])]
-            x_q, x_r = side_by_side(attacked, batch, steps=self.steps, step_size=self.step_size)
+            x_q, x_r = adversarial_each(attacked, batch, steps=self.steps, step_size=self.step_size)
             adversarial_loss = self.loss(net(x_q), net(x_r), batch)
             run.step(adversarial_loss + cross_entropy(natural(batch.x), batch.y).mean())
             if batch.last:

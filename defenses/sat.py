@@ -1,13 +1,13 @@
 """SAT, stochastic adversarial training (Madaan et al. 2021, arXiv:2006.12135).
 
-One threat a batch, drawn uniformly. Without their noise generator, as in their ablation.
+One threat for each batch, drawn uniformly. Without their noise generator, as in their ablation.
 """
 
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from bench.losses import cross_entropy
-from bench.training import Job, adversarial
+from bench.training import Job, Run, adversarial
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class SAT:
     default_threat: ClassVar[str] = "union"
 
     def fit(self, job: Job) -> None:
-        """Train, and leave the checkpoints best and last."""
+        """Train, and save the checkpoints best and last."""
         net = job.model()
-        run = job.run(self, net)
+        run = Run(job, self, net)
         for batch in run:
             threat = job.threats[batch.draw(*(1.0 for _ in job.threats))]
             x_adv = adversarial(net, batch, threat, steps=self.steps, step_size=self.step_size)

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from bench.losses import cross_entropy, kl
-from bench.training import Batch, Job, awp_step, diverging, evaluating
+from bench.training import Batch, Job, Run, adversarial_kl, awp_step, evaluating
 from bench.types import Images
 
 
 @dataclass(frozen=True)
 class TRADES:
-    """Accuracy on clean images, and predictions that do not move within the ball."""
+    """Cross-entropy on clean images, and predictions that are stable within the ball."""
 
     beta: float = field(default=6.0, metadata={"help": "Weight of the divergence."})
     steps: int = field(default=10, metadata={"help": "PGD steps."})
@@ -39,13 +39,15 @@ class TRADES:
     }
 
     def fit(self, job: Job) -> None:
-        """Train, and leave the checkpoints best and last."""
+        """Train, and save the checkpoints best and last."""
         net, threat = job.model(), job.threat
-        run = job.run(self, net)
+        run = Run(job, self, net)
         for batch in run:
             with evaluating(net), torch.no_grad():
                 clean = net(batch.x)
-            x_adv = diverging(net, batch, threat, clean, steps=self.steps, step_size=self.step_size)
+            x_adv = adversarial_kl(
+                net, batch, threat, clean, steps=self.steps, step_size=self.step_size
+            )
             gamma = self.awp if batch.epoch >= self.awp_warmup else 0.0
             awp_step(run, net, partial(self.loss, net, batch, x_adv), gamma)
 

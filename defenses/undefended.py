@@ -1,9 +1,9 @@
-"""Ordinary training: no adversary. What every defense is compared with."""
+"""Standard training without adversary: the baseline of every defense."""
 
 from dataclasses import dataclass
 
 from bench.losses import cross_entropy
-from bench.training import Job
+from bench.training import Job, Run
 
 
 @dataclass(frozen=True)
@@ -11,8 +11,8 @@ class Undefended:
     """Empirical risk minimisation on clean images, selected by clean accuracy."""
 
     def fit(self, job: Job) -> None:
-        """Train, and leave the checkpoints best and last."""
+        """Train, and save the checkpoints best and last."""
         net = job.model()
-        run = job.run(self, net, select="clean")
+        run = Run(job, self, net, select="clean")
         for batch in run:
             run.step(cross_entropy(net(batch.x), batch.y).mean())

@@ -32,7 +32,7 @@ apidoc_modules = [
         "include_private": False,
         "automodule_options": {"members", "show-inheritance"},
     }
-    for package in ("bench", "defenses", "leaderboard")
+    for package in ("bench", "defenses", "imitation_learning", "leaderboard")
 ]
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"

@@ -1,1 +1,1 @@
-"""The memory: records, evidence, ranks, releases. Knows nothing of torch or of bench."""
+"""The leaderboard: records, evidence, ranks and releases. It imports neither torch nor bench."""

@@ -1,15 +1,15 @@
-"""What the text of a threat says, exactly."""
+"""The text of a threat as norm and exact epsilon."""
 
 from fractions import Fraction
 from functools import cache
 from typing import NamedTuple
 
 NORMS = ("linf", "l2", "l1")
-"""The norms that a threat may name, in the order of a table's columns."""
+"""The norms of threats, in the order of a table's columns."""
 
 
 class Budget(NamedTuple):
-    """What the text of a threat says."""
+    """Norm and epsilon of a threat."""
 
     norm: str
     epsilon: Fraction

@@ -1,4 +1,4 @@
-"""What changed between two states of a board: who entered, who moved, and why."""
+"""The differences between two states of a board: rows that entered, moved or left, and reasons."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -8,30 +8,30 @@ from leaderboard.schema import Record
 from leaderboard.separation import Ranks
 
 Rows = dict[tuple[str, ...], Row]
-"""The rows of all tables, by what identifies table and row."""
+"""The rows of all tables, by the key of table and row."""
 
 
 class Change(NamedTuple):
-    """One row that is not as it was."""
+    """One row that changed."""
 
     row: Row
-    """The row as it is now, or as it was when it has left."""
+    """The present row, or the former one if it left."""
     before: Ranks | None
-    """Its ranks before; None when it had none."""
+    """Its former ranks; None if it had none."""
     after: Ranks | None
-    """Its ranks after; None when it has none."""
-    why: tuple[str, ...]
-    """Every reason, never empty."""
+    """Its present ranks; None if it has none."""
+    reasons: tuple[str, ...]
+    """All reasons; never empty."""
 
 
 def changes(before: Iterable[Record], after: Iterable[Record]) -> list[Change]:
-    """The rows that differ, table by table in the order of the later state."""
+    """The changed rows, table by table in the order of the later state."""
     old, new = _rows(tables(before)), _rows(tables(after))
     entered = {key for key in new if key not in old}
     found = [
-        Change(new[key], old[key].ranks if key in old else None, new[key].ranks, why)
+        Change(new[key], old[key].ranks if key in old else None, new[key].ranks, reasons)
         for key in new
-        if (why := _why(key, old, new, entered))
+        if (reasons := _reasons(key, old, new, entered))
     ]
     left = [Change(old[key], old[key].ranks, None, ("left",)) for key in old if key not in new]
     return found + left
@@ -41,7 +41,7 @@ def _rows(all_tables: Iterable[Table]) -> Rows:
     return {(*table_of(row.head), recipe(row.head)): row for t in all_tables for row in t.rows}
 
 
-def _why(
+def _reasons(
     key: tuple[str, ...], old: Rows, new: Rows, entered: set[tuple[str, ...]]
 ) -> tuple[str, ...]:
     row = new[key]
@@ -49,7 +49,7 @@ def _why(
         return ("entered",)
     reasons = [*_measured(old[key], row), *_flags(old[key], row)]
     if old[key].ranks != row.ranks and not reasons:
-        reasons.append(_pushed(key, row, new, entered))
+        reasons.append(_moved_by_others(key, row, new, entered))
     return tuple(reasons)
 
 
@@ -67,8 +67,10 @@ def _flags(old: Row, new: Row) -> list[str]:
     return opened + [f"flag {name} closed" for name in sorted(before - after)]
 
 
-def _pushed(key: tuple[str, ...], row: Row, new: Rows, entered: set[tuple[str, ...]]) -> str:
-    """Why a row moved that is itself as it was."""
+def _moved_by_others(
+    key: tuple[str, ...], row: Row, new: Rows, entered: set[tuple[str, ...]]
+) -> str:
+    """Why a row moved that did not change itself."""
     above = sum(
         other[:-1] == key[:-1]
         and new[other].ranks is not None

@@ -12,7 +12,7 @@ from leaderboard.statistics import mcnemar
 
 
 class Comparison(NamedTuple):
-    """One column of two rows."""
+    """One column of two rows compared."""
 
     column: str
     """`clean`, `linf:8/255/pgd-100`, ..., or `union`."""
@@ -21,9 +21,10 @@ class Comparison(NamedTuple):
     b: float
     """Mean accuracy of the second row's runs, in [0, 1]."""
     difference: Difference
-    """Whether the difference can be chance."""
+    """The difference, and the test of it."""
     only: tuple[int, int] | None
-    """Examples that one model alone gets right, and the other alone; None for several runs."""
+    """Number of examples that only the first and only the second model classifies correctly; None
+    for several runs."""
 
 
 def compare(a: Row, b: Row) -> list[Comparison]:
@@ -39,11 +40,11 @@ def _compare(column: str, a: Row, b: Row) -> Comparison:
 
 
 def pick(records: Iterable[Record], first: str, second: str) -> tuple[Row, Row]:
-    """The newest two rows of one table that `first` and `second` name, see `find`; of one
-    arithmetic if there are such.
+    """The newest two rows of one table that match `first` and `second` (see `find`), preferably of
+    the same arithmetic.
 
     Raises:
-        LeaderboardError: a name fits nothing, or no two rows that may be compared.
+        LeaderboardError: a name matches no row, or the matching rows have no common table.
     """
     records = list(records)
     ours, theirs = find(records, first), find(records, second)
@@ -67,8 +68,8 @@ def _preference(pair: tuple[Row, Row]) -> tuple[bool, str, str]:
 
 
 def find(records: Iterable[Record], name: str) -> list[Row]:
-    """The rows that a name fits: those that are called so; or else single records, by the beginning
-    of their id, their file or their model's name; or else the rows of a defense.
+    """The rows that match a name: rows of this name; or else single records, by the beginning of
+    the id, the file or the model's name; or else the rows of a defense.
 
     Raises:
         LeaderboardError: there is none.

@@ -1,8 +1,8 @@
-"""What `bench doctor` found about one model under one threat, kept beside a board's records.
+"""Diagnoses: what `bench doctor` found about one model under one threat, stored on a board.
 
-    diagnoses/<weights>-<content>.json     named by the weights it is about and by its own content
+    diagnoses/<weights>-<content>.json     named by the hashes of the weights and of the content
 
-It is evidence about a model and not about a record: records stay as they are.
+A diagnosis concerns a model, not a record: records are not changed by it.
 """
 
 import dataclasses
@@ -23,29 +23,29 @@ Verdict = Literal["pass", "warn", "fail", "n/a"]
 
 @dataclass(frozen=True)
 class Check(Part):
-    """One question about a model, with its answer."""
+    """One check of a model, with its result."""
 
     id: str
-    """Names the check everywhere: `P` before the attacks, `G` gradients, `A` attacks, `R` repairs,
+    """Identifies the check: `P` before the attacks, `G` gradients, `A` attacks, `R` repairs,
     `S` the active test."""
     name: str
-    """What is asked, in a few words."""
+    """What is checked, in a few words."""
     verdict: Verdict
-    """`n/a` where the check means nothing for this model or threat."""
+    """`n/a` where the check does not apply to this model or threat."""
     value: float | None
-    """What was measured; None where there is no number."""
+    """The measured value; None where there is none."""
     unit: Literal["share", "number"]
     """A share lies in [0, 1] and is shown in percent."""
     threshold: str
-    """Where the verdict turns, in words."""
+    """The thresholds of the verdict, in words."""
     source: str
-    """Who proposed check and threshold."""
+    """The source of check and threshold."""
     advice: str
-    """What to do; for `n/a`, why there is no answer. Empty for `pass`."""
+    """What to do; for `n/a`, why the check does not apply. Empty for `pass`."""
 
     @property
     def shown(self) -> str:
-        """The value as people read it."""
+        """The value as text."""
         if self.value is None:
             return "–"
         return f"{self.value:.1%}" if self.unit == "share" else f"{self.value:.3g}"
@@ -64,27 +64,27 @@ class Diagnosis(Part):
     source: str
     """What named the model on the command line."""
     weights_sha256: str
-    """Whom it is about."""
+    """sha256 of the model's weights."""
     dataset: str
-    """Where the images are from."""
+    """Name of the data set."""
     threat: str
     """As it was typed."""
     examples: int
-    """Images looked at."""
+    """Number of images."""
     correct: int
-    """Those of them that the model classifies correctly: what was attacked."""
+    """Number of correctly classified images, which were attacked."""
     standing: int
-    """Those that the white-box attack left."""
+    """Number of images that are robust under the white-box attack."""
     seed: int
-    """Of the attacks' randomness."""
+    """Seed of the attacks' randomness."""
     seconds: float
-    """How long it took."""
+    """Duration of the diagnosis."""
     checks: tuple[Check, ...]
-    """In the order in which they were made."""
+    """All checks, in the order in which they were made."""
 
     @property
     def failed(self) -> tuple[Check, ...]:
-        """The checks that fail: any one is a reason not to believe the number."""
+        """The checks that fail; any one means that the robust accuracy is unreliable."""
         return tuple(check for check in self.checks if check.verdict == "fail")
 
     @property
@@ -94,7 +94,7 @@ class Diagnosis(Part):
 
     @property
     def conclusion(self) -> str:
-        """One line: whether robust accuracies of this model are to be believed."""
+        """One line: whether robust accuracies of this model are reliable."""
         if self.failed:
             causes = ", ".join(f"{check.name} ({check.id})" for check in self.failed)
             return f"Do not believe this model's robust accuracy: {causes}."
@@ -106,7 +106,7 @@ class Diagnosis(Part):
 
 
 def to_json(diagnosis: Diagnosis) -> str:
-    """The diagnosis as indented JSON, with its conclusion for those who read no code."""
+    """The diagnosis as indented JSON, with its conclusion."""
     content = dataclasses.asdict(diagnosis) | {"conclusion": diagnosis.conclusion}
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
@@ -124,7 +124,7 @@ def from_json(text: str | bytes) -> Diagnosis:
 
 
 def keep(board: Board, diagnosis: Diagnosis) -> Path:
-    """Add a diagnosis to a board, and say where it is.
+    """Add a diagnosis to a board, and return its file.
 
     Raises:
         LeaderboardError: the folder can't be written.
@@ -138,7 +138,7 @@ def keep(board: Board, diagnosis: Diagnosis) -> Path:
 
 def kept(folder: Path, weights: Iterable[str]) -> list[Diagnosis]:
     """The newest diagnosis under each threat of any of these weights (sha256) on the board in a
-    folder; what can't be read is left out."""
+    folder; files that can't be read are skipped."""
     newest: dict[tuple[str, str], Diagnosis] = {}
     for sha256 in weights:
         for path in sorted((folder / FOLDER).glob(f"{sha256[:16]}-*.json")):

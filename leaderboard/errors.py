@@ -1,5 +1,5 @@
-"""The one error of this package that users see."""
+"""The error of this package that is shown to users."""
 
 
 class LeaderboardError(Exception):
-    """Something about a board that the user can mend, in one line that names the mend."""
+    """An error that the user can correct; the message is one line that says how."""

@@ -1,4 +1,4 @@
-"""Dataclasses that check their own fields and can be read from JSON.
+"""Dataclasses that check the types of their fields and can be read from JSON.
 
 A `Part` accepts only values of the declared types, so that a record which exists is well-formed.
 Readers and tests are compiled once for each type, because a board may hold ten thousand records.
@@ -21,7 +21,7 @@ class Part:
     """Base of a record's parts, frozen dataclasses; raises ValueError for a value it can't hold."""
 
     def __post_init__(self) -> None:
-        """Check the type of every field, then what the subclass has to say."""
+        """Check the type of every field, then the conditions of the subclass."""
         kind: Hint = type(self)
         for name, (hint, fits) in _tests(kind).items():
             value = getattr(self, name)
@@ -30,14 +30,14 @@ class Part:
         self._check()
 
     def _check(self) -> None:
-        """What a subclass demands of its values beyond their types."""
+        """Check further conditions on the values, in a subclass."""
 
 
 def read(kind: type[T], data: object) -> T:
-    """The dataclass `kind` from what `json.loads` returned.
+    """The dataclass `kind` from parsed JSON.
 
     Raises:
-        ValueError: a field is unknown, missing or of another type; or the value itself is refused.
+        ValueError: a field is unknown, missing or of another type; or a value is refused.
     """
     hint: Hint = kind
     result: T = _reader(hint)(data)
@@ -77,20 +77,20 @@ def _reader(hint: Hint) -> Callable[[Any], Any]:
         return _dataclass_reader(hint)
     if origin is types.UnionType:
         inner = _reader(next(a for a in arguments if a is not types.NoneType))
-        return inner if inner is _as_it_is else lambda data: data and inner(data)
+        return inner if inner is _identity else lambda data: data and inner(data)
     if origin is tuple:
         inner = _reader(arguments[0])
         return lambda data: tuple(map(inner, data)) if isinstance(data, list) else data
-    return _as_it_is
+    return _identity
 
 
-def _as_it_is(data: object) -> object:
+def _identity(data: object) -> object:
     return data
 
 
 def _dataclass_reader(kind: Hint) -> Callable[[Any], Any]:
     hints = get_type_hints(kind)
-    nested = {name: _reader(hint) for name, hint in hints.items() if _reader(hint) is not _as_it_is}
+    nested = {name: _reader(hint) for name, hint in hints.items() if _reader(hint) is not _identity}
 
     def build(data: object) -> object:
         if not isinstance(data, dict):

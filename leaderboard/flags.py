@@ -1,6 +1,6 @@
-"""One bit per example, written as hexadecimal: the form in which a record keeps its verdicts.
+"""Packed flags: one bit per example, written as hexadecimal, as records store verdicts.
 
-The first example is the highest bit of the first byte; the last byte is filled up with zeros.
+The first example is the highest bit of the first byte; the last byte is padded with zeros.
 10,000 examples are 2,500 characters. Counts and conjunctions work on the packed form.
 
     >>> pack([True, False, True])

@@ -1,6 +1,6 @@
 """A table as plain rows of numbers, and as a DataFrame.
 
-The rows are dictionaries, so that a report of ten thousand records needn't wait for pandas.
+The rows are dictionaries, so that a report needs no import of pandas.
 """
 
 import math
@@ -26,7 +26,7 @@ def cells(table: Table) -> list[Cells]:
     while a flag is open), `defense` (the row's name), `arch`; then `clean`, one for each threat and
     suite such as `linf:8/255/pgd-100`, and `union`, each followed by the ends of its 95 % interval,
     `..._low` and `..._high`; then `runs` and the standard deviation of their union, what was
-    measured on what, hashes, flags, and what the training of a run cost. `arithmetic` is that of
+    measured on what, hashes, flags, and the training cost of a run. `arithmetic` is that of
     the runs' attacks, `arithmetics` every one in the table: `bf16`, `fp32` or both.
     """
     kinds = _arithmetic(*table.rows)

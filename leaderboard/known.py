@@ -1,4 +1,4 @@
-"""Public data sets, known by the hash of their first examples, from whatever file these were read.
+"""Public data sets, identified by the hash of their first examples, not by their file.
 
 A hash is that of `bench.data.splits.sha256`: shape, pixels and labels of the examples, in their
 order. Test sets are in their publisher's order; `train` is what a defense trains on, the training
@@ -9,16 +9,16 @@ from typing import NamedTuple
 
 
 class Known(NamedTuple):
-    """A part of a public data set."""
+    """A split of a public data set."""
 
     dataset: str
     """The data set's name, as `--dataset` takes it."""
     split: str
-    """Which part of it."""
+    """Name of the split."""
     shape: tuple[int, int, int]
     """Channels, height and width of an image."""
     prefixes: dict[int, str]
-    """How many examples, counted from the first -> their sha256 in hexadecimal."""
+    """Number of first examples -> their sha256 in hexadecimal."""
 
 
 KNOWN = (
@@ -88,12 +88,12 @@ _NAMES = {sha256: known.dataset for known in KNOWN for sha256 in known.prefixes.
 
 
 def called(sha256: str, name: str) -> str:
-    """The known data set whose first examples have this hash; `name` when it is none's."""
+    """The public data set whose first examples have this hash; `name` if there is none."""
     return _NAMES.get(sha256, name)
 
 
 def expected(name: str, split: str, examples: int) -> str | None:
-    """The hash of the first `examples` of a known data set; None when it isn't known."""
+    """The hash of the first `examples` of a public data set; None if it is unknown."""
     return next(
         (k.prefixes.get(examples) for k in KNOWN if (k.dataset, k.split) == (name, split)), None
     )

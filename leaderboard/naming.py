@@ -1,8 +1,8 @@
-"""What to call the rows of a table.
+"""The names of the rows of a table.
 
-A row is called by its defense. Where several rows have the same defense and architecture, a row of
-several runs adds what its recipe has of its own: `mat linf`, `at l2`, `teacher-student rslad`. A
-single run adds the name that its user gave it: `at (eps-8)`.
+A row is named after its defense. Where several rows have the same defense and architecture, a row
+of several runs adds the settings that distinguish its recipe: `mat linf`, `at l2`,
+`teacher-student rslad`. A single run adds the name that its user chose: `at (eps-8)`.
 """
 
 import json
@@ -13,14 +13,14 @@ from typing import Any
 from leaderboard.schema import Record
 
 FIRST = ("threats", "variant", "tag")
-"""Facts that are said before others, and by their value alone."""
+"""Settings that are named before others, by their value only."""
 
 Facts = Mapping[str, Any]
-"""What a recipe chooses, by name; None where that isn't known."""
+"""The settings of a recipe by name; None where they are unknown."""
 
 
 def names(rows: Sequence[Sequence[Record]], choices: Callable[[Record], Facts]) -> list[str]:
-    """The name of each row of one table, given its runs and what tells a run's recipe."""
+    """The name of each row of one table, from its runs and their settings."""
     groups: dict[tuple[str, str], list[int]] = defaultdict(list)
     for place, runs in enumerate(rows):
         groups[_defense(runs), runs[-1].model.arch].append(place)
@@ -28,30 +28,34 @@ def names(rows: Sequence[Sequence[Record]], choices: Callable[[Record], Facts]) 
     for places in (places for places in groups.values() if len(places) > 1):
         own = {k: _called(rows[k]) for k in places}
         if any(len(rows[k]) > 1 for k in places):
-            said = _said([choices(rows[k][-1]) for k in places], rows[places[0]][-1])
-            twice = Counter(text for k, text in zip(places, said, strict=True) if len(rows[k]) > 1)
-            for k, text in zip(places, said, strict=True):
+            distinctions = _distinctions(
+                [choices(rows[k][-1]) for k in places], rows[places[0]][-1]
+            )
+            counts = Counter(
+                text for k, text in zip(places, distinctions, strict=True) if len(rows[k]) > 1
+            )
+            for k, text in zip(places, distinctions, strict=True):
                 if len(rows[k]) > 1:
-                    own[k] = text if twice[text] == 1 else f"{text} {own[k]}".strip()
+                    own[k] = text if counts[text] == 1 else f"{text} {own[k]}".strip()
         for k in places:
             found[k] = f"{found[k]} {own[k]}".strip()
     return found
 
 
 def _defense(runs: Sequence[Record]) -> str:
-    """The newest run's defense, or its model's name where nobody said what trained it."""
+    """The newest run's defense, or its model's name where the defense is unknown."""
     return runs[-1].model.defense or runs[-1].model.called
 
 
 def _called(runs: Sequence[Record]) -> str:
-    """The shortest name of a model of the row, in brackets, unless it is the defense's."""
+    """The shortest name of a model of the row, in brackets, unless it is the defense's name."""
     name = min((run.model.called for run in runs), key=lambda name: (len(name), name))
     return "" if name == _defense(runs) else f"({name})"
 
 
-def _said(choices: Sequence[Facts], record: Record) -> list[str]:
-    """What tells recipes of one defense and architecture apart: of as few facts as will do, the
-    values that are not the usual ones. `record` is any of their table."""
+def _distinctions(choices: Sequence[Facts], record: Record) -> list[str]:
+    """The text that distinguishes recipes of one defense and architecture: of as few settings as
+    possible, the values that are not the usual ones. `record` is any of their table."""
     words: list[list[str]] = [[] for _ in choices]
     for fact in _differing(choices):
         if len(set(map(tuple, words))) == len(choices):
@@ -65,7 +69,7 @@ def _said(choices: Sequence[Facts], record: Record) -> list[str]:
 
 
 def _differing(choices: Sequence[Facts]) -> list[str]:
-    """The facts that differ, the most telling first."""
+    """The settings that differ, the most informative first."""
     known = {fact for choice in choices for fact in choice}
     differ = [fact for fact in known if len({_value(choice, fact) for choice in choices}) > 1]
     return sorted(differ, key=lambda fact: (fact not in FIRST, fact))
@@ -76,8 +80,8 @@ def _value(choice: Facts, fact: str) -> str:
 
 
 def _usual(fact: str, values: Sequence[str], record: Record) -> str | None:
-    """The value that needn't be said: of threats those of the table, or else its first; of other
-    facts the one that most rows share."""
+    """The omitted value: for threats those of the table, or else its first; for other settings the
+    most frequent one."""
     if fact == "threats":
         table = record.protocol.threats
         return next((v for v in (json.dumps(table), json.dumps(table[:1])) if v in values), None)
@@ -86,7 +90,7 @@ def _usual(fact: str, values: Sequence[str], record: Record) -> str | None:
 
 
 def _words(fact: str, value: str, record: Record) -> str:
-    """A fact and its value, as short as it is clear."""
+    """The name and value of a setting; the name is omitted for those of FIRST."""
     chosen = json.loads(value)
     if fact == "threats":
         return _threats(chosen or (), record)
@@ -95,7 +99,7 @@ def _words(fact: str, value: str, record: Record) -> str:
 
 
 def _threats(threats: Sequence[str], record: Record) -> str:
-    """Norms, with their epsilons where those aren't the table's."""
+    """Norms, with their epsilons where these are not the table's."""
     table = record.protocol.threats
     if set(threats) == set(table):
         return "union"

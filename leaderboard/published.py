@@ -1,4 +1,4 @@
-"""RobustBench's published figures, to stand beside one's own; nothing here was measured by us.
+"""RobustBench's published figures, to be shown beside one's own; none of them was measured by us.
 
 A figure belongs to exactly one norm and epsilon: 0.031 is not 8/255, and the two never share a
 list. Where an attack outside AutoAttack went lower, that external figure counts.

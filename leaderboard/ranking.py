@@ -1,14 +1,14 @@
-"""From records to tables: what may be compared, in which order, and who shares a rank.
+"""From records to tables: which records are compared, in which order, and with which ranks.
 
 1. Only records of one protocol on the same data share a table.
-2. Of several records of the same weights one counts: the newest whose attacks were made in float32,
-   the stricter arithmetic, or else the newest.
+2. Of several records of the same weights one counts: the newest whose attacks ran in float32, or
+   else the newest.
 3. Models trained by one recipe with different seeds are one row: its runs.
 4. Rows are ordered by the mean accuracy of their runs under the union. The ranks that a row may
    have follow from tests of all pairs (`leaderboard.separation`): 1 + how many rows are
    significantly better, to the number of rows - how many are significantly worse.
-5. A row with an open flag of the audits has no rank. It stands below, with the reason.
-6. A row is called by its recipe (`leaderboard.naming`).
+5. A row with an open flag of the audits has no rank. It is listed last, with the reason.
+6. A row is named after its recipe (`leaderboard.naming`).
 """
 
 import json
@@ -20,15 +20,16 @@ from typing import Any
 
 from leaderboard.flags import count
 from leaderboard.naming import Facts, names
+from leaderboard.options import current
 from leaderboard.schema import Data, Finding, Protocol, Record
 from leaderboard.seeds import Runs
 from leaderboard.separation import Ranks, ranks
 
 _RECIPE = ("data_sha256", "threats", "epochs", "batch_size", "selected_on", "tag")
-"""The facts about a training that belong to its recipe; the seed and what it cost do not."""
+"""The facts about a training that belong to its recipe; seed and cost do not."""
 
 _OF_A_RUN = ("seed", "dataset")
-"""Hyper-parameters that are not a choice: data are identified by their hash, not by their name."""
+"""Settings that do not belong to the recipe: data are identified by their hash, not their name."""
 
 _TEACHERS = ("teacher", "natural_teacher")
 """Hyper-parameters that name a checkpoint, which may have a seed of its own."""
@@ -41,18 +42,18 @@ class Row:
     runs: tuple[Record, ...]
     """Oldest first; never empty."""
     ranks: Ranks | None = None
-    """The ranks that it may have in the table; None while a flag is open."""
+    """Its range of ranks in the table; None while a flag is open."""
     label: str = ""
-    """What it is called in its table."""
+    """Its name in the table."""
 
     @property
     def head(self) -> Record:
-        """The newest run, which speaks for the others."""
+        """The newest run, which represents the others."""
         return self.runs[-1]
 
     @property
     def name(self) -> str:
-        """The defense, or the model's own name where nobody said what trained it."""
+        """The defense, or the model's name where the defense is unknown."""
         return self.head.model.defense or self.head.model.called
 
     @property
@@ -62,12 +63,12 @@ class Row:
 
     @property
     def reasons(self) -> dict[str, str]:
-        """Why this row has no rank: of each kind of flag what the first says, and how many more."""
+        """Why this row has no rank: the first message of each kind of flag, and how many follow."""
         by_id: dict[str, list[str]] = {}
         for finding in self.flagged:
             by_id.setdefault(finding.id, []).append(finding.message)
-        more = {name: f" (and {len(said) - 1} more)" for name, said in by_id.items() if said[1:]}
-        return {name: said[0] + more.get(name, "") for name, said in by_id.items()}
+        more = {name: f" (and {len(found) - 1} more)" for name, found in by_id.items() if found[1:]}
+        return {name: found[0] + more.get(name, "") for name, found in by_id.items()}
 
     def column(self, name: str) -> Runs:
         """The runs' flags in one measured column, such as `union`."""
@@ -89,18 +90,18 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows that may be compared, best first; rows without a rank last."""
+    """Comparable rows, best first; rows without a rank last."""
 
     data: Data
-    """On what all of them were measured."""
+    """The data on which all rows were evaluated."""
     protocol: Protocol
-    """How."""
+    """The protocol of all rows."""
     rows: tuple[Row, ...]
     """Best first."""
 
 
 def tables(records: Iterable[Record]) -> list[Table]:
-    """One table for each protocol and data that `records` hold, ordered by data set and protocol.
+    """One table for each pair of protocol and data, ordered by data set and protocol.
 
     Records are expected oldest first, as `Board.records` returns them.
     """
@@ -114,36 +115,36 @@ def tables(records: Iterable[Record]) -> list[Table]:
 
 
 def table_of(record: Record) -> tuple[str, ...]:
-    """What the records of one table have in common."""
+    """The key of the table of a record."""
     data = record.data
     return (data.called, data.split, data.sha256, record.protocol.sha256)
 
 
 def gather(records: Iterable[Record]) -> list[Row]:
-    """The rows of one table, in no particular order: superseded records dropped, seeds joined."""
+    """The rows of one table, unordered: superseded records are dropped, seeds joined."""
     records = list(records)
     strictest = sorted(records, key=lambda record: record.environment.precision == "fp32")
-    counting = {record.model.weights_sha256: record for record in strictest}
+    newest = {record.model.weights_sha256: record for record in strictest}
     recipes: dict[str, list[Record]] = defaultdict(list)
     for record in records:
-        if counting[record.model.weights_sha256] is record:
+        if newest[record.model.weights_sha256] is record:
             recipes[recipe(record)].append(record)
     return [Row(tuple(runs)) for runs in recipes.values()]
 
 
 def recipe(record: Record) -> str:
-    """What the runs of one row have in common, as canonical JSON."""
+    """The recipe of a record, which is the same for all runs of a row, as canonical JSON."""
     model, training = record.model, record.model.training
     if training is None or "seed" not in training:
         return model.weights_sha256
     facts = {name: training.get(name) for name in _RECIPE}
-    config = _choices(model.config, training["seed"])
+    config = _choices(current(model.defense, model.config), training["seed"])
     return json.dumps([model.defense, model.arch, config, facts], sort_keys=True)
 
 
 def _choices(config: dict[str, Any], seed: int) -> dict[str, Any]:
-    """Hyper-parameters that are choices, those of their parts included; `at-3`, as the teacher of
-    seed 3, is the same choice as `at-4` with seed 4."""
+    """The hyper-parameters that belong to the recipe, nested ones included. The teacher `at-3` with
+    seed 3 is the same choice as `at-4` with seed 4."""
     left = {name: value for name, value in config.items() if name not in _OF_A_RUN}
     for name, value in left.items():
         if isinstance(value, dict):
@@ -154,10 +155,11 @@ def _choices(config: dict[str, Any], seed: int) -> dict[str, Any]:
 
 
 def choices(record: Record) -> Facts:
-    """What the recipe of a record's model chose, by name: its hyper-parameters and its training."""
+    """The settings of a record's recipe by name: hyper-parameters and facts of the training."""
     model, training = record.model, record.model.training or {}
     chosen: dict[str, Any] = {}
-    for name, value in _choices(model.config, training.get("seed", 0)).items():
+    config = current(model.defense, model.config)
+    for name, value in _choices(config, training.get("seed", 0)).items():
         chosen |= value if isinstance(value, dict) else {name: value}
     return chosen | {name: training.get(name) for name in _RECIPE}
 
@@ -169,7 +171,7 @@ def named(rows: Sequence[Row]) -> list[Row]:
 
 
 def rank(rows: Iterable[Row]) -> tuple[Row, ...]:
-    """The rows with their ranks, best first; those with open flags last and without."""
+    """The rows with their ranks, best first; rows with open flags last, without a rank."""
     ordered = sorted(rows, key=lambda row: (-row.accuracy, row.name, row.head.id))
     listed = [row for row in ordered if not row.flagged]
     found = ranks([row.column("union") for row in listed])

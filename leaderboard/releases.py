@@ -1,4 +1,4 @@
-"""Numbered, frozen lists of a board's records: what the leaderboard was on that day.
+"""Numbered, frozen lists of a board's records: the state of the leaderboard on one day.
 
     releases/0001.json      ids of the records (which are the hashes of their content) and the
                             table as it was rendered
@@ -85,7 +85,7 @@ def get(board: Board, number: int) -> Release:
         raise LeaderboardError(f"no release {number} in {board.folder}; {known}") from None
     except (ValueError, TypeError, KeyError) as error:
         raise LeaderboardError(
-            f"release {number} can't be believed ({error}); restore {path} from version control"
+            f"release {number} is not valid ({error}); restore {path} from version control"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Recipes with several runs: what they say about other images *and* other seeds.
+"""Recipes with several runs: intervals and tests over images *and* seeds.
 
 Every run of every recipe saw the same images. Whether run s of recipe r gets image i right is
 
@@ -10,14 +10,15 @@ nested in them. Hence the variance of a difference of two accuracies is estimate
     variance of the images' differences / n  +  variance of the seeds' means / number of seeds
 
 and the difference over its root is compared with Student's t, whose degrees of freedom are
-Satterthwaite's (1946), rounded down. `rest` is counted in both terms, which errs on the side of
-caution.
+Satterthwaite's (1946), rounded down. `rest` is counted in both terms, which makes the test
+conservative.
 
 - Two recipes with the same seeds, three or more: the second term is that of the differences seed
   by seed, because a seed fixes the first weights and the order of batches for both.
 - One run against several: its seeds are taken to vary as the other's, with as many degrees of
   freedom as the other's seeds have.
-- One run against one: nothing is known of seeds; McNemar's exact test compares the two models.
+- One run against one: the variance over seeds is unknown; McNemar's exact test compares the two
+  models.
 """
 
 import math
@@ -35,10 +36,10 @@ from leaderboard.student import quantile, two_sided
 Numbers = NDArray[Any]
 
 MOST_FREEDOM = 100
-"""More degrees of freedom count as these: the quantile at 5 % is then one percent too large."""
+"""The largest number of degrees of freedom; the quantile at 5 % of more is at most 1 % smaller."""
 
 _TINY = 1e-30
-"""Where nothing varies a difference is certain, and no difference none."""
+"""Added to variances, so that without any variance every difference is significant."""
 
 PAIRED = 3
 """The fewest common seeds by which two recipes are paired: with two, one degree of freedom is left,
@@ -70,11 +71,11 @@ class Difference(NamedTuple):
     p: float
     """Two-sided probability of so large a gap, were both equally good."""
     smallest: float | None
-    """The smallest gap that could have been told apart; None when not even the largest could."""
+    """The smallest significant gap; None if not even the largest is."""
 
     @property
     def separated(self) -> bool:
-        """Whether the test, alone, tells the two apart."""
+        """Whether the single test is significant."""
         return self.p < 1 - CONFIDENCE
 
 
@@ -87,7 +88,7 @@ class Estimate(NamedTuple):
 
 
 def estimate(flags: Sequence[str], examples: int) -> Estimate:
-    """What runs say about the accuracy of their recipe.
+    """The estimated accuracy of the recipe of some runs.
 
     The interval is Wilson's for a single run; for several that of Wilson with as many images as
     would have the estimated variance (an effective sample size, as in surveys), and with t for the
@@ -149,7 +150,8 @@ class Pairs(NamedTuple):
     variance: Numbers
     """Of those, as estimated; unused for two single runs."""
     strength: Numbers
-    """t squared; for two single runs minus the smaller number of images that one alone gets."""
+    """t squared; for two single runs minus the smaller number of images that only one classifies
+    correctly."""
     key: Numbers
     """Degrees of freedom; for two single runs `MOST_FREEDOM` + the images on which they differ."""
 

@@ -18,13 +18,13 @@ LEVEL = 1 - CONFIDENCE
 """Probability, at most, that a table without differences shows one."""
 
 _BLOCK = 256
-"""Rows compared at a time, for the sake of memory."""
+"""Rows compared at a time, to limit memory."""
 _FEW = 20_000
-"""Up to so many pairs, each p-value is computed; of more, on which side of a bound it lies."""
+"""Up to so many pairs each p-value is computed; for more, strengths are compared to a bound."""
 
 
 class Ranks(NamedTuple):
-    """The ranks that a row may have."""
+    """The range of ranks of a row."""
 
     low: int
     """The best one: 1 + how many rows are significantly better."""
@@ -41,7 +41,7 @@ class _Block(NamedTuple):
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values, in the order of `p_values`: below 5 % where a difference stands."""
+    """Holm's adjusted p-values, in the order of `p_values`; significant below 5 %."""
     adjusted, worst = [0.0] * len(p_values), 0.0
     for place, k in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
         worst = max(worst, min(1.0, (len(p_values) - place) * p_values[k]))
@@ -64,7 +64,7 @@ def ranks(rows: Sequence[Runs]) -> list[Ranks]:
 
 
 def _blocks(rows: Sequence[Runs]) -> Iterator[_Block]:
-    """Each pair of rows once; what is no pair has no strength at all."""
+    """Each pair of rows once; all other entries have strength −∞."""
     stack = Stack(rows)
     for first in range(0, len(rows), _BLOCK):
         pairs = stack.pairs(slice(first, first + _BLOCK), slice(first, None))
@@ -91,7 +91,7 @@ def _rejected(blocks: list[_Block], rows: int) -> Iterable[Numbers]:
 
 
 def _bound(blocks: list[_Block], pairs: int) -> Numbers:
-    """The least strength that stands, by key.
+    """The smallest significant strength, by key.
 
     Holm's steps all at once: while some pairs are rejected, the others are as many fewer tests.
     """

@@ -1,9 +1,13 @@
-"""What a number measured on n examples can say.
+"""Confidence intervals and tests for accuracies on n examples.
 
 The interval is Wilson's (1927). Two models that saw the same examples are compared by McNemar's
-exact test (1947), which looks only at the examples on which they disagree and is therefore several
-times sharper than comparing two intervals. Both speak of the sample of examples, not of the
-training seeds.
+exact test (1947), which uses only the examples on which they disagree and is therefore several
+times sharper than comparing two intervals. Both account for the sample of examples, not for
+the training seeds.
+
+These functions are written here, and tests compare them with `scipy.stats`: importing
+`scipy.special` takes 0.5 s of processor time, `scipy.stats` 1.9 s, and a whole report of the
+published board 0.8 s.
 """
 
 import math
@@ -40,7 +44,7 @@ class Paired(NamedTuple):
 
     @property
     def separated(self) -> bool:
-        """Whether the test tells the two models apart."""
+        """Whether the test is significant."""
         return self.p < 1 - CONFIDENCE
 
 
@@ -76,7 +80,7 @@ def sign_test(fewer: int, n: int) -> float:
 
 
 def smallest_gap(disagreeing: int, n: int) -> float | None:
-    """Smallest difference in accuracy that n examples can tell apart, given how many disagree.
+    """Smallest significant difference in accuracy on n examples, given how many disagree.
 
     None when so few disagree that not even a split of all against none would be significant.
     """

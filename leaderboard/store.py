@@ -1,4 +1,4 @@
-"""A board: a folder of records and evidence to which things are only ever added.
+"""A board: a folder of records and evidence to which files are only added.
 
     records/<id>.json             one record a file
     releases/<number>.json        frozen lists of records
@@ -7,8 +7,8 @@
     weights/<sha256>.safetensors  checkpoints that were measured, by the hash of their weights
 
 Files are named by their content, written to a temporary file, flushed to the disk and renamed.
-So several processes may append at once, and a kill at any instant leaves no half-written file
-under a name that anybody reads.
+So several processes may append at once, and a kill at any time leaves no incomplete file under
+a final name.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ other one)."""
 
 VERDICT_COLUMNS = ("robust", "attack", "step", "norm", "passes")
 """Columns for each threat and suite: the flag; the attack that broke the example and its step (null
-while it stands); norm of the perturbation found (null while it stands); passes spent on it."""
+for a robust one); norm of the perturbation found (null for a robust one); passes spent on it."""
 
 
 def column(threat: str, suite: str, what: str) -> str:
@@ -68,7 +68,7 @@ class Contents(NamedTuple):
     records: list[Record]
     """The readable records, oldest first."""
     damaged: list[str]
-    """One line for each record file that can't be believed, naming it and saying why."""
+    """One line for each damaged record file, with its name and the reason."""
 
 
 class Board:
@@ -78,12 +78,12 @@ class Board:
         self.folder = folder
 
     def append(self, record: Record, table: "DataFrame", adversarial: Path | None) -> Record:
-        """Keep a record with its evidence, and return it with the evidence's files filled in.
+        """Store a record with its evidence, and return it with the evidence's files filled in.
 
         Args:
             record: one without evidence.
             table: a row per example, with exactly the columns `columns(record)`.
-            adversarial: a safetensors file, which is copied; None leaves adversarial examples out.
+            adversarial: a safetensors file, which is copied; None omits adversarial examples.
 
         Raises:
             ValueError: the table isn't that of the record.
@@ -100,10 +100,10 @@ class Board:
         return record
 
     def keep_weights(self, checkpoint: Path) -> Path:
-        """Keep a copy of a checkpoint, a safetensors file, and return where `weights` finds it.
+        """Store a copy of a checkpoint, a safetensors file, and return its path on the board.
 
         Raises:
-            LeaderboardError: there is no such file, it isn't whole, or the folder can't be written.
+            LeaderboardError: the file is missing or incomplete, or the folder can't be written.
         """
         if not checkpoint.is_file():
             raise LeaderboardError(f"there is no checkpoint {checkpoint}; name its file")
@@ -115,7 +115,7 @@ class Board:
         return self.folder / kept.file
 
     def weights(self, record: Record) -> Path:
-        """Where the checkpoint that a record was measured on is, if the board holds it."""
+        """The path of the checkpoint of a record, if the board holds it."""
         return self.folder / "weights" / f"{record.model.weights_sha256[:16]}.safetensors"
 
     def create(self, name: str, text: str) -> bool:
@@ -134,11 +134,11 @@ class Board:
         return True
 
     def path(self, record: Record) -> Path:
-        """Where the file of a record is."""
+        """The path of the file of a record."""
         return self.folder / "records" / f"{record.id[:16]}.json"
 
     def read(self) -> Contents:
-        """Everything on the board; a damaged record costs a line of warning, never the table."""
+        """Everything on the board; damaged records are listed apart."""
         contents = Contents([], [])
         paths = sorted((self.folder / "records").glob("[!.]*.json"))
         with _uncollected():
@@ -171,7 +171,7 @@ class Board:
         write: Callable[[Path], object],
         identify: Callable[[Path], str] = _sha256,
     ) -> File:
-        """Write a file under the name that its content gives it."""
+        """Write a file named by the hash of its content."""
         with _draft(self.folder / folder) as draft:
             write(draft)
             sha256 = identify(draft)
@@ -182,7 +182,7 @@ class Board:
 
 @contextlib.contextmanager
 def _uncollected() -> Iterator[None]:
-    """Pause the collector of cycles: a million live objects without one cost it a second."""
+    """Pause the garbage collector, which needs a second for the objects of ten thousand records."""
     paused = gc.isenabled()
     gc.disable()
     try:
@@ -194,7 +194,7 @@ def _uncollected() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _draft(folder: Path) -> Iterator[Path]:
-    """A new file that nobody reads, gone at the end unless it was published."""
+    """A temporary file, which is deleted at the end unless it was published."""
     folder.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=folder, prefix=".draft-")
     os.fchmod(handle, 0o644)
@@ -206,7 +206,7 @@ def _draft(folder: Path) -> Iterator[Path]:
 
 
 def _publish(draft: Path, target: Path, exclusive: bool = False) -> None:
-    """Flush `draft` to the disk, give it its name, and flush the name."""
+    """Flush `draft` to the disk, rename it, and flush the folder."""
     _flush(draft)
     if exclusive:
         os.link(draft, target)

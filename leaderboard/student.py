@@ -1,7 +1,7 @@
 """Student's t distribution for whole degrees of freedom, from a continued fraction.
 
-`scipy.stats.t` says the same (a test compares them), but importing scipy takes longer than reading
-a board, and the page's script needs the same few lines.
+`scipy.stats.t` has the same values (a test compares them), but importing scipy takes longer than
+reading a board, and the script of the HTML page uses the same algorithm.
 """
 
 import math

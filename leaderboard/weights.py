@@ -1,4 +1,4 @@
-"""The identity of weights: a hash that a safetensors file gives without any model or library."""
+"""The identity of weights: a hash, computed from a safetensors file without model or torch."""
 
 import hashlib
 import json
@@ -16,16 +16,16 @@ TYPES = {
     "U8": "uint8",
     "BOOL": "bool",
 }
-"""Types as the format names them, and as torch does."""
+"""Names of types in the format, and in torch."""
 
 
 def weights_sha256(path: Path) -> str:
     """The hash of all tensors of a safetensors file: names, types, shapes and bytes.
 
-    Of a checkpoint it is the hash that records name, which is taken of the model in memory.
+    For a checkpoint it equals the hash in records, which is computed from the model in memory.
 
     Raises:
-        ValueError: it is not a whole safetensors file.
+        ValueError: it is not a complete safetensors file.
         OSError: it can't be read.
     """
     content = path.read_bytes()
@@ -37,10 +37,10 @@ def weights_sha256(path: Path) -> str:
         for name, tensor in sorted(header.items()):
             first, last = (begin + offset for offset in tensor["data_offsets"])
             if last > len(content):
-                raise ValueError("it was cut off")
+                raise ValueError("it is truncated")
             shape = tuple(tensor["shape"])
             digest.update(f"{name} torch.{TYPES[tensor['dtype']]} {shape} ".encode())
             digest.update(content[first:last])
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"{path} is not a whole safetensors file: {error}") from None
+        raise ValueError(f"{path} is not a complete safetensors file: {error}") from None
     return digest.hexdigest()

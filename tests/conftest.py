@@ -1,4 +1,4 @@
-"""How properties are tested: without a time limit, which would depend on the machine."""
+"""Property tests run without a time limit, which would depend on the machine."""
 
 from hypothesis import settings
 

@@ -41,7 +41,7 @@ def make_record(
     precision: str = "bf16",
     **model: Any,  # noqa: ANN401
 ) -> Record:
-    """A record whose flags are drawn so that clean and each threat have about these accuracies."""
+    """A record with random flags; `accuracies` are about those of clean and of each threat."""
     rng = np.random.default_rng(int(sha(f"{name}/{seed}")[:8], 16))
     clean = rng.random(examples) < accuracies[0]
     rates = dict(zip(threats, accuracies[1:], strict=False))

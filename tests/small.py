@@ -1,13 +1,16 @@
 """Training runs of a few hundredths of a second: a tiny network on 64 digits."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock, patch
 
 import torch
 
-from bench.checkpoint import load, weights_sha256
+from bench.models.checkpoint import load, weights_sha256
 from bench.threats import Threat
-from bench.training import Batch, Job
+from bench.training import Batch, Job, Run
 from bench.training.batches import Batches
 
 torch.set_num_threads(1)  # networks this small are slower on several
@@ -24,6 +27,13 @@ def small_job(out: Path, **settings: Any) -> Job:  # noqa: ANN401
         **{"examples": 64, "batch_size": 32, "epochs": 2, "precision": "fp32"},
     }
     return Job(**(defaults | settings))
+
+
+@contextmanager
+def watched_runs() -> Iterator[Mock]:
+    """Records the arguments of each run: its job, its defense, its network, and options."""
+    with patch.object(Run, "__init__", autospec=True, side_effect=Run.__init__) as begun:
+        yield begun
 
 
 def first_batch(job: Job) -> Batch:

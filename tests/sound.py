@@ -1,4 +1,4 @@
-"""Six sound classifiers of digits, trained in a second or less each."""
+"""Six classifiers of digits without gradient masking, each trained in a second or less."""
 
 from collections.abc import Callable
 
@@ -24,7 +24,7 @@ def plain(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
 
 
 def moved(net: nn.Module, x: Tensor, y: Tensor, threat: Threat, steps: int = 2) -> Tensor:
-    """PGD written out: the package's own, whose types are checked in tests, takes twice as long."""
+    """PGD. The package's own takes twice as long in tests, where its types are checked."""
     delta = torch.zeros_like(x)
     for _ in range(steps):
         delta.requires_grad_()

@@ -1,4 +1,4 @@
-"""Bad input: one line that names the mend, exit code 2, and no earlier record is touched."""
+"""Bad input: one line that says how to correct it, exit code 2, and no earlier record changes."""
 
 import contextlib
 import json
@@ -14,10 +14,9 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from bench import checkpoint
-from bench.checkpoint import Metadata
 from bench.cli import main
-from bench.models import build
+from bench.models import build, checkpoint
+from bench.models.checkpoint import Metadata
 
 METADATA = Metadata(
     defense="at",
@@ -51,20 +50,20 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an untrained checkpoint and a board that holds its record."""
-    folder = tmp_path_factory.mktemp("played")
+    folder = tmp_path_factory.mktemp("evaluated")
     save_checkpoint(folder / "runs" / "good")
     done = run("evaluate", str(folder / "runs" / "good"), *QUICK, "--board", str(folder / "board"))
     assert done.exit_code == 0, done.output
     return folder
 
 
-def save_checkpoint(folder: Path, classes: int = 10, poison: float = 0.0) -> None:
+def save_checkpoint(folder: Path, classes: int = 10, offset: float = 0.0) -> None:
     torch.manual_seed(0)
     model = build("cnn-w4", classes=classes, channels=1, size=(8, 8))
     with torch.no_grad():
-        next(model.parameters()).add_(poison)
+        next(model.parameters()).add_(offset)
     checkpoint.save(folder, "best", model, replace(METADATA, classes=classes))
 
 
@@ -88,7 +87,7 @@ def empty(folder: Path) -> list[str]:
 
 
 class Trap:
-    """Unpickled, it leaves a file behind."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark
@@ -98,12 +97,12 @@ class Trap:
 
 
 def pickled(folder: Path) -> list[str]:
-    torch.save(Trap(folder / "sprung"), folder / "net.pt")
+    torch.save(Trap(folder / "unpickled"), folder / "net.pt")
     return [str(folder / "net.pt"), "--arch", "cnn-w4"]
 
 
 def nan_weights(folder: Path) -> list[str]:
-    save_checkpoint(folder, poison=float("nan"))
+    save_checkpoint(folder, offset=float("nan"))
     return [str(folder)]
 
 
@@ -147,8 +146,8 @@ def option(*words: str) -> Input:
 
 CASES: list[tuple[Input, str]] = [
     (missing, "name a checkpoint"),
-    (truncated, "is not a whole safetensors file"),
-    (empty, "is not a whole safetensors file"),
+    (truncated, "is not a complete safetensors file"),
+    (empty, "is not a complete safetensors file"),
     (pickled, "net.pt"),
     (nan_weights, "holds NaN or infinity"),
     (class_count, "7 classes"),
@@ -176,36 +175,36 @@ CASES: list[tuple[Input, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("make", "mend"), CASES, ids=[mend for _, mend in CASES])
-def test_bad_input_is_one_line(make: Input, mend: str, played: Path, tmp_path: Path) -> None:
-    before = contents(played)
+@pytest.mark.parametrize(("make", "advice"), CASES, ids=[advice for _, advice in CASES])
+def test_bad_input_is_one_line(make: Input, advice: str, evaluated: Path, tmp_path: Path) -> None:
+    before = contents(evaluated)
     arguments = make(tmp_path)
-    done = run("evaluate", *QUICK, "--board", str(played / "board"), *arguments)
+    done = run("evaluate", *QUICK, "--board", str(evaluated / "board"), *arguments)
     assert done.exit_code == 2, done.output
     lines = done.stderr.splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("error: ")
-    assert mend in lines[0]
-    assert contents(played) == before
-    assert not (tmp_path / "sprung").exists()
+    assert advice in lines[0]
+    assert contents(evaluated) == before
+    assert not (tmp_path / "unpickled").exists()
 
 
-def test_the_same_model_is_not_measured_twice(played: Path) -> None:
-    before = contents(played)
-    good = str(played / "runs" / "good")
-    again = run("evaluate", good, *QUICK, "--board", str(played / "board"))
+def test_the_same_model_is_not_evaluated_twice(evaluated: Path) -> None:
+    before = contents(evaluated)
+    good = str(evaluated / "runs" / "good")
+    again = run("evaluate", good, *QUICK, "--board", str(evaluated / "board"))
     assert "measured before" in again.stdout
-    assert contents(played) == before
+    assert contents(evaluated) == before
 
 
-def test_no_checkpoint_names_the_command_that_makes_one(tmp_path: Path) -> None:
+def test_without_a_checkpoint_the_error_names_the_training_command(tmp_path: Path) -> None:
     done = run("evaluate", "--runs", str(tmp_path))
     assert done.exit_code == 2
     assert "bench train" in done.stderr
 
 
 def on_a_small_disk(folder: Path, model: str) -> None:
-    """Measure once, fill the disk, measure again; say what happened to the first record."""
+    """Evaluate, fill the disk, evaluate again; print whether the first record changed."""
     run("evaluate", model, *QUICK, "--board", str(folder / "board"))
     before = contents(folder / "board")
     with contextlib.suppress(OSError), (folder / "filler").open("wb", buffering=0) as filler:
@@ -216,10 +215,10 @@ def on_a_small_disk(folder: Path, model: str) -> None:
     sys.exit(done.exit_code)
 
 
-def test_a_full_disk_is_one_line_and_harms_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_of_one_line_and_changes_no_record(tmp_path: Path) -> None:
     apart = ["unshare", "--map-root-user", "--mount"]
     if shutil.which("unshare") is None or subprocess.run([*apart, "true"], check=False).returncode:
-        pytest.skip("this system lets nobody mount a small disk")
+        pytest.skip("mounting a small disk is not allowed here")
     save_checkpoint(tmp_path / "good")
     code = f"""
 import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})

@@ -1,4 +1,4 @@
-"""The command line as a whole: light to start, documented, and one line for every mistake."""
+"""The command line: fast to start, documented, and one line for every error."""
 
 import os
 import subprocess
@@ -20,8 +20,8 @@ def run(*arguments: str) -> Result:
 
 
 def heavy_modules(code: str, folder: Path) -> str:
-    """Which heavy packages some code loads, in a process of its own."""
-    ask = f"""
+    """The heavy packages that some code imports, in a process of its own."""
+    script = f"""
 import sys
 try:
     {code}
@@ -30,22 +30,22 @@ except SystemExit as end:
 print(*sorted({{'torch', 'pandas', 'rich', 'sklearn'}} & set(sys.modules)), file=sys.stderr)
 """
     done = subprocess.run(
-        [sys.executable, "-c", ask], capture_output=True, text=True, check=True, cwd=folder
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=folder
     )
     return done.stderr.strip().splitlines()[-1] if done.stderr.strip() else ""
 
 
-def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
+def test_help_imports_no_heavy_package(tmp_path: Path) -> None:
     assert heavy_modules("from bench.cli import main; main(['--help'])", tmp_path) == ""
 
 
-def test_a_heavy_import_is_noticed(tmp_path: Path) -> None:
+def test_a_heavy_import_is_detected(tmp_path: Path) -> None:
     assert heavy_modules("import rich.console", tmp_path) == "rich"
 
 
-def test_help_starts_at_once() -> None:
+def test_help_takes_less_than_a_third_of_a_second() -> None:
     def seconds() -> float:
-        """Processor time of a start: what it would take on a machine with nothing else to do."""
+        """CPU time of a start, which does not depend on other processes."""
         before = os.times()
         code = "from bench.cli import main; main(['--help'])"
         subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
@@ -65,7 +65,9 @@ def test_every_command_and_option_has_help(name: str) -> None:
     assert run(name, "--help").exit_code == 0
 
 
-def test_an_unknown_command_names_its_neighbour(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_of_an_unknown_command_names_the_closest_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(main, "list_commands", lambda ctx: ["report", "train"])
     result = run("tarin")
     assert result.exit_code == 2
@@ -81,11 +83,11 @@ def test_an_unknown_command_names_its_neighbour(monkeypatch: pytest.MonkeyPatch)
             2,
             "error: No such option. See 'bench report --help'.",
         ),
-        (click.FileError("a.json", "gone"), 2, "error: Could not open file 'a.json': gone"),
-        (KeyboardInterrupt(), 130, "error: interrupted; the same command goes on where it was"),
+        (click.FileError("a.json", "missing"), 2, "error: Could not open file 'a.json': missing"),
+        (KeyboardInterrupt(), 130, "error: interrupted; the same command resumes"),
     ],
 )
-def test_a_mistake_is_one_line(
+def test_an_error_is_one_line(
     raised: BaseException, code: int, line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:

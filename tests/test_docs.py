@@ -1,4 +1,4 @@
-"""The documents: their commands parse, their links lead somewhere, their defense trains."""
+"""The documentation: its commands parse, its links have targets, its defense trains."""
 
 import contextlib
 import re
@@ -9,7 +9,7 @@ import click
 import pytest
 
 from bench.cli import main
-from bench.registry import get_defense
+from bench.plugins.registry import get_defense
 from bench.threats import Threat
 from bench.training import Job
 
@@ -45,7 +45,7 @@ def test_a_command_in_the_documents_exists(
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
-def test_a_link_leads_somewhere(page: Path) -> None:
+def test_every_link_has_a_target(page: Path) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
     assert [link for link in links if not (page.parent / link).exists()] == []
 
@@ -63,5 +63,5 @@ def test_the_defense_of_the_guide_trains(tmp_path: Path) -> None:
     assert (tmp_path / "best.safetensors").exists()
 
 
-def test_every_page_is_short_enough_to_read() -> None:
+def test_no_page_is_longer_than_150_lines() -> None:
     assert [page.name for page in PAGES if len(page.read_text().splitlines()) > 150] == []

@@ -1,4 +1,4 @@
-"""SIGKILL at random instants, then the same command: it goes on, and ends in the same flags."""
+"""SIGKILL at random times, then the same command: it resumes, and the flags are the same."""
 
 import json
 import subprocess
@@ -11,11 +11,11 @@ KILLER = """
 import json, os, random, signal, sys, time
 
 import pandas, pyarrow.parquet, sklearn.datasets
-import bench.engine, bench.measure, bench.training.run
+import bench.evaluation.engine, bench.measurement, bench.training.run
 from bench.cli import main
 
-# Often, so that kills of a short run hit every state that a long one goes through.
-bench.engine.SAVE_EVERY = bench.training.run.SECONDS_BETWEEN_SAVES = 0.05
+# Save often, so that kills of a short run hit every state of a long one.
+bench.evaluation.engine.SAVE_EVERY = bench.training.run.SECONDS_BETWEEN_SAVES = 0.05
 
 
 def killed(command, patience):
@@ -38,7 +38,7 @@ def killed(command, patience):
 random.seed(0)
 folder, *commands = json.loads(sys.argv[1])
 patiences = [1e9, 1e9]
-for name in ("calm", "rough"):
+for name in ("uninterrupted", "killed"):
     os.makedirs(os.path.join(folder, name))
     os.chdir(os.path.join(folder, name))
     results = []
@@ -48,7 +48,7 @@ for name in ("calm", "rough"):
         patiences[index] = (time.monotonic() - began) / 4
 print(json.dumps(results))
 """
-"""Runs commands twice: in peace, and each killed after a somewhat longer while, until it ends."""
+"""Runs commands twice: uninterrupted, and killed at increasing random times until they end."""
 
 
 def flags(board: Path) -> dict[str, str]:
@@ -71,7 +71,7 @@ def test_killed_commands_end_in_the_flags_of_uninterrupted_ones(tmp_path: Path) 
     )
     results = json.loads(done.stdout.splitlines()[-1])
     assert all(kills >= 2 and code == 0 for kills, code in results), done.stderr
-    calm, rough = flags(tmp_path / "calm" / "board"), flags(tmp_path / "rough" / "board")
-    assert set(calm["union"]) != {"0"}
-    assert calm["union"] != calm["clean"]
-    assert rough == calm
+    expected, found = (flags(tmp_path / name / "board") for name in ("uninterrupted", "killed"))
+    assert set(expected["union"]) != {"0"}
+    assert expected["union"] != expected["clean"]
+    assert found == expected

@@ -1,4 +1,4 @@
-"""The project's own board: whole, honest about where it comes from, by rules that still hold."""
+"""The published boards: complete records of clean commits, by the present protocol."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from bench.verify import Options
 from bench.verify.case import Case
-from bench.verify.rules import protocol_is_what_it_says
+from bench.verify.rules import protocol_hash_matches
 from leaderboard.releases import frozen_records, get, latest
 from leaderboard.schema import Record
 from leaderboard.store import Board
@@ -26,9 +26,7 @@ def test_no_record_is_damaged_and_the_first_seed_has_its_images() -> None:
 
 
 @EVERY_RECORD
-def test_a_record_names_a_clean_commit_and_no_place_of_a_machine(
-    board: Board, record: Record
-) -> None:
+def test_a_record_names_a_clean_commit_and_no_local_path(board: Board, record: Record) -> None:
     assert record.environment.commit
     assert record.environment.dirty is False
     assert not Path(record.model.source).is_absolute()
@@ -36,22 +34,24 @@ def test_a_record_names_a_clean_commit_and_no_place_of_a_machine(
 
 
 @EVERY_RECORD
-def test_the_protocol_of_a_record_is_what_the_suites_are_now(board: Board, record: Record) -> None:
-    """When this fails a suite has changed: raise `bench.protocol.VERSION`, then `make board`."""
-    assert list(protocol_is_what_it_says(Case(record, board.folder, Options()))) == []
+def test_the_protocol_of_a_record_is_that_of_the_present_suites(
+    board: Board, record: Record
+) -> None:
+    """When this fails a suite has changed: raise the VERSION of the protocol, then `make board`."""
+    assert list(protocol_hash_matches(Case(record, board.folder, Options()))) == []
 
 
-def test_records_are_of_data_that_anybody_can_have() -> None:
+def test_records_are_of_public_data() -> None:
     assert {record.data.called for _, record in RECORDS} == {"digits", "cifar10"}
 
 
-def test_kept_weights_are_whole_and_those_of_a_record() -> None:
+def test_stored_weights_are_complete_and_those_of_a_record() -> None:
     measured = {BOARD.weights(r): r.model.weights_sha256 for r in BOARD.records()}
     kept = list((BOARD.folder / "weights").glob("*"))
     assert {path: weights_sha256(path) for path in kept}.items() <= measured.items()
 
 
-def test_releases_are_whole() -> None:
+def test_releases_are_complete() -> None:
     assert latest(BOARD) >= 2
     for number in range(1, latest(BOARD) + 1):
         assert frozen_records(BOARD, get(BOARD, number))

@@ -1,11 +1,11 @@
-"""The exact worst case is one: it is attained, and no perturbation does worse."""
+"""The exact worst case of linear models is attained, and no perturbation is worse."""
 
 import pytest
 import torch
 
-from bench.geometry import GEOMETRY
 from bench.losses import targeted_margin
 from bench.threats import NORMS, Norm, Threat
+from bench.threats.geometry import GEOMETRY
 from tests.toy import exact_worst_case, images, linear_model
 
 EPS = {"linf": "0.05", "l2": "0.3", "l1": "0.8"}
@@ -13,7 +13,7 @@ EPS = {"linf": "0.05", "l2": "0.3", "l1": "0.8"}
 
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("classes", [2, 5])
-def test_projected_ascent_reaches_the_exact_worst_case_and_nothing_beats_it(
+def test_projected_ascent_attains_the_exact_worst_case_and_no_more(
     norm: Norm, classes: int
 ) -> None:
     model, x = linear_model(1, classes=classes).double(), images(2, 40).double()

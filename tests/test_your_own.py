@@ -1,4 +1,4 @@
-"""Models and data from elsewhere, end to end: from the command line, and the same from Python."""
+"""A user's own models and data, end to end: on the command line and from Python."""
 
 import pickle
 import sys
@@ -27,7 +27,7 @@ SIDE = 18
 
 
 def pictures(folder: Path, model: nn.Module) -> str:
-    """Pictures of noise in the folders of the classes that the model sees in them; their spec."""
+    """Noise images in folders named after the model's predictions; the data set's spec."""
     pixels = torch.randint(0, 256, (4, 3, SIDE, SIDE), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         labels = model.eval()(pixels.float() / 255).argmax(1).tolist()
@@ -65,7 +65,7 @@ def accuracies(record: Record) -> dict[str, float]:
     return {name: count / record.data.examples for name, count in counts.items()}
 
 
-def test_an_undefended_timm_model_on_a_folder_of_pictures_falls(tmp_path: Path) -> None:
+def test_an_undefended_timm_model_is_broken_on_a_folder_of_images(tmp_path: Path) -> None:
     timm: Any = pytest.importorskip("timm")
     torch.manual_seed(0)
     model = timm.create_model("test_efficientnet", num_classes=3)
@@ -80,7 +80,7 @@ def test_an_undefended_timm_model_on_a_folder_of_pictures_falls(tmp_path: Path) 
     assert from_python(spec, dataset, weights=weights) == found
 
 
-def test_a_function_in_a_file_needs_nothing_but_its_name(tmp_path: Path) -> None:
+def test_a_function_in_a_file_is_a_model(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "import torch\nfrom torch import nn\n\n"
         "def linear():\n"
@@ -97,7 +97,7 @@ def test_a_function_in_a_file_needs_nothing_but_its_name(tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(find_spec("robustbench") is None, reason="the extra zoo is not installed")
-def test_a_zoo_architecture_is_evaluated_with_weights_that_are_here(tmp_path: Path) -> None:
+def test_a_zoo_architecture_is_evaluated_with_local_weights(tmp_path: Path) -> None:
     name = "cifar10/L2/Rice2020Overfitting"
     torch.manual_seed(0)
     model = zoo._entries(zoo._import(name))[name]["model"]().eval()
@@ -133,7 +133,7 @@ def test_digits_need_no_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
         ("nothing", "there is no model 'nothing'"),
         ("wrn.pt --arch cnn", "the weights are of another architecture"),
@@ -141,13 +141,13 @@ def test_digits_need_no_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ("trap.pt --arch cnn", "could run any code"),
         ("mine.py:colour", "does not take the images of digits, 1x8x8"),
         ("mine.py:few", "gives 3 logits but digits has 10 classes"),
-        ("mine.py:net --ray 127.0.0.1:1", "no Ray cluster answers at '127.0.0.1:1'"),
+        ("mine.py:net --ray 127.0.0.1:1", "no Ray cluster responds at '127.0.0.1:1'"),
         ("mine.py:net --dataset folder:nowhere", "there is no folder nowhere"),
         ("mine.py:net --budgets mine.toml", "cannot read budgets from mine.toml"),
     ],
 )
 def test_a_mistake_is_one_line_with_exit_code_2_and_no_record(
-    words: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    words: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     if "--ray" in words:
@@ -162,6 +162,6 @@ def test_a_mistake_is_one_line_with_exit_code_2_and_no_record(
     Path("trap.pt").write_bytes(pickle.dumps(pytest.fail))
     done = CliRunner().invoke(main, ["evaluate", *words.split(), "--threat", "union"])
     assert done.exit_code == 2
-    assert says in done.stderr
+    assert message in done.stderr
     assert done.stderr.count("\n") == 1
     assert not list(Path("board").glob("records/*"))

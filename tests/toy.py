@@ -1,8 +1,9 @@
-"""Models whose worst case is known exactly: linear ones, in the box, for each norm.
+"""Linear models, whose worst case in the box is known exactly for each norm.
 
-Between two classes the attack on a linear model is a continuous knapsack: coordinate i may move
-by at most `room_i` and earns `rate_i` = |w_i| a unit. The best spending is a clip (ℓ∞), greedy by
-rate (ℓ1), or proportional to the rate where there is room (ℓ2; the factor is found by bisection).
+Between two classes the attack on a linear model is a continuous knapsack: coordinate i can move by
+at most `room_i` and changes the margin by `rate_i` = |w_i| per unit. The optimal movement is a clip
+(ℓ∞), greedy by rate (ℓ1), or proportional to the rate and clipped to the room (ℓ2; the factor is
+found by bisection).
 """
 
 import torch
@@ -12,7 +13,7 @@ from bench.threats import Threat
 
 
 class Linear(nn.Module):
-    """Logits Wx + b; each row of a batch is computed as if it were alone, to the last bit."""
+    """Logits Wx + b; each row is bit for bit the same in every batch."""
 
     weight: Tensor
     bias: Tensor
@@ -27,7 +28,7 @@ class Linear(nn.Module):
 
 
 def linear_model(seed: int, shape: tuple[int, int, int] = (1, 6, 6), classes: int = 2) -> Linear:
-    """A random linear classifier of images (c, h, w) that is undecided at the grey image."""
+    """A random linear classifier of images (c, h, w) with equal logits at the grey image."""
     generator = torch.Generator().manual_seed(seed)
     size = int(torch.Size(shape).numel())
     weight = torch.randn(classes, size, generator=generator) / size**0.5

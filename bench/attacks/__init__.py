@@ -1,1 +1,1 @@
-"""Attacks, one file a family: each reads like the iteration of its paper."""
+"""Attacks, one file per family; each is written as the iteration of its paper."""

@@ -4,9 +4,9 @@ Projected gradient ascent with momentum,
 
     z = P(x_k + η ∇f(x_k)),    x_{k+1} = P(x_k + α (z − x_k) + (1 − α) (x_k − x_{k−1})),
 
-whose step size η begins at 2ε. At checkpoints, which follow ever closer upon each other, it is
-halved and the ascent goes on from its best point, if too few steps since the last checkpoint raised
-the objective, or if neither the step size nor the best value has changed since. ℓ1: apgd_l1.py.
+with a step size η that begins at 2ε. At checkpoints, whose distance decreases, η is halved and the
+ascent restarts from the best point if too few steps since the last checkpoint increased the
+objective, or if neither the step size nor the best value has changed since. For ℓ1 see apgd_l1.py.
 
 P is the exact projection onto ball ∩ box; the published code clips to the box after rescaling.
 """
@@ -16,20 +16,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench import streams
-from bench.attacks.base import Answer, Slots
+from bench.attacks.base import Response, Slots
 from bench.attacks.objectives import Objective, value
-from bench.geometry import GEOMETRY, lift, pick
+from bench.compute import random_streams
 from bench.threats import Threat
+from bench.threats.geometry import GEOMETRY, lift, pick
 
 
 @dataclass(frozen=True)
 class APGD:
     """One run of `steps` steps from a random start.
 
-    `rho` is the share of the steps between two checkpoints that has to succeed. The first
-    checkpoint comes after a share `first` of all steps, each next one `sooner` by another share,
-    down to `least`.
+    `rho` is the share of the steps between two checkpoints that must increase the objective. The
+    first checkpoint is after a share `first` of all steps; each later period is shorter by the
+    share `sooner`, but not shorter than `least`.
     """
 
     objective: Objective = "ce"
@@ -50,7 +50,7 @@ class APGD:
     def start(self, slots: Slots, threat: Threat) -> Slots:
         """A random point of the ball."""
         geometry = GEOMETRY[threat.norm]
-        delta = geometry.start(streams.uniform(slots.key, *slots.x.shape[1:]), threat.eps)
+        delta = geometry.start(random_streams.uniform(slots.key, *slots.x.shape[1:]), threat.eps)
         point = slots.x + geometry.project(slots.x, delta, threat.eps)
         never = torch.full_like(slots.t, torch.inf, dtype=point.dtype)
         period = torch.full_like(slots.t, self._part(self.first))
@@ -70,24 +70,24 @@ class APGD:
             kept=torch.zeros_like(slots.done),
         )
 
-    def step(self, slots: Slots, answer: Answer, threat: Threat) -> Slots:
-        """Judge the present point, adapt the step size, move."""
-        memory = slots.memory | remember_best(slots, answer)
-        memory["rises"] = memory["rises"] + (answer.loss > memory["last_loss"])
-        memory["last_loss"] = answer.loss
+    def step(self, slots: Slots, response: Response, threat: Threat) -> Slots:
+        """Update the best point, adapt the step size, take a step."""
+        memory = slots.memory | remember_best(slots, response)
+        memory["rises"] = memory["rises"] + (response.loss > memory["last_loss"])
+        memory["last_loss"] = response.loss
         memory, halved = self._checkpoint(memory)
         x = pick(halved, memory["best"], slots.point)
-        gradient = pick(halved, memory["best_gradient"], answer.ascent)
+        gradient = pick(halved, memory["best_gradient"], response.ascent)
         point = self._move(slots, threat, x, gradient, memory["size"])
         return slots.next(point, slots.t >= self.steps, **memory | {"previous": x})
 
     def _checkpoint(self, memory: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
-        """Where the countdown ends, halve the step size if the ascent has slackened."""
+        """At a checkpoint, halve the step size if the ascent has slowed down."""
         countdown = memory["countdown"] - 1
         now = countdown == 0
-        slack = memory["rises"] <= self.rho * memory["period"]
+        slow = memory["rises"] <= self.rho * memory["period"]
         stuck = memory["kept"] & (memory["best_loss"] <= memory["checked_loss"])
-        halved = now & (slack | stuck)
+        halved = now & (slow | stuck)
         period = (memory["period"] - self._part(self.sooner)).clamp_min(self._part(self.least))
         period = torch.where(now, period, memory["period"])
         return memory | {
@@ -116,12 +116,12 @@ class APGD:
         return max(1, int(share * self.steps))
 
 
-def remember_best(slots: Slots, answer: Answer) -> dict[str, Tensor]:
-    """The best point so far, its gradient and its loss, now that the present point is known."""
+def remember_best(slots: Slots, response: Response) -> dict[str, Tensor]:
+    """The best point so far with its gradient and loss, updated by the response at this point."""
     memory = slots.memory
-    better = answer.loss > memory["best_loss"]
+    better = response.loss > memory["best_loss"]
     return {
         "best": pick(better, slots.point, memory["best"]),
-        "best_gradient": pick(better, answer.ascent, memory["best_gradient"]),
-        "best_loss": torch.where(better, answer.loss, memory["best_loss"]),
+        "best_gradient": pick(better, response.ascent, memory["best_gradient"]),
+        "best_loss": torch.where(better, response.loss, memory["best_loss"]),
     }

@@ -1,12 +1,13 @@
 """Auto-PGD in ℓ1 (Croce & Hein 2021, "Mind the box: l1-APGD for sparse adversarial attacks").
 
-Sparse projected gradient ascent: the sign of the k largest gradient entries, at ℓ1 length η, then
-the exact projection onto ball ∩ box. k follows the sparsity of the best point. η begins at ε and
-shrinks, and begins again from the best point when that has lost a twentieth of its support. The run
-has stages in balls of shrinking radius, each beginning at the best point of the one before.
+Sparse projected gradient ascent: the signs of the k largest gradient entries, at ℓ1 norm η, then
+the exact projection onto ball ∩ box. k is proportional to the support of the best point. η begins
+at ε and decreases; it is reset, and the ascent restarts from the best point, when the support of
+that point has decreased by 5 %. The run has stages in balls of decreasing radius, each starting at
+the best point of the stage before.
 
-Unlike in the published code, entries that the box blocks are not among the k, which is a twentieth
-larger.
+Unlike in the published code, pixels on the bound of the box are not among the k entries, and k is
+5 % larger.
 """
 
 import math
@@ -18,20 +19,20 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from bench import streams
 from bench.attacks.apgd import remember_best
-from bench.attacks.base import Answer, Slots
+from bench.attacks.base import Response, Slots
 from bench.attacks.objectives import Objective, value
-from bench.geometry import Batch, l1_project, l1_signs, lift, pick
+from bench.compute.random_streams import uniform
 from bench.threats import Threat
+from bench.threats.geometry import Batch, l1_project, l1_signs, lift, pick
 
 
 @dataclass(frozen=True)
 class SparseAPGD:
     """One run from a random start, in stages: radii in units of ε, and their shares of `steps`.
 
-    Every `period` of a stage's steps, k becomes the best point's support divided by `denser`, and η
-    falls by the factor `shrink`, but not under `least` times the radius.
+    After each share `period` of a stage's steps, k becomes the best point's support divided by
+    `denser`, and η is divided by `shrink`, down to `least` times the radius.
     """
 
     objective: Objective = "ce"
@@ -48,7 +49,7 @@ class SparseAPGD:
 
     @property
     def bounded(self) -> bool:
-        """False while a stage's ball is larger than the threat's."""
+        """False if a stage's ball is larger than the threat's."""
         return max(self.radii) <= 1
 
     def loss(self, logits: Tensor, slots: Slots) -> Tensor:
@@ -57,7 +58,7 @@ class SparseAPGD:
 
     def start(self, slots: Slots, threat: Threat) -> Slots:
         """Gaussian noise, projected: a sparse point of the first stage's ball."""
-        noise = torch.erfinv(2 * streams.uniform(slots.key, *slots.x.shape[1:]) - 1) * math.sqrt(2)
+        noise = torch.erfinv(2 * uniform(slots.key, *slots.x.shape[1:]) - 1) * math.sqrt(2)
         delta = l1_project(slots.x, noise, self.radii[0] * threat.eps)
         point, support = slots.x + delta, _support(delta)
         return slots.next(
@@ -72,10 +73,10 @@ class SparseAPGD:
             size=torch.ones_like(support),
         )
 
-    def step(self, slots: Slots, answer: Answer, threat: Threat) -> Slots:
-        """Judge the present point, adapt step size and sparsity, move or enter the next stage."""
-        memory = slots.memory | remember_best(slots, answer)
-        better = answer.loss > slots.memory["best_loss"]
+    def step(self, slots: Slots, response: Response, threat: Threat) -> Slots:
+        """Update the best point, adapt step size and sparsity, take a step or begin a stage."""
+        memory = slots.memory | remember_best(slots, response)
+        better = response.loss > slots.memory["best_loss"]
         support = torch.where(better, memory["support"], memory["best_support"])
         now = self._due(slots.t)
         sparser = now & (support < (1 - self.lost) * memory["checked_support"])
@@ -84,7 +85,7 @@ class SparseAPGD:
         checked = torch.where(now, support, memory["checked_support"])
 
         x = pick(sparser, memory["best"], slots.point)
-        gradient = pick(sparser, memory["best_gradient"], answer.ascent)
+        gradient = pick(sparser, memory["best_gradient"], response.ascent)
         radius = threat.eps * self._at(slots.t, self.radii)
         direction = l1_signs(gradient, x, checked / self.denser / x[0].numel())
         delta = torch.addcmul(x - slots.x, direction, lift(size * radius, x))
@@ -112,23 +113,23 @@ class SparseAPGD:
         return [*lengths, self.steps - sum(lengths)]
 
     def _ends(self) -> list[int]:
-        """How many answers there are to the end of each stage: one for its start, one a step."""
+        """Queries up to the end of each stage: one for its start and one per step."""
         return list(accumulate(length + 1 for length in self._lengths()))
 
     def _at(self, t: Int[Tensor, " n"], values: Sequence[float | int]) -> Float[Tensor, " n"]:
-        """Each slot's value, one being given for each stage."""
+        """Each slot's value, given one value per stage."""
         chosen = torch.full_like(t, values[-1], dtype=torch.float32)
         for end, earlier in reversed(list(zip(self._ends()[:-1], values[:-1], strict=True))):
             chosen = torch.where(t <= end, earlier, chosen)
         return chosen
 
     def _due(self, t: Int[Tensor, " n"]) -> Bool[Tensor, " n"]:
-        """Whether step size and sparsity are looked at: not at the start of a stage."""
+        """Whether step size and sparsity are updated; never at the start of a stage."""
         done = t - 1 - self._at(t, [0, *self._ends()[:-1]])
         period = self._at(t, [max(1, int(self.period * length)) for length in self._lengths()])
         return (done > 0) & (done % period == 0)
 
 
 def _support(delta: Batch) -> Float[Tensor, " n"]:
-    """How many entries are not 0."""
+    """The number of nonzero entries."""
     return torch.ne(delta, 0, out=torch.empty_like(delta)).flatten(1).sum(1)

@@ -1,15 +1,16 @@
 """Fast adaptive boundary attack, targeted (Croce & Hein 2020, "Minimally distorted adversarial
 examples …", algorithm 1; its targeted form is that of AutoAttack).
 
-Looks for the nearest adversarial example, in a ball or not: at each step the boundary with the
-target class is replaced by its tangent plane π, and the next point lies a little beyond it,
+Searches for the nearest adversarial example, without a ball: each step replaces the boundary with
+the target class by its tangent plane π, and the next point lies slightly beyond it,
 
     x ← (1 − α) (x + η d(x, π)) + α (x_orig + η d(x_orig, π)),
 
-where d(·, π) is the least movement within the box and α pulls back to the image. A point that is
-adversarial already first goes a share 1 − β of its way back. The gradient and the verdict on a
-point come from the same answer, so that a step costs one query; the published code asks again where
-it stepped back to, which finds less for as many queries (docs/explanation/engine.md).
+where d(·, π) is the least movement within the box and α pulls towards the image. A point that is
+already adversarial first moves back to the image by a share 1 − β of its distance. The gradient and
+the prediction at a point come from one query, so that a step costs one query; the published code
+queries the model again after the step back, which finds fewer adversarial examples with the same
+number of queries (docs/explanation/engine.md).
 """
 
 from dataclasses import dataclass
@@ -17,11 +18,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.attacks.base import Answer, Slots
-from bench.attacks.hyperplane import toward
+from bench.attacks._hyperplane import toward
+from bench.attacks.base import Response, Slots
 from bench.attacks.objectives import value
-from bench.geometry import GEOMETRY, lift, pick
 from bench.threats import Threat
+from bench.threats.geometry import GEOMETRY, lift, pick
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,14 @@ class FAB:
         """The image."""
         return slots.next(slots.x, slots.done)
 
-    def step(self, slots: Slots, answer: Answer, threat: Threat) -> Slots:
+    def step(self, slots: Slots, response: Response, threat: Threat) -> Slots:
         """Step back if the point is adversarial, then across the tangent plane."""
-        gradient = answer.ascent
-        adversarial = answer.logits.argmax(1) != slots.y
+        gradient = response.ascent
+        adversarial = response.logits.argmax(1) != slots.y
         away = slots.point - slots.x
         near = pick(adversarial, self.beta * away, away)
         rises = (gradient * away).flatten(1).sum(1)
-        loss = answer.loss.nan_to_num(0, 0, 0)
+        loss = response.loss.nan_to_num(0, 0, 0)
         at_image = loss - rises
         at_point = torch.where(adversarial, at_image + self.beta * rises, loss)
 

@@ -1,11 +1,11 @@
-"""The attack that `l2l` learned beside its classifier (Jiang et al. 2021, arXiv:1811.01213).
+"""The attack that `l2l` trains together with its classifier (Jiang et al. 2021, arXiv:1811.01213).
 
     bench evaluate runs/at --suite l2l:runs/l2l
 
-One or a few forward passes of the attacker, which sees the image and the model's input gradient.
-In training that gradient is divided by the largest entry of the batch, here by that of the example:
-an example's verdict never depends on its neighbours. The second of two steps adds to the first as
-the box has clipped it.
+One or a few forward passes of the attacker, whose inputs are the image and the model's input
+gradient. In training that gradient is divided by the largest entry of the batch, here by that of
+the example, so that a verdict does not depend on the other examples of the batch. The second of two
+steps is added to the first one as clipped to the box.
 """
 
 import json
@@ -16,19 +16,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench import checkpoint, losses
-from bench.attacks.base import Answer, Slots
+from bench import losses
+from bench.attacks.base import Response, Slots
 from bench.errors import CrossfireError
-from bench.geometry import GEOMETRY, lift
+from bench.models import checkpoint
 from bench.models.attackers import build_attacker, perturbation, shrink
 from bench.threats import Threat
+from bench.threats.geometry import GEOMETRY, lift
 
 STRIDE = 0.007 / 0.031
-"""Share of the attacker's perturbation that one of many steps takes."""
+"""Step size of the multi-step variant, as a share of the attacker's perturbation."""
 
 
 class Attacker:
-    """The network; records name it by the hash of its weights."""
+    """The attacker's network; protocols name it by the hash of its weights."""
 
     def __init__(self, net: nn.Module) -> None:
         """Freeze `net` in eval mode."""
@@ -36,14 +37,14 @@ class Attacker:
         self.__name__ = checkpoint.weights_sha256(net)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Images, with gradients where it was trained on them, to raw perturbations."""
+        """Images, with gradients if it was trained with them, to raw perturbations."""
         raw: Tensor = self.net.to(x.device)(x)
         return raw
 
 
 @dataclass(frozen=True)
 class Learned:
-    """The iteration: `steps` perturbations, a `stride` of each, within the ball after every one."""
+    """The iteration: `steps` perturbations times `stride`, each projected onto the ball."""
 
     attacker: Attacker
     steps: int = 1
@@ -53,29 +54,30 @@ class Learned:
     name: str = "l2l"
 
     def loss(self, logits: Tensor, slots: Slots) -> Tensor:
-        """The cross-entropy, whose gradient the attacker sees."""
+        """The cross-entropy, whose gradient is an input of the attacker."""
         return losses.cross_entropy(logits, slots.y)
 
     def start(self, slots: Slots, threat: Threat) -> Slots:
         """The image itself."""
         return slots.next(slots.x, slots.done)
 
-    def step(self, slots: Slots, answer: Answer, threat: Threat) -> Slots:
-        """x + P(what was there, and what the attacker writes at that point)."""
-        seen = slots.point
+    def step(self, slots: Slots, response: Response, threat: Threat) -> Slots:
+        """x + P(δ + stride · attacker(x + δ))."""
+        inputs = slots.point
         if self.needs_gradient:
-            largest = answer.ascent.abs().flatten(1).amax(1).clamp_min(1e-12)
-            seen = torch.cat([seen, answer.ascent / lift(largest, answer.ascent)], 1)
+            largest = response.ascent.abs().flatten(1).amax(1).clamp_min(1e-12)
+            inputs = torch.cat([inputs, response.ascent / lift(largest, response.ascent)], 1)
         with torch.no_grad():
-            delta = slots.point - slots.x + self.stride * perturbation(self.attacker(seen), threat)
-        # The projection moves nothing but what rounding would leave outside the ball.
+            step = self.stride * perturbation(self.attacker(inputs), threat)
+            delta = slots.point - slots.x + step
+        # The projection only corrects rounding errors.
         project = GEOMETRY[threat.norm].project
         point = slots.x + project(slots.x, shrink(delta, threat), threat.eps)
         return slots.next(point, slots.t >= self.steps)
 
 
 def load_attacker(path: Path) -> Learned:
-    """The attack of a run of `l2l`, or of its folder `attacker`, or of a file there.
+    """The attack of a run of `l2l`, of its folder `attacker`, or of a file in that folder.
 
     Raises:
         CrossfireError: there is no attacker.

@@ -1,4 +1,4 @@
-"""What an attack may ascend, by name, and which of them a number of classes allows."""
+"""The objectives of attacks, by name, and which of them a number of classes allows."""
 
 from typing import Literal, get_args
 
@@ -13,7 +13,7 @@ OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 
 
 def value(objective: Objective, logits: Float[Tensor, "n k"], slots: Slots) -> Float[Tensor, " n"]:
-    """The objective at each slot's point; the targeted ones aim at the slot's target."""
+    """The objective at each slot's point; targeted ones use the slot's target class."""
     match objective:
         case "ce":
             return losses.cross_entropy(logits, slots.y)
@@ -28,9 +28,9 @@ def value(objective: Objective, logits: Float[Tensor, "n k"], slots: Slots) -> F
 
 
 def objective_for(classes: int, *, targeted: bool) -> Objective:
-    """The difference of logits ratio where it is defined, else the margin that is its numerator.
+    """The difference of logits ratio (DLR) where it is defined, else the margin, its numerator.
 
-    The ratio's denominator needs the third largest logit, the targeted one the fourth as well.
+    The denominator needs the third largest logit; that of the targeted DLR also the fourth.
     """
     if targeted:
         return "targeted-dlr" if classes >= 4 else "targeted-margin"

@@ -3,8 +3,8 @@
     x_adv = pgd(model, x, y, Threat.parse("linf:8/255"), steps=10)
 
 Each step moves by `step_size` along the norm's steepest ascent of a loss and projects onto ball ∩
-box. A fixed-step sign iteration is a deterministic map, so a point that returns will return for
-ever: with `until_cycle` such a slot stops there, and every later iterate is one already seen (Doldo
+box. The iteration is a deterministic map, so an iterate that occurs twice begins a cycle: with
+`until_cycle` the slot stops there, because every later iterate would repeat an earlier one (Doldo
 et al. 2025, arXiv:2503.19347).
 """
 
@@ -15,10 +15,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bench import losses, streams
-from bench.attacks.base import Answer, Slots, drive
-from bench.geometry import GEOMETRY, Batch, lift
+from bench import losses
+from bench.attacks.base import Response, Slots, drive
+from bench.compute import random_streams
 from bench.threats import Norm, Threat
+from bench.threats.geometry import GEOMETRY, Batch, lift
 from bench.types import Model
 
 Loss = Callable[[Float[Tensor, "n k"], Int[Tensor, " n"]], Float[Tensor, " n"]]
@@ -29,8 +30,8 @@ STEP_SIZE: dict[Norm, float] = {"linf": 1 / 4, "l2": 1 / 4, "l1": 1 / 4}
 
 @dataclass(frozen=True)
 class PGD:
-    """The iteration. `step_size` is in units of epsilon; `random_start` begins inside the ball, not
-    at the image."""
+    """The iteration. `step_size` is in units of epsilon; with `random_start` the first point is
+    random in the ball, else it is the image."""
 
     steps: int = 10
     step_size: float = 0.25
@@ -50,15 +51,15 @@ class PGD:
         if not self.random_start:
             return slots.next(slots.x, slots.done, **self._anchor(slots.x))
         geometry = GEOMETRY[threat.norm]
-        noise = streams.uniform(slots.key, *slots.x.shape[1:])
+        noise = random_streams.uniform(slots.key, *slots.x.shape[1:])
         delta = geometry.project(slots.x, geometry.start(noise, threat.eps), threat.eps)
         point = slots.x + delta
         return slots.next(point, slots.done, **self._anchor(point))
 
-    def step(self, slots: Slots, answer: Answer, threat: Threat) -> Slots:
+    def step(self, slots: Slots, response: Response, threat: Threat) -> Slots:
         """x ← P(x + α · steepest(∇loss))."""
         geometry = GEOMETRY[threat.norm]
-        direction = geometry.steepest(answer.ascent, slots.point)
+        direction = geometry.steepest(response.ascent, slots.point)
         delta = slots.point - slots.x + self.step_size * threat.eps * direction
         point = slots.x + geometry.project(slots.x, delta, threat.eps)
         finished = slots.t >= self.steps
@@ -66,8 +67,7 @@ class PGD:
             return slots.next(point, finished)
         anchor = slots.memory["anchor"]
         returned = (point == anchor).flatten(1).all(1)
-        # Brent's cycle search: an anchor laid down at each power of two meets a cycle of any
-        # length.
+        # Brent's cycle detection: an anchor set at each power of two finds cycles of any length.
         moved = (slots.t & (slots.t - 1)) == 0
         anchor = torch.where(lift(moved, anchor), point, anchor)
         return slots.next(point, finished | returned, anchor=anchor)
@@ -94,16 +94,16 @@ def pgd(
     restart.
 
     `step_size` is in pixel units of the norm (default epsilon / 4). The random start of an image
-    depends on the seed and on its number in `indices` (default: its place in the batch), never on
-    its neighbours. The model is called as it stands: switch it to eval mode first, and freeze it to
-    save the gradients of its weights.
+    depends on the seed and on its number in `indices` (default: its position in the batch), not on
+    the other images. Switch the model to eval mode first; freeze its weights to save the
+    computation of their gradients.
     """
     share = STEP_SIZE[threat.norm] if step_size is None else step_size / threat.eps
     attack = PGD(steps, share, objective, random_start)
     numbers = torch.arange(len(x), device=x.device) if indices is None else indices.to(x.device)
     best, best_loss = x, torch.full((len(x),), -torch.inf, device=x.device)
     for restart in range(restarts):
-        key = streams.keys(seed, numbers, "pgd", restart)
+        key = random_streams.keys(seed, numbers, "pgd", restart)
         point = drive(model, attack, Slots.fresh(x, y, y, key), threat)
         if restarts == 1:
             return point

@@ -1,7 +1,7 @@
-"""AutoAttack's standard version as its authors' package runs it: the reference for parity.
+"""AutoAttack's standard version as the package pyautoattack runs it: the reference for parity.
 
-The only file that imports pyautoattack. It hands the package what its defects need (contiguous
-images, no more target classes than there are) and undoes what it leaves behind.
+The only file that imports pyautoattack. It works around the package's defects (contiguous images,
+no more target classes than the model has) and undoes its side effects.
 """
 
 import logging
@@ -14,8 +14,8 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from bench.errors import CrossfireError
-from bench.geometry import Batch
 from bench.threats import Norm, Threat
+from bench.threats.geometry import Batch
 
 NAMES: dict[Norm, str] = {"linf": "Linf", "l2": "L2", "l1": "L1"}
 
@@ -31,9 +31,9 @@ def autoattack_reference(
 ) -> Batch:
     """Adversarial examples of x (n, c, h, w) in [0, 1] by pyautoattack, standard version.
 
-    An image that withstands everything is returned as it is. The targeted DLR loss needs four
-    classes and the untargeted one three: with fewer, three attacks or four are run, FAB-T and
-    Square always among them.
+    An image that no attack breaks is returned unchanged. The targeted DLR loss needs four classes
+    and the untargeted one three; with fewer classes APGD-CE, FAB-T and Square run, and with three
+    also APGD-DLR.
 
     Raises:
         CrossfireError: pyautoattack isn't installed.
@@ -50,15 +50,15 @@ def autoattack_reference(
         attack.n_target_classes = min(attack.n_target_classes, classes - 1)
     if classes < 4:
         run.attacks_to_run = ["apgd-ce", *["apgd-dlr"] * (classes == 3), "fab-t", "square"]
-    with _undisturbed(model, x.device):
+    with _side_effects_undone(model, x.device):
         points: Tensor = run.run_standard_evaluation(x.contiguous(), y, batch_size=batch_size)[0]
     return points
 
 
 @contextmanager
-def _undisturbed(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """The package seeds the global generator, fills the weights' gradients, drops the tracer and
-    warns on standard error."""
+def _side_effects_undone(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """The package seeds the global generator, fills the weights' gradients, removes the trace
+    function and writes warnings to stderr."""
     logger, tracer = logging.getLogger("auto-attack"), sys.gettrace()
     level = logger.level
     logger.setLevel(logging.ERROR)

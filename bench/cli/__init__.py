@@ -1,4 +1,4 @@
-"""The command line: each module of this package is a command of the module's name."""
+"""The command line: each module of this package defines the command of its name."""
 
 import importlib
 import os
@@ -14,13 +14,13 @@ from leaderboard.errors import LeaderboardError
 
 
 class Commands(click.Group):
-    """Imports a command when it is asked for, and turns a user's mistake into one line.
+    """Imports a command when it is used, and reports a user's error in one line.
 
-    Exit codes: 0 done, 1 a check that failed, 2 a mistake in the input, 130 interrupted.
+    Exit codes: 0 done, 1 a check failed, 2 an error in the input, 130 interrupted.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names of the modules beside this file, less those that begin with an underscore."""
+        """The names of the public modules of this package."""
         names = (module.name for module in pkgutil.iter_modules(__path__))
         return sorted(name for name in names if not name.startswith("_"))
 
@@ -34,7 +34,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, but an unknown command names its nearest neighbour."""
+        """As click does, but the error of an unknown command names the closest one."""
         names = self.list_commands(ctx)
         if args[0] not in names and not args[0].startswith("-"):
             raise unknown("command", args[0], names)
@@ -47,7 +47,7 @@ class Commands(click.Group):
     ) -> NoReturn:
         """Run one command and exit; errors are one line on stderr, never a traceback."""
         extra["standalone_mode"] = False
-        # Threads that spin while they wait make small networks 6 times slower on a shared machine.
+        # Busy-waiting threads make small networks 6 times slower on a shared machine.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         try:
             code = super().main(args, **extra)
@@ -64,7 +64,7 @@ class Commands(click.Group):
         except OSError as error:
             _fail(f"{error.strerror or error}: {error.filename or 'check the disk'}")
         except click.Abort:
-            _fail("interrupted; the same command goes on where it was", code=130)
+            _fail("interrupted; the same command resumes", code=130)
         sys.exit(code if isinstance(code, int) else 0)
 
 

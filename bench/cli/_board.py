@@ -1,4 +1,4 @@
-"""What the commands that read a board have in common."""
+"""Shared code of the commands that read a board."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 def read(folder: Path, release: int | None = None) -> "list[Record]":
     """The records of a board or of one of its releases, oldest first.
 
-    Damaged records are named on stderr and left out.
+    Damaged records are named on stderr and skipped.
 
     Raises:
         CrossfireError: there is no record.
-        LeaderboardError: there is no such release, or it isn't whole.
+        LeaderboardError: there is no such release, or it is incomplete.
     """
     import gc
 
@@ -34,6 +34,6 @@ def read(folder: Path, release: int | None = None) -> "list[Record]":
         raise CrossfireError(
             f"no records in {folder}; make one with: bench evaluate --threat union"
         )
-    # They live as long as the process: the collector needn't look at thousands of them again.
+    # The records are used until the process ends: spare the garbage collector their traversal.
     gc.freeze()
     return contents.records

@@ -1,4 +1,4 @@
-"""What the commands on campaigns have in common."""
+"""Shared arguments of the commands on campaigns."""
 
 from pathlib import Path
 

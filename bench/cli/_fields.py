@@ -1,4 +1,4 @@
-"""Options from the fields of a dataclass: name, type, default and help are written once, there."""
+"""Command-line options from the fields of a dataclass: name, type, default and help."""
 
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields
@@ -33,11 +33,11 @@ def _type(hint: Any) -> Any:  # noqa: ANN401
         (hint,) = (part for part in get_args(hint) if part is not NoneType)
         return _type(hint)
     if get_origin(hint) is tuple:
-        return Several(get_args(hint)[0])
+        return CommaSeparated(get_args(hint)[0])
     return None if hint is bool else hint
 
 
-class Several(click.ParamType):  # type: ignore[type-arg]
+class CommaSeparated(click.ParamType):  # type: ignore[type-arg]
     """Values separated by commas."""
 
     name = "list"

@@ -1,4 +1,4 @@
-"""How commands import what takes long to import."""
+"""Fast imports of large libraries."""
 
 import gc
 import sys
@@ -7,12 +7,11 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def lasting() -> Iterator[None]:
-    """Spare Python's collector of cycles what is imported here: it lives until the program ends.
+def imports_uncollected() -> Iterator[None]:
+    """Context for imports, whose objects the garbage collector then ignores.
 
-    The collector would go through torch's million objects again and again while they are made, and
-    once more at the end, which takes half a second. In a process that has torch already, nothing is
-    left to spare.
+    The collector would traverse torch's million objects several times during the import, and once
+    more at the end, which takes half a second. If torch is already imported, nothing is changed.
     """
     if "torch" in sys.modules:
         yield

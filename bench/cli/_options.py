@@ -1,4 +1,4 @@
-"""Options that several commands share, so that they read and behave alike."""
+"""Options that several commands share."""
 
 from pathlib import Path
 
@@ -22,5 +22,5 @@ text_format = click.option(
     type=click.Choice(["terminal", "markdown"]),
     default="terminal",
     show_default=True,
-    help="What to write.",
+    help="Output format.",
 )

@@ -1,5 +1,6 @@
 """The command that trains one defense."""
 
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -16,28 +17,44 @@ def training(name: str) -> click.Command:
     Raises:
         CrossfireError: there is no such defense.
     """
-    from bench.registry import get_defense
+    from bench.plugins.registry import get_defense
     from bench.training import Job, recipes
     from bench.training.start import default_threat
 
     kind = get_defense(name)
-    known = recipes(kind)
+    command = click.Command(name, help=kind.__doc__)
+    command.params = [
+        _recipe_option(recipes(kind)),
+        *_threat_options(default_threat(kind)),
+        *options(kind),
+        *options(Job),
+    ]
+    command.callback = lambda **values: _train(name, kind, values)
+    return _options.display(command)
 
-    def use(context: click.Context, option: click.Parameter, recipe: str | None) -> None:
-        context.default_map = {**(context.default_map or {}), **known.get(recipe or "", {})}
 
-    own: list[click.Parameter] = [
-        click.Option(
-            ["--recipe"],
-            type=click.Choice(list(known)),
-            callback=use,
-            expose_value=False,
-            is_eager=True,
-            help="Named values of the options below; what is also given by hand goes first.",
-        ),
+def _recipe_option(recipes: Mapping[str, Mapping[str, Any]]) -> click.Option:
+    """`--recipe`, whose values become the defaults of the other options."""
+
+    def set_defaults(context: click.Context, _: click.Parameter, recipe: str | None) -> None:
+        context.default_map = {**(context.default_map or {}), **recipes.get(recipe or "", {})}
+
+    return click.Option(
+        ["--recipe"],
+        type=click.Choice(list(recipes)),
+        callback=set_defaults,
+        expose_value=False,
+        is_eager=True,
+        help="Named values of the options below; options that are also given override them.",
+    )
+
+
+def _threat_options(default: str) -> list[click.Option]:
+    """The threats, their budgets, and the folder."""
+    return [
         click.Option(
             ["--threat"],
-            default=default_threat(kind),
+            default=default,
             show_default=True,
             help="union, linf, l2, l1, or a list such as linf:8/255,l2:0.5.",
         ),
@@ -48,13 +65,10 @@ def training(name: str) -> click.Command:
             ["--out"], type=click.Path(path_type=Path), help="Folder.  [default: runs/NAME]"
         ),
     ]
-    parameters = [*own, *options(kind), *options(Job)]
-    command = click.Command(name, params=parameters, help=kind.__doc__)
-    command.callback = lambda **values: _train(name, kind, values)
-    return _options.display(command)
 
 
 def _train(name: str, kind: type, values: dict[str, Any]) -> None:
+    """Train the defense `kind` with the values of all options, and print a summary."""
     from bench.display import display
     from bench.training import Job, default_folder, summary, threats_of
 
@@ -67,7 +81,7 @@ def _train(name: str, kind: type, values: dict[str, Any]) -> None:
             threats,
             **values,
             progress=progress,
-            say=lambda text: click.echo(text, err=True),
+            notify=lambda text: click.echo(text, err=True),
         )
         kind(**own).fit(job)
     if job.fabric.is_global_zero:

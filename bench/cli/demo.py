@@ -1,4 +1,4 @@
-"""`bench demo`: the whole story in about two minutes."""
+"""`bench demo`: training, attacks and ranking in about two minutes."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from bench.cli import _options as options
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("demo"),
     show_default=True,
-    help="Where checkpoints and the board go.",
+    help="Folder for checkpoints and the board.",
 )
 @options.display
 def command(folder: Path, display: str | None) -> None:
@@ -21,12 +21,12 @@ def command(folder: Path, display: str | None) -> None:
 
     Needs no network, and about two minutes on two cores.
     """
-    from bench.demo import play
+    from bench.campaign.demo import run_demo
     from bench.display import display as shown
     from bench.report import render
     from leaderboard.ranking import tables
 
     with shown(display) as progress:
-        records = list(play(folder, progress))
+        records = list(run_demo(folder, progress))
     click.echo(render(tables(records), "terminal"))
     click.echo(f"\nThe records and their evidence: bench report --board {folder / 'board'}")

@@ -1,4 +1,4 @@
-"""`bench diff`: what changed between two releases."""
+"""`bench diff`: the changes between two releases."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from bench.cli import _options as options
 @options.board
 @options.text_format
 def command(before: int, after: int | None, board: Path, form: str) -> None:
-    """Say what changed from release BEFORE to release AFTER, or to the board as it is now."""
+    """Show the changes from release BEFORE to release AFTER, or to the present board."""
     from bench.report.listing import render
     from bench.report.listings import changes as listing
     from leaderboard.changes import changes

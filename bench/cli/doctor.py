@@ -1,4 +1,4 @@
-"""`bench doctor`: what this machine offers, or whether a model's number is to be believed."""
+"""`bench doctor`: this installation, or whether a model's robust accuracy is reliable."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from bench.cli import _options as options
     type=click.IntRange(min=1),
     default=96,
     show_default=True,
-    help="Look at the first so many test images.",
+    help="Use the first so many test images only.",
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of the attacks' randomness.")
 @click.option("--device", help="cpu, cuda or cuda:1.  [default: cuda where there is one]")
@@ -33,7 +33,7 @@ from bench.cli import _options as options
 @click.option(
     "--board",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Keep the diagnosis on that board; its page shows it beside the model's rows.",
+    help="Store the diagnosis on this board, whose page shows it beside the model's rows.",
 )
 @click.option(
     "--format",
@@ -41,7 +41,7 @@ from bench.cli import _options as options
     type=click.Choice(["terminal", "json"]),
     default="terminal",
     show_default=True,
-    help="What to write.",
+    help="Output format.",
 )
 @options.display
 @click.pass_context
@@ -54,10 +54,10 @@ def command(
     display: str | None,
     **rest: Any,  # noqa: ANN401
 ) -> None:
-    """Ask whether a model's robust accuracy is to be believed; without MODEL, show versions,
-    devices, arithmetic, free disk and missing extras.
+    """Check whether a model's robust accuracy is reliable; without MODEL, show versions, devices,
+    arithmetic, free disk and missing extras.
 
-    MODEL is whatever `bench evaluate` takes. Exit code 1 if a check fails.
+    MODEL is named as for `bench evaluate`. Exit code 1 if a check fails.
     """
     if model is None:
         _environment()
@@ -77,7 +77,7 @@ def command(
 
 
 def _environment() -> None:
-    from bench.doctor import environment, extras
+    from bench.diagnosis.installation import environment, extras
 
     rows = [*environment(Path()), *((f"extra {name}", what) for name, what in extras())]
     width = max(len(name) for name, _ in rows)

@@ -1,4 +1,4 @@
-"""`bench evaluate`: models to records."""
+"""`bench evaluate`: from models to records."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from bench.cli import _options as options
-from bench.cli._imports import lasting
+from bench.cli._imports import imports_uncollected
 
 
 @click.command("evaluate")
@@ -23,9 +23,9 @@ from bench.cli._imports import lasting
 @click.option("--dataset", help="Data set.  [default: the checkpoint's own, else digits]")
 @click.option(
     "--budgets",
-    help="Budget set that union and the norms stand for.  [default: the data set's first]",
+    help="Budget set of union and of the norms.  [default: the data set's first]",
 )
-@click.option("--examples", type=click.IntRange(min=1), help="Measure the first so many only.")
+@click.option("--examples", type=click.IntRange(min=1), help="Evaluate the first so many only.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the attacks' randomness.")
 @click.option("--device", help="cpu, cuda or cuda:1.  [default: cuda where there is one]")
 @click.option(
@@ -39,7 +39,7 @@ from bench.cli._imports import lasting
     "--compile/--no-compile",
     "compiled",
     default=None,
-    help="Compile the network.  [default: bf16, once that pays]",
+    help="Compile the network.  [default: in bf16, for long evaluations]",
 )
 @click.option(
     "--batch-size",
@@ -50,7 +50,7 @@ from bench.cli._imports import lasting
 @click.option(
     "--union-only",
     is_flag=True,
-    help="Skip what another threat broke; single columns then mean nothing.",
+    help="Skip examples that another threat broke; only the union is then valid.",
 )
 @click.option("--arch", help="Architecture, for a file of weights that names none.")
 @click.option(
@@ -70,23 +70,21 @@ from bench.cli._imports import lasting
     "--images/--no-images",
     default=True,
     show_default=True,
-    help="Keep the adversarial images as evidence; without them less can be verified.",
+    help="Store the adversarial images as evidence; without them less can be verified.",
 )
 @click.option(
     "--keep-weights",
     is_flag=True,
-    help="Keep the checkpoint beside the record, so that a copy of the board can be verified.",
+    help="Store the checkpoint on the board, so that a copy of the board can be verified.",
 )
 @click.option(
     "--runs",
     type=click.Path(path_type=Path),
     default=Path("runs"),
     show_default=True,
-    help="Folder of checkpoints, for when no MODEL is named.",
+    help="Folder of checkpoints, if no MODEL is given.",
 )
-@click.option(
-    "--dry-run", is_flag=True, help="Say what it would cost, from attacking a few examples."
-)
+@click.option("--dry-run", is_flag=True, help="Forecast the cost from attacks on a few examples.")
 @options.board
 @options.display
 def command(
@@ -98,15 +96,15 @@ def command(
     suite: str,
     **rest: Any,  # noqa: ANN401
 ) -> None:
-    """Attack models and put their records on the board.
+    """Attack models and write their records to the board.
 
     MODEL is a checkpoint's file or folder, FILE.py:CALLABLE, torchvision:NAME, timm:NAME,
-    robustbench:ID or hf-hub:REPO. Without one, every training run without a record is measured.
+    robustbench:ID or hf-hub:REPO. Without one, every training run without a record is evaluated.
     """
-    with lasting():
+    with imports_uncollected():
         from bench.display import display as shown
-        from bench.evaluator import Settings
-        from bench.measure import Measurement, checkpoints, line
+        from bench.evaluation.settings import Settings
+        from bench.measurement import Measurement, checkpoints, line
 
     own = {
         name: rest.pop(name)
@@ -116,7 +114,7 @@ def command(
     measurement = Measurement(settings, board=board, **own)
     for spec in models or checkpoints(runs):
         if dry_run:
-            from bench.estimate import estimate
+            from bench.evaluation.estimate import estimate
 
             loaded, evaluation = measurement.prepare(spec)
             click.echo(f"{loaded.name}: {estimate(evaluation)}")

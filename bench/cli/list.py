@@ -1,4 +1,4 @@
-"""`bench list KIND`: what there is, and where it was defined."""
+"""`bench list KIND`: the available defenses, attacks and so on, and where they are defined."""
 
 import click
 
@@ -9,9 +9,9 @@ import click
     type=click.Choice(["defenses", "attacks", "suites", "datasets", "budgets", "models"]),
 )
 def command(kind: str) -> None:
-    """Show every defense, attack, suite, data set, budget set or model, and where it comes from.
+    """Show every defense, attack, suite, data set, budget set or model, and where it is defined.
 
-    Plugins of installed packages are among them; none is loaded for this.
+    Plugins of installed packages are included, and not imported.
     """
     from bench.catalogue import rows
 

@@ -1,4 +1,4 @@
-"""`bench new defense NAME`: a file to start from."""
+"""`bench new defense NAME`: a template."""
 
 from pathlib import Path
 
@@ -7,17 +7,17 @@ import click
 
 @click.group("new")
 def command() -> None:
-    """Write the beginning of a plugin of your own."""
+    """Write a template of a plugin."""
 
 
 @command.command("defense")
 @click.argument("name")
 def defense(name: str) -> None:
-    """Write a defense that already trains, its test, and its line in the documents.
+    """Write a template of a defense, its test, and its line in the documentation.
 
-    In a checkout they go where such files are; elsewhere into the present folder.
+    In a checkout the files are written to defenses and tests; elsewhere to the current folder.
     """
-    from bench.scaffold import new_defense
+    from bench.plugins.scaffold import new_defense
 
     written = new_defense(name, Path())
     for path in written:

@@ -1,4 +1,4 @@
-"""`bench release`: freeze the board as it is."""
+"""`bench release`: freeze the present board."""
 
 from pathlib import Path
 

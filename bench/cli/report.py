@@ -1,4 +1,4 @@
-"""`bench report`: records to the leaderboard."""
+"""`bench report`: from records to the leaderboard."""
 
 from pathlib import Path
 
@@ -16,12 +16,13 @@ from bench.cli import _options as options
     type=click.Choice(["terminal", "markdown", "html", "svg", "csv", "json"]),
     default="terminal",
     show_default=True,
-    help="What to write.",
+    help="Output format.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="File to write; for svg, folder.")
-@click.option("--check", is_flag=True, help="Write nothing; exit with 1 if --out is out of date.")
-@click.option("--release", type=int, help="Show that release instead of the board as it is now.")
+@click.option("--check", is_flag=True, help="Write nothing; exit code 1 if --out is out of date.")
+@click.option("--release", type=int, help="Show this release instead of the present board.")
 @click.option("--with-published", "published", is_flag=True, help="Add RobustBench's figures.")
+@click.option("--compact", is_flag=True, help="In markdown: a line a recipe, a column a threat.")
 @click.option("--top", default=50, show_default=True, help="Rows shown on the terminal.")
 @click.pass_context
 def command(
@@ -32,12 +33,13 @@ def command(
     check: bool,
     release: int | None,
     published: bool,
+    compact: bool,
     top: int,
 ) -> None:
     """Show the leaderboard of a board.
 
-    A FILE that holds the marks `<!-- begin bench report -->` and `<!-- end bench report -->` is
-    renewed between them only.
+    In a file with the marks `<!-- begin bench report -->` and `<!-- end bench report -->`, only the
+    text between them is replaced.
     """
     from bench.report import files, render
     from bench.report.stale import is_stale, renew
@@ -45,11 +47,13 @@ def command(
 
     if out is None and (check or form == "svg"):
         raise click.UsageError(f"{'--check' if check else '--format svg'} needs --out PATH.")
+    if compact and form != "markdown":
+        raise click.UsageError("--compact needs --format markdown.")
     found = tables(_board.read(board, release))
     if out is None:
-        click.echo(render(found, form, top=top, published=published, board=board))
+        click.echo(render(found, form, top=top, published=published, board=board, compact=compact))
         return
-    written = files(found, form, out, published=published, board=board)
+    written = files(found, form, out, published=published, board=board, compact=compact)
     for path, text in written.items():
         if not check:
             renew(path, text)

@@ -1,4 +1,4 @@
-"""`bench results`: what came of a campaign."""
+"""`bench results`: the tables of a campaign."""
 
 from pathlib import Path
 
@@ -15,15 +15,15 @@ from bench.cli import _campaign
     type=click.Choice(["terminal", "markdown", "csv", "svg"]),
     default="terminal",
     show_default=True,
-    help="What to write; svg is a figure of accuracy against cost, and of the course of training.",
+    help="Output format; svg is a figure of accuracy against cost, and of the training curves.",
 )
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A file to write to.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
 def command(file: Path, form: str, out: Path | None) -> None:
     """Tables of the campaign in FILE: accuracies over seeds, costs, and the comparisons it names.
 
-    They are made of the records that are on its boards, while it runs too.
+    They are computed from the records on its boards, also while the campaign runs.
     """
-    from bench.campaign.command import results
+    from bench.campaign.commands import results
     from bench.files import write_atomic
 
     text = results(file, form)

@@ -1,4 +1,4 @@
-"""`bench run`: a campaign's file to records."""
+"""`bench run`: from a campaign's file to records."""
 
 from functools import partial
 from pathlib import Path
@@ -25,26 +25,26 @@ from bench.cli import _options as options
 @click.option(
     "--storage",
     metavar="URL",
-    help="Keep checkpoints and records there too, and fetch what is missing here: a folder, "
+    help="Copy checkpoints and records there, and fetch what is missing here: a folder, "
     "s3://BUCKET/PATH, or any other address of fsspec.",
 )
 @click.option(
-    "--minutes", type=click.FloatRange(min=0), help="Stop after so long; it can go on later."
+    "--minutes",
+    type=click.FloatRange(min=0),
+    help="Stop after this time; the same command resumes.",
 )
-@click.option(
-    "--dry-run", is_flag=True, help="Say what it would cost, from a few steps of every recipe."
-)
+@click.option("--dry-run", is_flag=True, help="Forecast the cost from a few steps of every recipe.")
 @options.display
 def command(file: Path, dry_run: bool, **rest: Any) -> None:  # noqa: ANN401
     """Train, evaluate and record all runs of the campaign in FILE.
 
-    What is done is not done again; after a stop, the same command goes on.
+    Finished steps are not repeated; after a stop, the same command resumes.
     """
-    from bench.campaign.command import dry_run as cost
-    from bench.campaign.command import work
+    from bench.campaign.commands import dry_run as forecast
+    from bench.campaign.commands import run
 
     if dry_run:
-        click.echo(cost(file, rest["jobs"], rest["display"]))
+        click.echo(forecast(file, rest["jobs"], rest["display"]))
         return
-    code = work(file, write=partial(click.echo, err=True), say=click.echo, **rest)
+    code = run(file, write_progress=partial(click.echo, err=True), notify=click.echo, **rest)
     click.get_current_context().exit(code)

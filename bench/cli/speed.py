@@ -1,4 +1,4 @@
-"""`bench speed`: this engine against the peers that are installed here."""
+"""`bench speed`: the time of this engine and of other installed toolboxes."""
 
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from bench.cli import _options as options
     type=click.IntRange(min=1),
     default=256,
     show_default=True,
-    help="Measure the first so many only.",
+    help="Attack the first so many only.",
 )
 @click.option(
     "--precision",
@@ -32,7 +32,7 @@ from bench.cli import _options as options
 @click.option(
     "--keep",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Keep the peers' results in this folder, and use those that are there.",
+    help="Folder of the other toolboxes' results: stored ones are reused, new ones added.",
 )
 @options.text_format
 def command(
@@ -48,20 +48,20 @@ def command(
 ) -> None:
     """Time this engine against pyautoattack and, for PGD-100, against installed toolboxes.
 
-    Everything runs on the same models and images, one after the other, on this machine.
+    All run on the same models and images, one after the other, on this machine.
     """
     from bench.data import load
-    from bench.measure import trained_on
+    from bench.measurement import trained_on
     from bench.models.sources import find
     from bench.report.listing import render
-    from bench.speed import Bench, report
-    from bench.threats import budget_home, resolve
+    from bench.speed.run import Bench, report
+    from bench.threats import budget_dataset, resolve
 
     name = dataset or trained_on(models[0]) or "digits"
     data = load(name)
     split = data.test.take(examples)
     found = {spec: find(spec, data).model for spec in models}
     bench = Bench(split.floats(), split.labels, suite.split(","), precision, reference, keep)
-    home = budget_home(name, tuple(split.images.shape[1:]))
-    say = partial(click.echo, err=True)
-    click.echo(render(report(found, bench, resolve(threat, home), say), form))
+    home = budget_dataset(name, tuple(split.images.shape[1:]))
+    notify = partial(click.echo, err=True)
+    click.echo(render(report(found, bench, resolve(threat, home), notify), form))

@@ -1,4 +1,4 @@
-"""`bench status`: where a campaign stands."""
+"""`bench status`: the state of a campaign."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from bench.cli import _campaign
 
 @click.command("status")
 @_campaign.file
-@click.option("--all", "every", is_flag=True, help="Show what waits and what is done as well.")
-@click.option("--json", "plain", is_flag=True, help="Every step as JSON.")
-def command(file: Path, every: bool, plain: bool) -> None:
-    """Show the steps of the campaign in FILE that run or failed, and how many others there are."""
-    from bench.campaign.command import status
+@click.option("--all", "all_steps", is_flag=True, help="Show waiting and finished steps too.")
+@click.option("--json", is_flag=True, help="Every step as JSON.")
+def command(file: Path, all_steps: bool, json: bool) -> None:
+    """Show the running and failed steps of the campaign in FILE, and count the others."""
+    from bench.campaign.commands import status
 
-    click.echo(status(file, every=every, plain=plain))
+    click.echo(status(file, all_steps=all_steps, json=json))

@@ -1,4 +1,4 @@
-"""`bench train DEFENSE`: a defense to a checkpoint."""
+"""`bench train DEFENSE`: from a defense to a checkpoint."""
 
 import click
 
@@ -6,11 +6,11 @@ from bench.cli._training import training
 
 
 class Defenses(click.Group):
-    """A command for each defense, with the defense's fields as its options."""
+    """A command for each defense, whose options are the defense's fields."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The keys of all defenses."""
-        from bench.registry import defenses
+        from bench.plugins.registry import defenses
 
         return sorted(defenses())
 
@@ -19,8 +19,8 @@ class Defenses(click.Group):
         return training(cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Names and origins; descriptions would need every defense to be imported."""
-        from bench.registry import defenses
+        """Names and origins; descriptions would require importing every defense."""
+        from bench.plugins.registry import defenses
 
         with formatter.section("Defenses"):
             formatter.write_dl([(name, entry.origin) for name, entry in defenses().items()])

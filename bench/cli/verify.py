@@ -1,4 +1,4 @@
-"""`bench verify`: records, examined again from their evidence."""
+"""`bench verify`: records checked from their evidence."""
 
 import time
 from pathlib import Path
@@ -11,16 +11,18 @@ from bench.cli import _options as options
 
 @click.command("verify")
 @click.argument("records", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--model", help="The model, where its weights are not on the board.")
-@click.option("--dataset", help="The data set, for records of it, where its name doesn't find it.")
+@click.option("--model", help="The model, if its weights are not on the board.")
+@click.option("--dataset", help="The data set, if the name in the records is not found here.")
 @click.option("--arch", help="Architecture, for a file of weights that names none.")
 @click.option("--weights", type=click.Path(path_type=Path), help="Weights for --model.")
 @click.option("--normalize", help="Normalisation for --model: cifar10, imagenet or MEAN,STD.")
-@click.option("--sample", type=click.IntRange(min=1), help="Images of each kind to examine.")
+@click.option(
+    "--sample", type=click.IntRange(min=1), help="Number of images of each kind to check."
+)
 @click.option(
     "--allow-missing",
     is_flag=True,
-    help="Exit with 0 also where weights or data of some records are not here.",
+    help="Exit code 0 even if weights or data of some records are missing.",
 )
 @options.display
 @click.pass_context
@@ -34,8 +36,8 @@ def command(
 ) -> None:
     """Recompute RECORDS, files of a board, from their evidence: VALID or INVALID.
 
-    Weights are taken from the board's folder weights, or from where the record says. A record whose
-    weights or data are not here is PARTLY CHECKED.
+    Weights are read from the board's folder weights, or from the path in the record. A record whose
+    weights or data are missing is PARTLY CHECKED.
 
     Exit code 1 when any is INVALID, else 2 when any is PARTLY CHECKED.
     """

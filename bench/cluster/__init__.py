@@ -1,11 +1,11 @@
-"""Evaluation on many machines: passes are cut into chunks of examples, and Ray's workers take them.
+"""Evaluation on many machines: passes are cut into chunks of examples, which Ray's workers attack.
 
     run(evaluation, "auto", journal)
 
-Randomness belongs to the example, so it doesn't matter where a chunk is attacked. What depends on
-all examples is decided here, before a pass begins: which of them stand, which are sampled, whether
-an alarm was raised. A chunk whose worker is lost is attacked again elsewhere; a command that was
-killed goes on from the chunks that had come back.
+Random numbers are keyed by the example, so it doesn't matter where a chunk is attacked. What
+depends on all examples is decided in this process before a pass begins: which examples are still
+robust, which are sampled, whether an alarm was raised. A chunk whose worker is lost is attacked
+again elsewhere; a command that was killed resumes from the chunks that were finished.
 """
 
 import time
@@ -15,23 +15,23 @@ from dataclasses import replace
 from bench.cluster.plan import Plan
 from bench.cluster.pool import Pool, connected
 from bench.display import Progress
-from bench.evaluator import Evaluation
-from bench.journal import Journal
-from bench.outcome import Outcome
+from bench.evaluation.evaluator import Evaluation
+from bench.evaluation.journal import Journal
+from bench.evaluation.outcome import Outcome
 
 SAVE_EVERY = 20.0
-"""Seconds of finished chunks that a kill may lose."""
+"""Seconds between saves: a kill loses at most the chunks that were finished since."""
 
 
 def run(
     evaluation: Evaluation, address: str, journal: Journal, progress: Progress | None = None
 ) -> Outcome:
-    """What `evaluation.run` does, on the Ray cluster at `address`: `auto` or HOST:PORT.
+    """As `evaluation.run`, on the Ray cluster at `address`: `auto` or HOST:PORT.
 
     Raises:
-        CrossfireError: Ray is not installed, nothing answers at the address, or workers are lost
-            again and again.
-        audit.Refusal: the model changed its own weights meanwhile.
+        CrossfireError: Ray is not installed, no cluster responds at the address, or workers are
+            lost repeatedly on the same examples.
+        gates.Refusal: the model changed its own weights meanwhile.
     """
     plan = Plan(evaluation, evaluation.columns(journal), journal.load())
     devices: Counter[str] = Counter()

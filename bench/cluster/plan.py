@@ -1,4 +1,4 @@
-"""What is to be attacked next: each column is a chain of passes, each pass a set of chunks."""
+"""Which examples are attacked next: each column is a chain of passes, each pass a set of chunks."""
 
 from dataclasses import dataclass, field
 
@@ -6,15 +6,15 @@ import numpy as np
 import torch
 
 from bench.cluster.worker import Result
-from bench.engine import under
-from bench.evaluator import Evaluation
+from bench.evaluation.engine import under
+from bench.evaluation.evaluator import Evaluation
+from bench.evaluation.queue import Array, Column, Examples, Job, State
 from bench.losses import margin
-from bench.work import Array, Column, Examples, Job, State
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some rows of the examples, to be attacked by one job."""
+    """Some rows of the examples, attacked by one job."""
 
     chain: int
     job: Job
@@ -24,8 +24,8 @@ class Chunk:
 
 @dataclass
 class Chain:
-    """Jobs that must follow each other; `left` flags the rows of the present one that haven't come
-    back, `waiting` lists those that haven't been given out."""
+    """Jobs that must run one after the other. Of the current job, `left` flags the rows that are
+    not finished, `waiting` lists those that no worker has yet."""
 
     jobs: list[Job]
     position: int = -1
@@ -34,17 +34,17 @@ class Chain:
 
 
 class Plan:
-    """The chunks of an evaluation in a good order, and the columns that their results go into.
+    """The chunks of an evaluation in order, and the columns of their results.
 
-    Columns don't wait for each other, unless examples that one has lost are left out of the next.
-    Within a pass the examples with the largest clean margins come first: they cost most, and what
-    is left for the end is cheap, so that no worker is busy for long when all others are done.
+    Columns don't wait for each other, unless examples broken in one are left out of the next.
+    Within a pass the examples with the largest clean margins come first: they cost most, and the
+    chunks at the end are cheap, so that all workers finish at about the same time.
     """
 
     def __init__(self, evaluation: Evaluation, columns: list[Column], resumed: State) -> None:
         self.columns = columns
         self._evaluation = evaluation
-        self._engine = evaluation.engine(lambda state: None)
+        self._engine = evaluation.attacked.engine(lambda state: None)
         self._order = np.argsort(
             margin(evaluation.logits, evaluation.examples.labels).numpy(), kind="stable"
         )
@@ -60,7 +60,7 @@ class Plan:
 
     @property
     def finished(self) -> bool:
-        """Whether every chunk of every pass has come back."""
+        """Whether every chunk of every pass is finished."""
         return all(chain.position == len(chain.jobs) for chain in self._chains)
 
     def next(self, size: int) -> Chunk | None:
@@ -88,7 +88,7 @@ class Plan:
         self._advance(chain)
 
     def state(self) -> State:
-        """Everything that a later run needs to go on, less the adversarial examples."""
+        """Everything that is needed to resume, except the adversarial examples."""
         state = {
             f"column{number}.{name}": torch.from_numpy(value)
             for number, column in enumerate(self.columns)
@@ -100,7 +100,7 @@ class Plan:
         return state
 
     def _advance(self, chain: Chain) -> None:
-        """Begin the next pass that has something to attack, if the present one is over."""
+        """Begin the next pass that attacks any example, if the current one is finished."""
         while not chain.left.any() and chain.position < len(chain.jobs):
             position = chain.position + 1
             left = np.zeros(0, bool)

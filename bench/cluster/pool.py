@@ -1,4 +1,4 @@
-"""Ray's side: a connection, the workers behind it, and the chunks that they hold."""
+"""The connection to Ray, its workers, and the chunks that they attack."""
 
 import hashlib
 import socket
@@ -10,23 +10,24 @@ from pathlib import Path
 from typing import Any
 
 from bench.cluster.plan import Chunk
-from bench.cluster.worker import Result, attack, portable
+from bench.cluster.worker import Result, attack
 from bench.errors import CrossfireError, reason
-from bench.evaluator import Evaluation
+from bench.evaluation.attacked import AttackedModel
+from bench.evaluation.evaluator import Evaluation
 
 RETRIES = 5
-"""How often a chunk is begun anew when its worker is lost."""
+"""How often a chunk is restarted when its worker is lost."""
 AHEAD = 2
-"""Chunks given out for each worker, so that none waits for the next."""
+"""Chunks submitted per worker, so that no worker waits for the next chunk."""
 
 
 @contextmanager
 def connected(address: str) -> Iterator[Any]:
-    """Ray, connected to the cluster at `address`: HOST:PORT, or `auto` for the one that runs here,
-    else one on this machine alone, which ends with the evaluation.
+    """Ray, connected to the cluster at `address`: HOST:PORT, or `auto` for the running local
+    cluster or, if there is none, a new one on this machine that ends with the evaluation.
 
     Raises:
-        CrossfireError: Ray is not installed, or nothing answers at the address.
+        CrossfireError: Ray is not installed, or no cluster responds at the address.
     """
     try:
         import ray
@@ -38,7 +39,7 @@ def connected(address: str) -> Iterator[Any]:
         yield ray
         return
     if address != "auto":
-        _check_answers(address)
+        _check_reachable(address)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         _connect(ray, address)
@@ -60,7 +61,7 @@ def _connect(ray: Any, address: str) -> None:  # noqa: ANN401
         raise _unreachable(address, error) from error
 
 
-def _check_answers(address: str) -> None:
+def _check_reachable(address: str) -> None:
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=5).close()
@@ -70,18 +71,18 @@ def _check_answers(address: str) -> None:
 
 def _unreachable(address: str, error: Exception) -> CrossfireError:
     return CrossfireError(
-        f"no Ray cluster answers at '{address}' ({reason(error)}); "
+        f"no Ray cluster responds at '{address}' ({reason(error)}); "
         "start one with ray start --head, or use --ray auto"
     )
 
 
 class Pool:
-    """Chunks at work. Workers are a CPU each, or a GPU each where the cluster has any."""
+    """The submitted chunks. A worker has one GPU if the cluster has GPUs, else one CPU."""
 
     def __init__(self, ray: Any, evaluation: Evaluation) -> None:  # noqa: ANN401
         self._ray = ray
-        _send_along(ray)
-        blob = ray.cloudpickle.dumps(portable(evaluation))
+        _pickle_user_modules_by_value(ray)
+        blob = ray.cloudpickle.dumps(evaluation.attacked.portable())
         self._evaluation = ray.put(blob)
         self._key = hashlib.sha256(blob).hexdigest()
         wanted = evaluation.settings.device
@@ -94,33 +95,33 @@ class Pool:
 
     @property
     def workers(self) -> int:
-        """How many chunks the cluster can attack at a time, now."""
+        """How many chunks the cluster can attack at the same time."""
         return max(1, int(self._ray.cluster_resources().get("GPU" if self._gpu else "CPU", 0)))
 
     @property
     def chunk(self) -> int:
-        """Examples a chunk: a third of each worker's share, so that all end together; at most four
-        full batches, beyond which there is little to gain (docs/explanation/scale.md)."""
+        """Examples per chunk: a third of each worker's share, so that all workers finish together;
+        at most four full batches, because larger chunks save little (docs/explanation/scale.md)."""
         return max(16, min(4 * self._capacity, self._pieces // (3 * self.workers)))
 
     @property
     def has_room(self) -> bool:
-        """Whether another chunk should be given out."""
+        """Whether another chunk should be submitted."""
         return len(self._open) < AHEAD * self.workers
 
     def submit(self, chunk: Chunk) -> None:
-        """Put a chunk on the queue."""
-        # The evaluation's reference is wrapped, so that a worker fetches it only when it must.
+        """Submit a chunk to Ray."""
+        # The reference is wrapped in a list, so that Ray does not fetch the model for each task.
         task = self._task.remote(
             self._key, [self._evaluation], chunk.job, chunk.examples, self._gpu
         )
         self._open[task] = chunk
 
     def results(self) -> Iterator[tuple[Chunk, Result]]:
-        """The chunks that have come back within a second.
+        """The chunks that finish within a second.
 
         Raises:
-            CrossfireError: a chunk has lost its worker too often, or its attack failed.
+            CrossfireError: a chunk's workers were lost too often, or its attack failed.
         """
         ready, _ = self._ray.wait(list(self._open), timeout=1.0)
         for task in ready:
@@ -141,20 +142,20 @@ def _task(key: str, blob: list[Any], job: Any, examples: Any, gpu: bool) -> Resu
 
     from bench.models.sources.zoo import make_importable
 
-    def fetch() -> Evaluation:
+    def fetch() -> AttackedModel:
         make_importable()
-        evaluation: Evaluation = ray.cloudpickle.loads(ray.get(blob[0]))
-        return evaluation
+        model: AttackedModel = ray.cloudpickle.loads(ray.get(blob[0]))
+        return model
 
     return attack(key, fetch, job, examples, "cuda" if gpu else "cpu")
 
 
-def _send_along(ray: Any) -> None:  # noqa: ANN401
-    """Let a user's Python file, and what lies beside it, travel with the model."""
+def _pickle_user_modules_by_value(ray: Any) -> None:  # noqa: ANN401
+    """Send a user's Python file, and the modules in its folder, to workers with the model."""
     files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
-    homes = {Path(file).parent for name, file in files.items() if file and _is_users(name)}
+    folders = {Path(file).parent for name, file in files.items() if file and _is_users(name)}
     for name, file in files.items():
-        if file and Path(file).parent in homes:
+        if file and Path(file).parent in folders:
             ray.cloudpickle.register_pickle_by_value(sys.modules[name])
 
 

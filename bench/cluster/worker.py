@@ -1,22 +1,21 @@
-"""What a worker does: attack a chunk of examples with one pass, and say what came of it."""
+"""A worker's task: attack a chunk of examples with one pass and return the result."""
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from bench.evaluator import Evaluation
-from bench.work import Array, Column, Examples, Job
+from bench.evaluation.attacked import AttackedModel
+from bench.evaluation.queue import Array, Column, Examples, Job
 
-_KEPT: dict[str, Evaluation] = {}
+_CACHED: dict[str, AttackedModel] = {}
 
 
 @dataclass(frozen=True)
 class Result:
-    """A chunk's column (m,), its adversarial examples (b, c, h, w) for the rows that broke, and the
-    device and the arithmetic that it was attacked with."""
+    """A chunk's column (m,), the adversarial examples (b, c, h, w) of its broken rows, and the
+    device and arithmetic of the attack."""
 
     column: dict[str, Array]
     found: Array
@@ -24,33 +23,23 @@ class Result:
     precision: str
 
 
-def portable(evaluation: Evaluation) -> Evaluation:
-    """The evaluation without examples and on the CPU: what every worker needs, once."""
-    light = copy.copy(evaluation)
-    light.model = copy.deepcopy(evaluation.model).cpu()
-    light.sample = evaluation.sample.cpu()
-    for heavy in ("examples", "logits", "judge", "fast"):
-        delattr(light, heavy)
-    return light
-
-
 def attack(
-    key: str, fetch: Callable[[], Evaluation], job: Job, examples: Examples, device: str
+    key: str, fetch: Callable[[], AttackedModel], job: Job, examples: Examples, device: str
 ) -> Result:
-    """Attack a chunk with one pass; `fetch` gives the evaluation called `key` if it isn't here yet.
+    """Attack a chunk with one pass; `fetch` returns the model of hash `key` if it isn't cached.
 
     Raises:
-        audit.Refusal: the model changed its own weights meanwhile.
+        gates.Refusal: the model changed its own weights meanwhile.
     """
-    if key not in _KEPT:
-        _KEPT.clear()
-        _KEPT[key] = fetch()
-        _KEPT[key].settle(torch.device(device))
-    evaluation = _KEPT[key]
+    if key not in _CACHED:
+        _CACHED.clear()
+        _CACHED[key] = fetch()
+        _CACHED[key].prepare(torch.device(device))
+    model = _CACHED[key]
     found = np.zeros(tuple(examples.images.shape), np.float32)
     column = Column.of(np.ones(len(examples), bool), found)
     alone = replace(job, column=0, prune=False, alarms=None, work=replace(job.work, sample=None))
-    evaluation.engine(lambda state: None).run([alone], examples, [column], {})
-    evaluation.check_unchanged()
-    device_name, precision = evaluation.arithmetic
+    model.engine(lambda state: None).run([alone], examples, [column], {})
+    model.check_unchanged()
+    device_name, precision = model.arithmetic
     return Result(column.arrays(), found[~column.robust], device_name, precision)

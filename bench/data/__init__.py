@@ -1,10 +1,10 @@
-"""On what is measured: images with labels, split once and for all, and named by their hash."""
+"""Data sets: images with labels, in fixed splits, identified by their hash."""
 
 from pathlib import Path
 
 from bench.data.splits import Dataset, Split
 from bench.errors import CrossfireError, unknown
-from bench.registry import plugins
+from bench.plugins.registry import plugins
 
 __all__ = ["SOURCES", "Dataset", "Split", "load"]
 
@@ -19,13 +19,13 @@ SOURCES = {
     "folder:DIR[@SIZE]": "your own pictures, one folder a class",
     "hf:NAME[@SIZE]": "Hugging Face, by name or local folder",
 }
-"""What may be given to `load`, and where it comes from."""
+"""The names that `load` accepts, and the origin of the data."""
 
 
 def load(name: str, *, root: Path | None = None) -> Dataset:
-    """The data set that `name` stands for: one of `SOURCES`, or one that a plugin offers.
+    """The data set that `name` stands for: one of `SOURCES`, or one of a plugin.
 
-    `root` is where downloads are kept: by default the folder that CROSSFIRE_DATA names, or else
+    `root` is the folder of downloads: by default the folder named by CROSSFIRE_DATA, or else
     ~/.cache/crossfire.
 
     Raises:
@@ -42,13 +42,13 @@ def load(name: str, *, root: Path | None = None) -> Dataset:
     found = offered[name].load()()
     if not isinstance(found, Dataset):
         raise CrossfireError(
-            f"data set '{name}' of {offered[name].origin} is no bench.data.Dataset"
+            f"data set '{name}' of {offered[name].origin} is not a bench.data.Dataset"
         )
     return found
 
 
 def _own(scheme: str, rest: str) -> Dataset:
-    # Imported here because a set of one kind must load where another's library is missing.
+    # Imported here, so that one kind of data set loads without the libraries of the others.
     if scheme == "npz":
         from bench.data.arrays import load_npz
 

@@ -1,4 +1,4 @@
-"""Data sets that arrive as arrays: the embedded digits, and a user's own NumPy file."""
+"""Data sets from arrays: the embedded digits, and a user's own NumPy file."""
 
 import zlib
 from collections.abc import Iterator
@@ -26,22 +26,22 @@ def load_digits() -> Dataset:
 
     Their 17 shades become uint8 as round(v * 255 / 16); a fixed, stratified quarter is the test.
     """
-    # Read where it lies: importing scikit-learn takes longer than everything else about digits.
+    # The file is read directly, because importing scikit-learn takes longer than all the rest.
     file = distribution("scikit-learn").locate_file("sklearn/datasets/data/digits.csv.gz")
     table = np.loadtxt(str(file), delimiter=",")
     shades, labels = table[:, :-1].reshape(-1, 1, 8, 8), table[:, -1].astype(np.int64)
     pixels = np.round(shades * (255 / 16)).astype(np.uint8)
-    # The original order runs through ten writers' digits 0 to 9; mixing it makes every prefix fair.
+    # The original order is by writer and digit; after shuffling every prefix is a fair sample.
     order = shuffled(len(pixels))
-    whole = Split(torch.from_numpy(pixels), torch.from_numpy(labels)).select(order)
-    test, train = stratified(whole.labels, 0.25)
-    return Dataset.divide("digits", 10, whole.select(train), whole.select(test))
+    examples = Split(torch.from_numpy(pixels), torch.from_numpy(labels)).select(order)
+    test, train = stratified(examples.labels, 0.25)
+    return Dataset.divide("digits", 10, examples.select(train), examples.select(test))
 
 
 def load_npz(path: Path) -> Dataset:
     """A file of x_train, y_train, x_test, y_test: uint8 images (n, h, w[, c]) and labels (n,).
 
-    Of x_train, most of the file, only the header is read until the training data is asked for.
+    Of x_train, most of the file, only the header is read until the training data is used.
 
     Raises:
         CrossfireError: the file is missing or damaged, or an array is not of that kind.

@@ -19,9 +19,9 @@ def load_folder(spec: str) -> Dataset:
     """`DIR[@SIZE]`: DIR/train/CLASS/* and DIR/test/CLASS/*; or DIR/CLASS/*, all for testing.
 
     Where there is no `test`, `val` is the test set. Classes are numbered in the order of their
-    names, or as DIR/classes.txt lists them, one a line: so a part of ImageNet's folders keeps the
-    numbers that a model was trained with. Pictures come in an order that is mixed once and for all,
-    so the first n are a fair sample.
+    names, or as DIR/classes.txt lists them, one a line: so a subset of ImageNet's folders keeps the
+    class numbers of a trained model. Pictures are in a fixed random order, so the first n are a
+    fair sample.
 
     Raises:
         CrossfireError: there is no such folder, it holds no pictures, or one can't be read.
@@ -47,7 +47,7 @@ def load_folder(spec: str) -> Dataset:
 
 
 def _parts(folder: Path) -> list[Path]:
-    """The test folder, and behind it the training folder if there is one."""
+    """The test folder, followed by the training folder if there is one."""
     for name in ("test", "val"):
         if (folder / name).is_dir():
             return [folder / part for part in (name, "train") if (folder / part).is_dir()]
@@ -73,8 +73,12 @@ def _files(part: Path, classes: dict[str, int]) -> list[tuple[Path, int]]:
         if _is_class(child) and child.name not in classes:
             raise CrossfireError(f"{CLASSES} does not list '{child.name}'; add it, one name a line")
     paths = sorted(path for path in part.glob("*/**/*") if path.suffix.lower() in SUFFIXES)
-    owners = ((path, path.relative_to(part).parts[0]) for path in paths)
-    return [(path, classes[owner]) for path, owner in owners if owner in classes]
+    classes_of_paths = ((path, path.relative_to(part).parts[0]) for path in paths)
+    return [
+        (path, classes[name_of_class])
+        for path, name_of_class in classes_of_paths
+        if name_of_class in classes
+    ]
 
 
 def _pictures(files: list[tuple[Path, int]], form: Form) -> Pictures:

@@ -17,10 +17,10 @@ def load_hub(spec: str) -> Dataset:
     """`NAME[#LABEL][@SIZE]`: a data set of the hub, or a local folder that `datasets` can load.
 
     It must have the splits train and test (or validation), a column of pictures and one of class
-    labels; LABEL says which when there are several. The order is that of the data set.
+    labels; LABEL chooses one of several. The order is that of the data set.
 
     Raises:
-        CrossfireError: the library is missing, nothing is found under that name, or a column is.
+        CrossfireError: the library is missing, the data set is not found, or a column is missing.
     """
     text, size = sized(spec)
     name, _, wanted = text.partition("#")

@@ -1,4 +1,4 @@
-"""What a data set is, whatever file it was read from."""
+"""Identifies public data sets by their content, whatever file they are read from."""
 
 from bench.data.splits import Split
 from leaderboard.known import KNOWN
@@ -7,8 +7,7 @@ from leaderboard.known import KNOWN
 def identify(test: Split, examples: int) -> str | None:
     """The public data set whose test set begins with the first `examples` of `test`.
 
-    They are compared as part of the shortest known prefix that covers them; None when there is none
-    or it differs.
+    The shortest known prefix that covers them is compared; None if there is none or it differs.
     """
     for known in KNOWN:
         if known.split == "test" and known.shape == test.shape:

@@ -1,4 +1,4 @@
-"""Pictures that are decoded when they are first used, so that a subset costs only its own share."""
+"""Pictures that are decoded when they are first used, so that only the used ones are decoded."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ CROP = 224 / 256
 
 @dataclass(frozen=True)
 class Form:
-    """The shape that all pictures of a data set take; `crop` when they are scaled and cropped."""
+    """The common shape of all pictures of a data set; with `crop` they are scaled and cropped."""
 
     channels: int
     height: int
@@ -35,7 +35,7 @@ class Form:
 
     @classmethod
     def common(cls, headers: list[tuple[str, tuple[int, int]]], size: int | None) -> "Form":
-        """What pictures of these modes and (width, height) have in common.
+        """The form for pictures of these modes and (width, height).
 
         Grey pictures stay grey only if all are. With `size`, the shorter side is scaled to
         size / CROP and the centre of size x size is cut out.
@@ -76,8 +76,8 @@ class Pictures(Split):
         indices: Int[Tensor, " n"],
         labels: Int[Tensor, " n"],
     ) -> None:
-        """`read(i)` decodes picture i; `indices` says which, and `labels` belong to them."""
-        # The base class is frozen; `images` is left to the property below.
+        """`read(i)` decodes picture i; `indices` are those of the split, with their `labels`."""
+        # The base class is frozen; `images` is the property below.
         vars(self).update(read=read, form=form, indices=indices, labels=labels)
 
     read: Callable[[int], Image.Image]
@@ -103,7 +103,7 @@ class Pictures(Split):
         return torch.from_numpy(found)
 
     def select(self, indices: Int[Tensor, " m"]) -> "Pictures":
-        """The pictures at `indices`, still to be decoded."""
+        """The pictures at `indices`, not decoded yet."""
         return Pictures(self.read, self.form, self.indices[indices], self.labels[indices])
 
 
@@ -111,7 +111,7 @@ def sized(text: str) -> tuple[str, int | None]:
     """Split `NAME@SIZE` into name and size; the size may be left out.
 
     Raises:
-        CrossfireError: the size is no positive whole number.
+        CrossfireError: the size is not a positive integer.
     """
     name, at, size = text.rpartition("@")
     if not at:
@@ -125,9 +125,9 @@ def header(source: Path | BytesIO, name: str) -> tuple[str, tuple[int, int]]:
     """Mode and (width, height) of a picture, without decoding it.
 
     Raises:
-        CrossfireError: it is no picture; `name` is how the message calls it.
+        CrossfireError: it is not a picture; `name` names it in the message.
     """
-    with _whole(name), Image.open(source) as picture:
+    with _reading(name), Image.open(source) as picture:
         return picture.mode, picture.size
 
 
@@ -135,19 +135,19 @@ def decode(source: Path | BytesIO, name: str) -> Image.Image:
     """The decoded picture.
 
     Raises:
-        CrossfireError: it is damaged; `name` is how the message calls it.
+        CrossfireError: it is damaged; `name` names it in the message.
     """
-    with _whole(name), Image.open(source) as picture:
+    with _reading(name), Image.open(source) as picture:
         picture.load()
         return picture
 
 
 @contextmanager
-def _whole(name: str) -> Iterator[None]:
+def _reading(name: str) -> Iterator[None]:
     try:
         yield
     except (OSError, SyntaxError, ValueError) as error:
-        raise CrossfireError(f"{name} is not a whole picture ({error}); replace it") from error
+        raise CrossfireError(f"{name} is not a complete picture ({error}); replace it") from error
 
 
 def _centre(picture: Image.Image, size: int) -> Image.Image:

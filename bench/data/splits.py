@@ -1,4 +1,4 @@
-"""Splits: images and labels in a fixed order, and which of them a defense may see."""
+"""Splits: images and labels in a fixed order, and the split of a data set into three parts."""
 
 import hashlib
 from collections.abc import Callable
@@ -61,26 +61,27 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A named data set. Defenses train on `train`, select on `heldout`, and never see `test`.
+    """A named data set. Defenses train on `train`, select on `heldout`, and never use `test`.
 
-    Both are parts of what `whole` reads, which is not called before one of them is asked for: an
-    evaluation does without.
+    `train` and `heldout` are parts of the split that `read_training` reads. It is called when one
+    of them is first used, because an evaluation needs neither.
     """
 
     name: str
     classes: int
-    whole: Callable[[], Split]
+    read_training: Callable[[], Split]
     test: Split
 
     @classmethod
     def divide(
         cls, name: str, classes: int, train: Split | Callable[[], Split], test: Split
     ) -> "Dataset":
-        """`train`, or what a function will read as such, less a fixed tenth of every class that is
-        set aside as `heldout`.
+        """The data set whose training data `train`, or a function that reads it, are split into
+        `heldout`, a fixed tenth of every class, and the rest.
 
         Raises:
-            CrossfireError: a label lies outside [0, classes); for what is read later, then.
+            CrossfireError: a label lies outside [0, classes); if `train` is a function, when it is
+                called.
         """
         check_labels(name, classes, test.labels)
         if callable(train):
@@ -90,7 +91,7 @@ class Dataset:
 
     @cached_property
     def train(self) -> Split:
-        """What defenses train on."""
+        """The training data without `heldout`."""
         return self._parts[0]
 
     @cached_property
@@ -100,10 +101,10 @@ class Dataset:
 
     @cached_property
     def _parts(self) -> tuple[Split, Split]:
-        whole = self.whole()
-        check_labels(self.name, self.classes, whole.labels)
-        held, kept = stratified(whole.labels, HELDOUT)
-        return whole.select(kept), whole.select(held)
+        split = self.read_training()
+        check_labels(self.name, self.classes, split.labels)
+        held, kept = stratified(split.labels, HELDOUT)
+        return split.select(kept), split.select(held)
 
     @property
     def channels(self) -> int:
@@ -117,7 +118,7 @@ class Dataset:
 
 
 def check_labels(name: str, classes: int, labels: Int[Tensor, " n"]) -> None:
-    """Labels are class numbers.
+    """Check that labels are class numbers.
 
     Raises:
         CrossfireError: one lies outside [0, classes).
@@ -127,7 +128,7 @@ def check_labels(name: str, classes: int, labels: Int[Tensor, " n"]) -> None:
 
 
 def sha256(images: Shaped[Tensor, "n c h w"], labels: Int[Tensor, " n"]) -> str:
-    """The hash of shape, pixels and labels, in hexadecimal: the identity of what is measured."""
+    """The hash of shape, pixels and labels, in hexadecimal: the identity of data."""
     digest = hashlib.sha256(str(tuple(images.shape)).encode())
     digest.update(images.contiguous().numpy().data)
     digest.update(labels.contiguous().numpy().data)

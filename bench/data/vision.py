@@ -24,10 +24,10 @@ CLASSES = {
 def load_vision(name: str, root: Path | None = None) -> Dataset:
     """One of `CLASSES`, from `root` (see `bench.data.load`) or downloaded into it.
 
-    The training data is read, and for svhn downloaded, when it is first asked for.
+    The training data is read, and for svhn downloaded, when it is first used.
 
     Raises:
-        CrossfireError: torchvision doesn't work here, or the files can't be had.
+        CrossfireError: torchvision doesn't work here, or the files can't be loaded.
     """
     folder = root or Path(os.environ.get("CROSSFIRE_DATA", "~/.cache/crossfire")).expanduser()
     attribute, classes = CLASSES[name]
@@ -51,7 +51,7 @@ def torchvision(part: str, name: str) -> Any:  # noqa: ANN401
     """The module torchvision.PART, for the data set or model called `name`.
 
     Raises:
-        CrossfireError: it doesn't import, as where torchvision was built for another torch.
+        CrossfireError: it can't be imported, for example because it was built for another torch.
     """
     try:
         return importlib.import_module(f"torchvision.{part}")

@@ -1,6 +1,6 @@
-"""Is a model's number to be believed? Checks of the model, of the attack on it, and of both
-together; each gives a `leaderboard.diagnosis.Check` with threshold, value, verdict and what to
-do."""
+"""Checks whether a robust accuracy is reliable: of the model, of the attacks on it, and of both
+together. Each check returns a `leaderboard.diagnosis.Check` with threshold, value, verdict and
+advice."""
 
 from bench.diagnosis.run import diagnose, examine
 

@@ -1,10 +1,10 @@
 """The active test (Zimmermann et al. 2022, "Increasing Confidence in Adversarial Robustness
-Evaluations"): can the attack find an adversarial example that is known to exist?
+Evaluations"): does the attack find an adversarial example that is known to exist?
 
-For each image a linear readout of the model's features is fitted that tells many points well inside
-the threat from one point on its boundary. By construction that point is an adversarial example of
-the readout. An attack that does not find one does not see the features as the readout does: its
-failure on the model itself then says nothing.
+For each image a linear classifier (the readout) of the model's features is fitted that separates
+one point on the boundary of the threat, the planted point, from many points well inside. The
+planted point is then an adversarial example of the readout. If the attack does not find any, its
+failure on the model itself is no evidence of robustness.
 """
 
 from collections.abc import Callable
@@ -15,27 +15,28 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bench import streams
 from bench.attacks.margin import MarginPGD
 from bench.attacks.pgd import PGD
+from bench.compute import random_streams
 from bench.diagnosis.rules import RULES
 from bench.diagnosis.subject import Subject, follow
-from bench.geometry import GEOMETRY, Batch
+from bench.threats.geometry import GEOMETRY, Batch
 from leaderboard.diagnosis import Check
 
 INSIDE = 0.95
 """Radius of the inner points as a share of ε."""
 PLACE = 0.5
-"""Where the readout's threshold lies between the largest inner value and the planted point's."""
+"""Position of the readout's threshold between the largest inner value and the planted point's."""
 TRIVIAL = 0.5
-"""If random points succeed on more than this share of images, the task is too easy to tell."""
+"""If random points succeed on more than this share of images, the task is too easy."""
 
 Features = Callable[[Batch], Float[Tensor, "n p"]]
 
 
 def active_test(subject: Subject) -> Check:
     """S1: share of planted adversarial examples that the attack does not find."""
-    rule, some = RULES["S1"], subject.some(torch.arange(min(subject.effort.planted, len(subject))))
+    chosen = torch.arange(min(subject.effort.planted, len(subject)))
+    rule, some = RULES["S1"], subject.some(chosen)
     features, where = features_of(subject.model, some.x)
     readout, usable = fit(some, features)
     if int(usable.sum()) < 8:
@@ -45,12 +46,15 @@ def active_test(subject: Subject) -> Check:
     if by_chance > TRIVIAL:
         return rule.skipped(f"random search finds {by_chance:.0%} of the planted points too")
     missed = 1 - float(attacked(task).float().mean())
-    advice = "" if where == "features" else f"{rule.mend} (tested at the {where}: no linear layer)"
+    advice = (
+        "" if where == "features" else f"{rule.advice} (tested at the {where}: no linear layer)"
+    )
     return rule.found(missed, advice=advice)
 
 
 def features_of(model: nn.Module, x: Batch) -> tuple[Features, str]:
-    """What enters the last linear layer, as a function of images; without one, the logits."""
+    """The input of the last linear layer as a function of images; without such a layer, the
+    logits."""
     seen: list[tuple[nn.Linear, tuple[int, ...]]] = []
 
     def note(layer: nn.Module, inputs: tuple[Any, ...], _: Any) -> None:  # noqa: ANN401
@@ -65,10 +69,10 @@ def features_of(model: nn.Module, x: Batch) -> tuple[Features, str]:
         hook.remove()
     if not seen or seen[-1][1][0] != len(x) or seen[-1][0].out_features != logits.shape[1]:
         return (lambda points: model(points).flatten(1)), "logits"
-    return (lambda points: _entering(model, seen[-1][0], points)), "features"
+    return (lambda points: _input_of(model, seen[-1][0], points)), "features"
 
 
-def _entering(model: nn.Module, layer: nn.Linear, points: Batch) -> Float[Tensor, "n p"]:
+def _input_of(model: nn.Module, layer: nn.Linear, points: Batch) -> Float[Tensor, "n p"]:
     caught: list[Tensor] = []
     hook = layer.register_forward_hook(lambda _, inputs, __: caught.append(inputs[0]))
     try:
@@ -88,12 +92,12 @@ class Readout:
     bias: Float[Tensor, " n"]
 
     def rows(self, which: Tensor) -> "Readout":
-        """Those of some images."""
+        """The readouts of some images."""
         return Readout(self.features, self.weight[which], self.bias[which])
 
 
 class Task(nn.Module):
-    """Two logits a point, 0 and the readout's value; row i must be a point of image i."""
+    """Two logits per point, 0 and the readout's value; row i must be a point of image i."""
 
     def __init__(self, readout: Readout) -> None:
         super().__init__()
@@ -107,18 +111,18 @@ class Task(nn.Module):
 
 def fit(subject: Subject, features: Features) -> tuple[Readout, Tensor]:
     """A readout for each image, and the images (flags) whose planted point it separates."""
-    keys = streams.keys(subject.seed, subject.numbers, "active")
-    planted = features(on_the_boundary(subject, streams.fold(keys, "planted"))).detach()
+    keys = random_streams.keys(subject.seed, subject.numbers, "active")
+    planted = features(on_the_boundary(subject, random_streams.fold(keys, "planted"))).detach()
     with torch.no_grad():
         inner = torch.stack(
             [
-                features(inside(subject, streams.fold(keys, draw), INSIDE))
+                features(inside(subject, random_streams.fold(keys, draw), INSIDE))
                 for draw in range(subject.effort.inner)
             ]
         )
     centre, spread = inner.mean(0), inner.std(0)
-    floor = 1e-3 * spread.amax(1, keepdim=True)
-    weight = (planted - centre) / (spread + floor + 1e-12).square()
+    least = 1e-3 * spread.amax(1, keepdim=True)
+    weight = (planted - centre) / (spread + least + 1e-12).square()
     weight = weight / weight.norm(dim=1, keepdim=True).clamp_min(1e-30)
     values, top = (inner * weight).sum(2).amax(0), (planted * weight).sum(1)
     gap = top - values
@@ -130,32 +134,32 @@ def fit(subject: Subject, features: Features) -> tuple[Readout, Tensor]:
 def inside(subject: Subject, keys: Tensor, share: float) -> Batch:
     """A random point of each image's ball of `share` · ε; in ℓ∞ uniform."""
     geometry, eps = GEOMETRY[subject.threat.norm], share * subject.threat.eps
-    delta = geometry.start(streams.uniform(keys, *subject.x.shape[1:]), eps)
+    delta = geometry.start(random_streams.uniform(keys, *subject.x.shape[1:]), eps)
     return subject.x + geometry.project(subject.x, delta, eps)
 
 
 def on_the_boundary(subject: Subject, keys: Tensor) -> Batch:
     """A random point on the surface of each image's ball, in the box; in ℓ∞ a corner."""
     geometry, eps = GEOMETRY[subject.threat.norm], subject.threat.eps
-    u = streams.uniform(keys, *subject.x.shape[1:])
+    u = random_streams.uniform(keys, *subject.x.shape[1:])
     delta = (2 * u - 1).sign() * eps if subject.threat.norm == "linf" else geometry.start(u, eps)
     return subject.x + geometry.project(subject.x, delta, eps)
 
 
 def task_of(subject: Subject, readout: Readout) -> Subject:
-    """The readouts as a model of two classes, to be attacked from class 0."""
+    """The readouts as a two-class model, attacked from class 0."""
     zero = torch.zeros_like(subject.y)
-    rivals = torch.ones_like(zero)[:, None]
+    target_classes = torch.ones_like(zero)[:, None]
     task = Task(readout).eval()
-    return replace(subject, model=task, y=zero, rivals=rivals, classes=2)
+    return replace(subject, model=task, y=zero, target_classes=target_classes, classes=2)
 
 
 def randomly_found(task: Subject) -> Tensor:
-    """Flags (n,): a random point of the ball crosses the readout's threshold."""
-    keys = streams.keys(task.seed, task.numbers, "random search")
+    """Flags (n,): one of the random points of the ball lies beyond the readout's threshold."""
+    keys = random_streams.keys(task.seed, task.numbers, "random search")
     found = torch.zeros_like(task.y, dtype=torch.bool)
     for draw in range(task.effort.search):
-        point = inside(task, streams.fold(keys, draw), 1.0)
+        point = inside(task, random_streams.fold(keys, draw), 1.0)
         with torch.no_grad():
             found |= task.model(point)[:, 1] > 0
     return found

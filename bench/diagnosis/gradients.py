@@ -1,4 +1,5 @@
-"""Are gradients there, are they derivatives, and does a step along them do what they say?"""
+"""Checks of gradients: whether they exist, equal finite differences, and predict the effect of a
+step."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -8,24 +9,26 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from bench import audit, losses, streams
+from bench import losses
+from bench.compute.random_streams import fold, uniform
+from bench.compute.random_streams import keys as random_keys
 from bench.diagnosis.rules import RULES
 from bench.diagnosis.subject import Subject
-from bench.geometry import Batch, l2_distance, lift
+from bench.evaluation import gates
 from bench.threats import Norm
+from bench.threats.geometry import Batch, l2_distance, lift
 from bench.types import Values
 from leaderboard.diagnosis import Check
 
 UNDERFLOW = 87.0
-"""exp(−87) is the least number that float32 holds in full: at larger margins cross-entropy's
-gradients crumble."""
+"""exp(−87) is about the smallest normal number of float32: at larger margins the gradients of the
+cross-entropy underflow."""
 FLAT = 1e-3
-"""Under this margin the softmax hardly tells the classes apart: cross-entropy raises all wrong ones
-alike."""
+"""Below this margin the softmax is nearly uniform: cross-entropy raises all wrong classes alike."""
 NOISE, DRAWS = 4 / 255, 20
-"""Half the width of the box around an image, and points drawn there (Pintor et al. 2022: 100)."""
+"""Half the width of the box around an image, and points drawn in it (Pintor et al. 2022: 100)."""
 SCALES = (1e-4, 0.05)
-"""Steps of the finite differences, as ℓ2 lengths a root of the number of pixels."""
+"""Steps of the finite differences: ℓ2 lengths divided by the root of the number of pixels."""
 
 
 def gradient_checks(subject: Subject) -> Iterator[Check]:
@@ -65,7 +68,7 @@ def _margins(subject: Subject, points: Batch) -> Float[Tensor, " n"]:
 
 def wrong_derivatives(subject: Subject, gradient: Batch) -> float:
     """Share of images where no central difference of the margin along its gradient, over a small
-    step and over a larger one, lies within a factor of 2 of the gradient's length."""
+    step and over a larger one, is within a factor of 2 of the gradient's norm."""
     length = l2_distance(gradient)
     direction = gradient / lift(length, gradient)
     wrong = torch.ones_like(subject.y, dtype=torch.bool)
@@ -80,30 +83,34 @@ def wrong_derivatives(subject: Subject, gradient: Batch) -> float:
 
 def alike_nearby(subject: Subject, gradient: Batch) -> float:
     """Median cosine between the gradient of the margin at an image and the mean of `DRAWS`
-    gradients in a box around it whose width is a part of the threat."""
-    keys, total = streams.keys(subject.seed, subject.numbers, "nearby"), torch.zeros_like(gradient)
+    gradients in a box around it that is smaller than the threat."""
+    keys, total = (
+        random_keys(subject.seed, subject.numbers, "nearby"),
+        torch.zeros_like(gradient),
+    )
     for draw in range(DRAWS):
-        noise = 2 * streams.uniform(streams.fold(keys, draw), *subject.x.shape[1:]) - 1
+        noise = 2 * uniform(fold(keys, draw), *subject.x.shape[1:]) - 1
         moved = reflected(subject.x + neighbourhood(subject) * noise)
         total += _gradient(replace(subject, x=moved), losses.margin)
     return float(F.cosine_similarity(gradient.flatten(1), total.flatten(1), dim=1).median())
 
 
 def reflected(points: Batch) -> Batch:
-    """Points that left [0, 1] by less than 1, mirrored back: clipped, they would pile up there."""
+    """Points outside [0, 1] by less than 1, reflected at the bounds: clipping would concentrate
+    them on the bounds."""
     return 1 - (1 - points.abs()).abs()
 
 
 def neighbourhood(subject: Subject) -> float:
-    """Half the width of a box that is smaller than the threat: half of ε in ℓ∞; in ℓ2 and ℓ1
-    what each pixel would get of ε in equal parts."""
+    """Half the width of a box that is smaller than the threat: half of ε in ℓ∞; in ℓ2 and ℓ1 the
+    change of each pixel if all change equally and the norm is ε."""
     pixels, eps = subject.x[0].numel(), subject.threat.eps
     widths: dict[Norm, float] = {"linf": eps / 2, "l2": eps / pixels**0.5, "l1": eps / pixels}
     return widths[subject.threat.norm]
 
 
 def vanishing(gradient: Batch) -> float:
-    """Share of images whose gradient has less than a thousandth of the longest one's length."""
+    """Share of images whose gradient's norm is less than a thousandth of the largest norm."""
     length = l2_distance(gradient)
     return float((length < 1e-3 * length.amax()).float().mean())
 
@@ -115,21 +122,21 @@ def scale(subject: Subject) -> float:
 
 
 def _tangent(subject: Subject) -> Check:
-    """P10, the gate of evaluations: does a step do what its gradient promises?"""
+    """P10, as before evaluations: a step has the effect that its gradient predicts."""
     rule, norm = RULES["P10"], subject.threat.norm
-    share = audit.promise_kept(subject.model, subject.x, subject.y, subject.threat)
-    sound = audit.FLAT[norm] <= share <= audit.STEEP
-    return rule.found(share, "pass" if sound else "fail")
+    ratio = gates.linearity(subject.model, subject.x, subject.y, subject.threat)
+    linear = gates.FLAT[norm] <= ratio <= gates.STEEP
+    return rule.found(ratio, "pass" if linear else "fail")
 
 
 def instability(subject: Subject) -> float:
     """Mean relative change of the margin under uniform noise of ±4/255, each capped at 1 (Pintor et
     al. 2022, indicator of unstable predictions)."""
     margins = _margins(subject, subject.x)
-    keys = streams.keys(subject.seed, subject.numbers, "instability")
+    keys = random_keys(subject.seed, subject.numbers, "instability")
     changes = []
     for draw in range(DRAWS):
-        noise = 2 * streams.uniform(streams.fold(keys, draw), *subject.x.shape[1:]) - 1
+        noise = 2 * uniform(fold(keys, draw), *subject.x.shape[1:]) - 1
         moved = reflected(subject.x + NOISE * noise)
         changes.append((_margins(subject, moved) - margins).abs() / margins.abs())
     return float(torch.stack(changes).clamp_max(1).nan_to_num(1).mean())

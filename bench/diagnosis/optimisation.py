@@ -1,5 +1,5 @@
-"""Does the attack's optimisation do what it should? The indicators of attack failure (Pintor et al.
-2022) and the sanity checks of Athalye et al. 2018 and Carlini et al. 2019."""
+"""Checks of the attack's optimisation: the indicators of attack failure (Pintor et al. 2022) and
+the sanity checks of Athalye et al. 2018 and Carlini et al. 2019."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -9,24 +9,24 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from bench.attacks.base import ask
+from bench.attacks.base import query
 from bench.attacks.pgd import PGD
 from bench.diagnosis.rules import RULES
 from bench.diagnosis.subject import Path, Subject, survivors
-from bench.geometry import GEOMETRY
-from bench.suites import Pass
+from bench.evaluation.suites import Pass
 from bench.threats import Threat
+from bench.threats.geometry import GEOMETRY
 from leaderboard.diagnosis import Check
 
 FACTORS = (Fraction(1, 4), Fraction(1, 2), Fraction(1), Fraction(2), Fraction(4))
 STRAIGHT = 0.02
-"""A curve that rises above its chord by less has no break point."""
+"""A curve whose largest height above its chord is less has no break point."""
 
 Flags = Bool[Tensor, " n"]
 
 
 def optimisation_checks(subject: Subject, path: Path) -> Iterator[Check]:
-    """A18 to A19, given what PGD-100 met."""
+    """A18, A3, A4, A20, A21, A9, A10 and A19, given the path of PGD-100."""
     yield RULES["A18"].found(_share(~path.finite))
     yield RULES["A3"].found(_share(path.found & ~path.last))
     left = ~path.found
@@ -49,7 +49,7 @@ def _share(flags: Flags) -> float:
 
 
 def rescaled(losses: Float[Tensor, "t n"]) -> Float[Tensor, "t n"]:
-    """Each example's losses from 0 at the least to 1 at the greatest; 0 where all are equal."""
+    """Each example's losses scaled to [0, 1]; 0 if all are equal."""
     if not losses.numel():
         return losses
     low, high = losses.amin(0), losses.amax(0)
@@ -66,9 +66,9 @@ def incomplete(losses: Float[Tensor, "t n"]) -> Flags:
 def unbroken(losses: Float[Tensor, "t n"]) -> Flags:
     """Whether the curve of the best loss against the step, both from 0 to 1, has no break point.
 
-    The break point is where the curve lies farthest above the line from its first point to its
-    last. Of an ascent that converged the angle there is near 90°; of one that still rises, near
-    180°. Without a break point: more than 150°.
+    The break point is where the curve is highest above the line from its first point to its last.
+    The angle there is near 90° if the ascent converged, and near 180° if the loss still rises. An
+    angle above 150° counts as no break point.
     """
     best = losses.cummax(0).values
     best = (best - best[0]) / (best[-1] - best[0]).clamp_min(1e-30)
@@ -83,7 +83,7 @@ def unbroken(losses: Float[Tensor, "t n"]) -> Flags:
 
 
 def falling(losses: Float[Tensor, "t n"]) -> Flags:
-    """Whether most of the way that the loss goes, it goes down."""
+    """Whether more than half of the loss's total variation is downwards."""
     change = losses.diff(dim=0)
     return -change.clamp_max(0).sum(0) > 0.5 * change.abs().sum(0)
 
@@ -91,14 +91,14 @@ def falling(losses: Float[Tensor, "t n"]) -> Flags:
 def single_step(subject: Subject) -> Flags:
     """Which examples one step of ε along the gradient of the cross-entropy breaks (FGSM)."""
     geometry, eps = GEOMETRY[subject.threat.norm], subject.threat.eps
-    gradient = ask(subject.model, PGD(), subject.slots("fgsm")).ascent
+    gradient = query(subject.model, PGD(), subject.slots("fgsm")).ascent
     step = geometry.project(subject.x, eps * geometry.steepest(gradient, subject.x), eps)
     return subject.judge.wrong(subject.x + step, subject.y)
 
 
 def _reversal(subject: Subject) -> float:
-    """The largest rise of robust accuracy from one ε to a larger one, adversarial examples of the
-    smaller not counted."""
+    """The largest increase of robust accuracy from one ε to the next larger one, each attacked on
+    its own."""
     attack = Pass(PGD(steps=subject.effort.steps // 4, name="pgd"))
     threat = subject.threat
     accuracies = [
@@ -121,8 +121,8 @@ def everything(threat: Threat, pixels: int) -> Threat:
 
 
 def _unbounded(subject: Subject) -> float:
-    """Share of the examples that PGD leaves when every image is allowed; in ℓ∞ also what it leaves
-    at ε = 1/2, where the grey image is allowed, beyond guessing."""
+    """Share of the examples that PGD leaves when every image is allowed; in ℓ∞ also the share that
+    it leaves at ε = 1/2, where the grey image is allowed, less the accuracy of guessing."""
     free = everything(subject.threat, subject.x[0].numel())
     left = _share(_by_small_steps(subject.under(free)))
     if subject.threat.norm != "linf":

@@ -1,4 +1,4 @@
-"""Before any attack: the gates of `bench.audit`, each as a check, and what they leave out."""
+"""Checks before any attack: each gate of `bench.evaluation.gates`, and P11."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -8,32 +8,32 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from bench import audit
 from bench.diagnosis.rules import RULES
-from bench.geometry import Batch
+from bench.evaluation import gates
+from bench.threats.geometry import Batch
 from leaderboard.diagnosis import Check, Verdict
 from leaderboard.schema import Finding
 
 SAMPLE = 16
-"""Images on which the gates look, as many as before an evaluation."""
+"""Images on which the gates run, as many as before an evaluation."""
 
 
 def preflight(model: nn.Module, x: Batch, y: Int[Tensor, " n"]) -> Iterator[Check]:
-    """P1 to P11 on a few images (n, c, h, w) with labels (n,), ending with the first one that
-    forbids attacks."""
+    """P1 to P6, P8, P9 and P11 on a few images (n, c, h, w) with labels (n,), up to the first one
+    that forbids attacks."""
     x, y = x[:SAMPLE], y[:SAMPLE]
-    logits = audit.predicted(model, x)
-    gates: dict[str, Callable[[], Iterator[Finding]]] = {
-        "P2": lambda: audit.image_range(x),
-        "P3": lambda: audit.mode(model),
-        "P9": lambda: audit.class_count(logits.shape[1], y),
-        "P1": lambda: audit.finite(model, x, logits),
-        "P4": lambda: audit.determinism(model, x, logits),
-        "P5": lambda: audit.batch_independence(model, x, logits),
-        "P6": lambda: audit.probabilities(logits),
-        "P8": lambda: (f for f in audit.gradients(model, x, y) if f.id == "P8"),
+    logits = gates.predicted(model, x)
+    named: dict[str, Callable[[], Iterator[Finding]]] = {
+        "P2": lambda: gates.image_range(x),
+        "P3": lambda: gates.mode(model),
+        "P9": lambda: gates.class_count(logits.shape[1], y),
+        "P1": lambda: gates.finite(model, x, logits),
+        "P4": lambda: gates.determinism(model, x, logits),
+        "P5": lambda: gates.batch_independence(model, x, logits),
+        "P6": lambda: gates.probabilities(logits),
+        "P8": lambda: (f for f in gates.gradients(model, x, y) if f.id == "P8"),
     }
-    for id_, gate in gates.items():
+    for id_, gate in named.items():
         check = _check(id_, list(gate()))
         yield check
         if check.verdict == "fail" and id_ != "P6":
@@ -52,7 +52,7 @@ def _check(id_: str, findings: list[Finding]) -> Check:
 
 
 def _derivatives_taken(model: nn.Module, x: Batch) -> int:
-    """How often a forward pass asks for a gradient of its own."""
+    """How often a forward pass computes a gradient itself."""
     taken = 0
 
     def counted(function: Callable[..., Any]) -> Callable[..., Any]:

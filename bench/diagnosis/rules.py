@@ -1,7 +1,7 @@
-"""The checks by name: where each verdict turns, who says so, and what to do.
+"""The checks by id: thresholds of the verdicts, sources and advice.
 
-Thresholds are the references' where they give one. Where the source is `proposed`, or the reference
-asks for no example at all, the limits were chosen so that the sound networks of
+Thresholds are those of the reference if it gives any. If the source is `proposed`, or the reference
+tolerates no example at all, they were chosen so that the networks without defects of
 benchmarks/diagnosis.py stay well below them.
 """
 
@@ -20,7 +20,7 @@ ZIMMERMANN = "Zimmermann et al. 2022"
 OURS = "proposed"
 
 FEWEST = 3
-"""One or two examples that fall to another attack are chance, however few were looked at."""
+"""One or two examples that another attack breaks may be chance, however few were attacked."""
 
 _NEVER = float("inf")
 
@@ -34,31 +34,33 @@ class Rule:
     source: str
     warn: float = _NEVER
     fail: float = _NEVER
-    mend: str = ""
+    advice: str = ""
     unit: Literal["share", "number"] = "share"
     limits: str = ""
-    """Where the verdict turns, if that is no single number."""
+    """The threshold in words, if it is not a single number."""
 
     def found(self, value: float, verdict: Verdict | None = None, advice: str = "") -> Check:
-        """The answer to a measured value; `verdict` and `advice` where the value alone does not
-        decide."""
+        """The check for a measured value; `verdict` and `advice` replace those that follow from the
+        value alone."""
         if verdict is None:
             verdict = "fail" if value > self.fail else "warn" if value > self.warn else "pass"
-        return self._check(verdict, float(value), "" if verdict == "pass" else advice or self.mend)
+        return self._check(
+            verdict, float(value), "" if verdict == "pass" else advice or self.advice
+        )
 
     def counted(self, count: int, examples: int) -> Check:
-        """The answer to so many of the examples; fewer than `FEWEST` never fail."""
+        """The check for a number of broken examples; fewer than `FEWEST` never fail."""
         share = count / examples
         few = share > self.fail and count < FEWEST
         return self.found(share, "warn" if few else None)
 
     def skipped(self, why: str) -> Check:
-        """No answer."""
+        """The check without a verdict."""
         return self._check("n/a", None, why)
 
     @property
     def threshold(self) -> str:
-        """Where the verdict turns, in words."""
+        """The thresholds in words."""
         named = {"warn": self.warn, "fail": self.fail}
         shown = [f"{word} > {self._text(limit)}" for word, limit in named.items() if limit < _NEVER]
         return self.limits or ", ".join(shown) or "yes or no"
@@ -73,7 +75,7 @@ class Rule:
 
 
 def _gate(id_: str, name: str, source: str, fail: float = _NEVER) -> Rule:
-    """A gate of `bench.audit`, which says itself what to do."""
+    """A gate of `bench.evaluation.gates`, whose findings bring their own advice."""
     return Rule(id_, name, source, fail=fail, unit="number")
 
 
@@ -88,50 +90,50 @@ _RULES = (
     _gate("P4", "outputs are random", AUTOATTACK, 1e-4),
     _gate("P5", "outputs depend on the batch", CROCE, 1e-3),
     _gate("P6", "outputs are probabilities", AUTOATTACK),
-    _gate("P8", "no gradient comes back", PINTOR),
+    _gate("P8", "no gradient with respect to pixels", PINTOR),
     Rule("P11", "optimises in its forward pass", AUTOATTACK, fail=0.0, unit="number",
-         mend="attack through the inner optimisation, and the model without it too"),
+         advice="attack through the inner optimisation, and also the model without it"),
     Rule("P7", "gradients exactly zero", PINTOR, 0.0, 0.01,
-         f"something is stepped or saturated: {_REPAIR}"),
+         f"a function is stepped or saturated: {_REPAIR}"),
     Rule("G1", "backward is not the derivative", OURS, 0.05, 0.25,
-         "the model brings a backward of its own: mend it, or give a differentiable surrogate"),
+         "the model defines its own backward: correct it, or give a differentiable surrogate"),
     Rule("G2", "logits too large or too small", OURS, 0.0, 0.25,
          f"cross-entropy loses its gradient: divide the logits by their scale, or {_REPAIR}"),
-    Rule("G3", "gradients turn (ripples)", ATHALYE, 0.25, 0.4,
-         f"a ripple hides the slope: average gradients over noise; {_REPAIR}", "number"),
+    Rule("G3", "gradients change direction (ripples)", ATHALYE, 0.25, 0.4,
+         f"ripples mask the gradient: average gradients over noise; {_REPAIR}", "number"),
     Rule("G4", "gradients vanish (saturation)", OURS, 0.02, 0.1,
          f"outputs are saturated on these images: {_REPAIR}"),
-    Rule("P10", "steps break the promise", OURS, unit="number",
-         limits="0.4 (ℓ1: 0.2) to 3", mend=f"gradients are saturated or shattered: {_REPAIR}"),
+    Rule("P10", "steps differ from the gradient", OURS, unit="number",
+         limits="0.4 (ℓ1: 0.2) to 3", advice=f"gradients are saturated or shattered: {_REPAIR}"),
     Rule("A13", "loss unstable under noise", PINTOR, 0.1, 0.5, "average gradients over noise"),
-    Rule("A18", "outputs not finite on the way", OURS, fail=0.0,
-         mend="the model answers NaN near its images: mend it"),
+    Rule("A18", "outputs not finite during attack", OURS, fail=0.0,
+         advice="the model returns NaN or infinity near its images: correct it"),
     Rule("A3", "silent success", PINTOR, 0.05,
-         mend="keep every adversarial iterate, as bench does, and not the last one"),
+         advice="keep every adversarial iterate, as bench does, and not only the last one"),
     Rule("A4", "incomplete optimisation", PINTOR, 0.05, 0.5,
          "take more steps, or another step size"),
     Rule("A20", "no break point in the loss", PINTOR, 0.25,
-         mend="take more steps: the loss still rises"),
-    Rule("A21", "the loss falls on the way", PINTOR, 0.25,
-         mend="take smaller steps, or average gradients over noise"),
+         advice="take more steps: the loss still rises"),
+    Rule("A21", "the loss decreases", PINTOR, 0.25,
+         advice="take smaller steps, or average gradients over noise"),
     Rule("A9", "a larger ε breaks fewer", ATHALYE, 0.01, 0.05, _MASKED),
     Rule("A10", "the unbounded attack fails", CARLINI, 0.0, 0.05, _MASKED),
     Rule("A19", "one step breaks far fewer", WONG, 0.45, 0.6,
-         "catastrophic overfitting: single-step figures of this model mean nothing; train with "
-         "several steps"),
+         "catastrophic overfitting: single-step accuracies of this model are not meaningful; "
+         "train with several steps"),
     Rule("A5", "more steps break more", CARLINI, 0.01, 0.05, "measure with more steps"),
     Rule("A6", "more restarts break more", CARLINI, 0.01, 0.05, "measure with more restarts"),
     Rule("A7", "a single step breaks more", ATHALYE, 0.005, 0.03, _MASKED),
     Rule("A8", "a black box breaks more", ATHALYE, 0.002, 0.03, _MASKED),
     Rule("A11", "uniform noise breaks more", CARLINI, 0.001, 0.03, _MASKED),
     Rule("A12", "transfer breaks more", PINTOR, 0.002, 0.03, _MASKED),
-    Rule("R1", "rounding hides the gradient", ATHALYE, 0.01, 0.05,
-         f"let rounding pass gradients on (BPDA): {_REPAIR}"),
-    Rule("R2", "float32 hides the gradient", OURS, 0.01, 0.05, f"attack in float64: {_REPAIR}"),
+    Rule("R1", "rounding masks the gradient", ATHALYE, 0.01, 0.05,
+         f"pass gradients through rounding (BPDA): {_REPAIR}"),
+    Rule("R2", "float32 masks the gradient", OURS, 0.01, 0.05, f"attack in float64: {_REPAIR}"),
     Rule("R3", "averaged gradients break more", ATHALYE, 0.02, 0.05,
          f"average gradients over noise: {_REPAIR}"),
     Rule("S1", "planted examples not found", ZIMMERMANN, 0.05, 0.1,
-         "the attack is blind to some of the features: adapt it to this defense first"),
+         "the attack does not reach some features: adapt it to this defense first"),
 )  # fmt: skip
 RULES: dict[str, Rule] = {rule.id: rule for rule in _RULES}
 """Every check by its id, in the order of the report."""

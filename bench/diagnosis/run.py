@@ -11,35 +11,35 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from bench.attacks.pgd import PGD
-from bench.checkpoint import weights_sha256
 from bench.data import load
 from bench.diagnosis.active import active_test
 from bench.diagnosis.gradients import gradient_checks
 from bench.diagnosis.optimisation import optimisation_checks
+from bench.diagnosis.other_attacks import other_attack_checks, white_box
 from bench.diagnosis.preflight import preflight
-from bench.diagnosis.rivals import rival_checks, white_box
 from bench.diagnosis.rules import RULES
 from bench.diagnosis.subject import Effort, Subject, follow
 from bench.diagnosis.surrogate import imitate
 from bench.display import Progress
 from bench.errors import CrossfireError
-from bench.evaluator import floats, place
-from bench.measure import trained_on
+from bench.evaluation.attacked import choose_device, floats
+from bench.measurement import trained_on
+from bench.models.checkpoint import weights_sha256
 from bench.models.sources import find
-from bench.threats import Threat, budget_home, resolve
+from bench.threats import Threat, budget_dataset, resolve
 from leaderboard.diagnosis import Check, Diagnosis
 
 FEWEST = 8
-"""Correctly classified images without which nothing can be said."""
+"""The fewest correctly classified images that the checks need."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What the checks found, with what the white-box attack left of the `correct` examples."""
+    """All checks; of the `correct` examples the white-box attack left `robust`."""
 
     checks: tuple[Check, ...]
     correct: int
-    standing: int
+    robust: int
 
 
 def diagnose(
@@ -53,11 +53,11 @@ def diagnose(
     training: Tensor | None = None,
     progress: Callable[[Check], None] = lambda check: None,
 ) -> Finding:
-    """Examine a model, in eval mode on the images' device, under one threat; freeze its weights.
+    """Check a model, in eval mode on the images' device, under one threat; freeze its weights.
 
     `images` (n, c, h, w) are float32 in [0, 1], `labels` (n,). With uint8 images `training` a
-    surrogate is trained for transfer attacks. After a gate that forbids attacks the other checks
-    have no answer.
+    surrogate is trained for transfer attacks. If a gate forbids attacks, the other checks are
+    skipped.
 
     Raises:
         CrossfireError: the model classifies hardly any of the images correctly.
@@ -72,7 +72,7 @@ def diagnose(
 
     note(preflight(model, images, labels))
     if any(check.verdict == "fail" and check.id != "P6" for check in checks):
-        why = f"not asked: {checks[-1].id} forbids attacks, or makes their outcome meaningless"
+        why = f"skipped: {checks[-1].id} forbids attacks, or makes their outcome meaningless"
         made = {check.id for check in checks}
         note(rule.skipped(why) for rule in RULES.values() if rule.id not in made)
         return _finding(checks, 0, 0)
@@ -85,20 +85,18 @@ def diagnose(
     note(gradient_checks(subject))
     path = follow(subject, PGD(steps=subject.effort.steps, name="pgd-100"))
     note(optimisation_checks(subject, path))
-    left = (~path.found).nonzero().flatten()
-    standing = ~path.found
-    standing[left] = white_box(subject.some(left))
+    robust = ~path.found
+    left = robust.nonzero().flatten()
+    robust[left] = white_box(subject.some(left))
     surrogate = None if training is None else imitate(subject, training)
-    note(rival_checks(subject, standing, surrogate))
+    note(other_attack_checks(subject, robust, surrogate))
     note(iter([active_test(subject)]))
-    return _finding(checks, len(subject), int(standing.sum()))
+    return _finding(checks, len(subject), int(robust.sum()))
 
 
-def _finding(checks: list[Check], correct: int, standing: int) -> Finding:
+def _finding(checks: list[Check], correct: int, robust: int) -> Finding:
     order = list(RULES)
-    return Finding(
-        tuple(sorted(checks, key=lambda check: order.index(check.id))), correct, standing
-    )
+    return Finding(tuple(sorted(checks, key=lambda check: order.index(check.id))), correct, robust)
 
 
 def examine(
@@ -114,10 +112,10 @@ def examine(
     normalize: str | None = None,
     progress: Progress = lambda done, total, text: None,
 ) -> Diagnosis:
-    """Find the model that a command names and examine it on the first test images.
+    """Find the model that a command names and check it on the first test images.
 
-    Without a data set a checkpoint is examined on its own, any other model on digits; without a
-    threat, under the first of the data set's budget set.
+    Without a data set a checkpoint is checked on the one that it was trained on, any other model on
+    digits; without a threat, under the first one of the data set's budget set.
 
     Raises:
         CrossfireError: the model can't be found, or there is more than one threat.
@@ -126,10 +124,10 @@ def examine(
     name = dataset or trained_on(spec) or "digits"
     data = load(name)
     loaded = find(spec, data, arch=arch, weights=weights, normalize=normalize)
-    split, where = data.test.take(min(examples, len(data.test))), place(device)
-    asked = resolve(threat or "union", budget_home(name, split.shape))
-    if threat is not None and len(asked) > 1:
-        raise CrossfireError(f"'{threat}' is {len(asked)} threats; name one, such as {asked[0]}")
+    split, where = data.test.take(min(examples, len(data.test))), choose_device(device)
+    threats = resolve(threat or "union", budget_dataset(name, split.shape))
+    if threat is not None and len(threats) > 1:
+        raise CrossfireError(f"'{threat}' is {len(threats)} threats; name one: {threats[0]}")
     done = 0
 
     def show(check: Check) -> None:
@@ -141,7 +139,7 @@ def examine(
         loaded.model.to(where),
         floats(split.images).to(where),
         split.labels.to(where),
-        asked[0],
+        threats[0],
         seed=seed,
         training=data.train.images,
         progress=show,
@@ -153,10 +151,10 @@ def examine(
         source=loaded.source,
         weights_sha256=weights_sha256(loaded.model),
         dataset=name,
-        threat=str(asked[0]),
+        threat=str(threats[0]),
         examples=len(split),
         correct=found.correct,
-        standing=found.standing,
+        standing=found.robust,
         seed=seed,
         seconds=round(time.monotonic() - began, 1),
         checks=found.checks,

@@ -1,19 +1,20 @@
-"""A small network that imitates the model, for transfer attacks (Papernot et al. 2017)."""
+"""A surrogate network trained on the model's predictions, for transfer attacks (Papernot et al.
+2017)."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.diagnosis.subject import Subject
-from bench.geometry import GEOMETRY
 from bench.models import build
+from bench.threats.geometry import GEOMETRY
 
 BATCH, WIDTH = 64, 16
 
 
 def imitate(subject: Subject, images: Tensor) -> nn.Module:
-    """A `cnn` trained on uint8 images (n, c, h, w) to answer as the model does, half of them moved
-    by one step of ε/2 against it; in eval mode."""
+    """A `cnn` trained on uint8 images (n, c, h, w) with the model's predictions as labels, half of
+    the images perturbed by one step of ε/2 against the surrogate; in eval mode."""
     x = subject.x
     device, (_, channels, height, width) = x.device, x.shape
     with torch.random.fork_rng(devices=[]):
@@ -26,9 +27,9 @@ def imitate(subject: Subject, images: Tensor) -> nn.Module:
     for _ in range(subject.effort.imitation):
         rows = torch.randint(len(images), (BATCH,), generator=order)
         batch = images[rows].to(device).float() / 255
-        answers = subject.judge.logits(batch).argmax(1)
-        moved = torch.cat([batch[::2], _stepped(net, batch[1::2], answers[1::2], subject)])
-        labels = torch.cat([answers[::2], answers[1::2]])
+        predictions = subject.judge.logits(batch).argmax(1)
+        moved = torch.cat([batch[::2], _stepped(net, batch[1::2], predictions[1::2], subject)])
+        labels = torch.cat([predictions[::2], predictions[1::2]])
         loss = F.cross_entropy(net(moved), labels)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

@@ -2,8 +2,9 @@
 
     build("wrn-28-10", classes=10, channels=3, size=(32, 32))
 
-Options are part of the name, so that a name says all there is to know: `preactresnet18-w16` starts
-with 16 channels in place of 64, `wrn-16-4` has depth 16 and widening factor 4.
+Options are part of the name, which therefore describes the architecture completely:
+`preactresnet18-w16` starts with 16 channels instead of 64, `wrn-16-4` has depth 16 and widening
+factor 4.
 """
 
 import re
@@ -40,12 +41,12 @@ _PATTERNS: dict[str, tuple[str, _Builder]] = {
 
 Builder = Callable[[dict[str, str], int, int, tuple[int, int]], nn.Module]
 EXTRA: dict[str, Builder] = {}
-"""Architectures from outside this package: a pattern of names, and what builds one from the match's
-groups, classes, channels and size."""
+"""Architectures from outside this package: a pattern of names, and a function that builds one from
+the match's groups, classes, channels and size."""
 
 
 def architectures() -> list[str]:
-    """What may be given as `arch`; capitals stand for numbers, brackets may be left out."""
+    """The patterns of valid `arch`; capitals stand for numbers, brackets may be left out."""
     return list(_PATTERNS)
 
 

@@ -1,9 +1,9 @@
-"""Attackers: networks that make a perturbation out of an image and its gradient.
+"""Attackers: networks that map an image and its gradient to a perturbation.
 
 They are those of "Learning to Defend by Learning to Attack" (Jiang et al. 2021, arXiv:1811.01213),
 as their code has them: pre-activation residual blocks without affine normalisation, then a 3x3
-convolution to the image's channels. What comes out is raw; `perturbation` turns it into a
-perturbation within a threat.
+convolution to the image's channels. `perturbation` maps their raw output to a perturbation
+within a threat.
 """
 
 from itertools import pairwise
@@ -14,8 +14,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.geometry import GEOMETRY, lift
 from bench.threats import Threat
+from bench.threats.geometry import GEOMETRY, lift
 
 Kind = Literal["wide", "two-layer", "slim"]
 
@@ -24,7 +24,7 @@ NewMaps = Float[Tensor, "n d h w"]
 
 
 class Block(nn.Module):
-    """Normalise, activate, convolve, twice; and a shortcut."""
+    """Normalisation, activation and convolution, twice, and a shortcut."""
 
     def __init__(self, inside: int, outside: int) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class Straight(nn.Module):
 
 
 class Slim(nn.Module):
-    """Blocks at half the resolution, up again and beside the input; a learned scale at the end."""
+    """Blocks at half resolution, upsampling, concatenation with the input, and a learned scale."""
 
     def __init__(self, inputs: int, channels: int, width: int) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ def perturbation(raw: Maps, threat: Threat) -> Maps:
     """A perturbation within the ball: ε·tanh(raw) for ℓ∞, as in the paper.
 
     The others are our own: for ℓ2 the direction of tanh(raw) at length ε; for ℓ1 the budget is
-    spread by a softmax over |raw|, so that the network can spend it on a few pixels.
+    spread by a softmax over |raw|, so that it can be concentrated on a few pixels.
     """
     direction = raw.tanh()
     if threat.norm == "linf":

@@ -10,8 +10,8 @@ from bench.models.normalize import Normalize
 class CNN(nn.Module):
     """Three 3x3 convolutions, the last of stride 2, and two linear layers; no batch normalisation.
 
-    About 0.3 million parameters at width 32. Without batch normalisation a step costs two thirds on
-    small images, and clean and perturbed batches cannot differ in their statistics.
+    About 0.3 million parameters at width 32. Without batch normalisation a step on small images
+    takes two thirds of the time, and clean and perturbed batches cannot differ in their statistics.
     """
 
     def __init__(self, classes: int, channels: int, width: int = 32, hidden: int = 128) -> None:
@@ -37,8 +37,8 @@ class CNN(nn.Module):
 def pooled(out: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
     """Rectified feature maps as 4x4.
 
-    8x8 images have come down to that already: pooling them, and mixing the memory layouts of
-    activations and gradients, would cost a third of a step.
+    Maps of 8x8 images have this size already. Pooling them would mix the memory layouts of
+    activations and gradients, and cost a third of a step.
     """
     if out.shape[2:] == (4, 4):
         return F.relu(out.flatten(1))

@@ -1,4 +1,4 @@
-"""Normalisation as a part of the model, so that attacks and budgets always live in [0, 1]."""
+"""Normalisation as a part of the model, so that attacks and budgets refer to pixels in [0, 1]."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ NAMED: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 class Normalize(nn.Module):
     """Subtract the mean and divide by the standard deviation of each channel.
 
-    The two are buffers: they travel with the checkpoint and count in its hash.
+    Both are buffers: they are saved in checkpoints and part of the hash of weights.
     """
 
     mean: Tensor
@@ -63,5 +63,5 @@ class Normalize(nn.Module):
         return cls(mean, std)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-        """Images in [0, 1] -> what the layers behind were trained on."""
+        """Images in [0, 1] -> normalised images."""
         return (x - self.mean) / self.std

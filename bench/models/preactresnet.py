@@ -2,7 +2,7 @@
 
 Parameter names and arithmetic follow the published robust checkpoints (Rice et al., 2020,
 arXiv:2002.11569, and what was fine-tuned from them), so that their weights load as they are: the
-shortcut starts behind the first activation, and a last batch normalisation precedes the pooling.
+shortcut starts after the first activation, and a last batch normalisation precedes the pooling.
 """
 
 from jaxtyping import Float
@@ -15,7 +15,7 @@ BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions, each behind its normalisation and activation, and a shortcut."""
+    """Two 3x3 convolutions, each after its normalisation and activation, and a shortcut."""
 
     def __init__(self, inside: int, outside: int, stride: int) -> None:
         super().__init__()

@@ -2,7 +2,7 @@
 
 Parameter names and arithmetic follow the published robust checkpoints of the TRADES family (Zhang
 et al., 2019, arXiv:1901.08573), so that their weights load as they are: a shortcut by convolution
-starts behind the first activation, the identity in front of it.
+starts after the first activation, the identity before it.
 """
 
 from jaxtyping import Float
@@ -14,7 +14,7 @@ from bench.models.normalize import Normalize
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions, each behind its normalisation and activation, and a shortcut."""
+    """Two 3x3 convolutions, each after its normalisation and activation, and a shortcut."""
 
     def __init__(self, inside: int, outside: int, stride: int) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Block(nn.Module):
 
 
 class Stage(nn.Module):
-    """A row of blocks; the published names put it one level down, under `layer`."""
+    """A sequence of blocks, in the sub-module `layer` as in the published checkpoints."""
 
     def __init__(self, inside: int, outside: int, blocks: int, stride: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Tables for the eye and for programs: pure functions from tables to text.
+"""Leaderboard tables for readers and for programs: pure functions from tables to text.
 
 from leaderboard.ranking import tables
 from leaderboard.store import Board
@@ -22,32 +22,50 @@ def render(
     top: int | None = None,
     published: bool = False,
     board: Path | None = None,
+    compact: bool = False,
 ) -> str:
     """All tables in one of `FORMATS`.
 
-    `top` shortens the tables of the terminal only. With `published`, RobustBench's figures for the
-    same data set, norm and epsilon stand beside. The page (`html`) takes what its cards show from
-    the evidence in the folder `board`.
+    `top` shortens the tables of the terminal only. `compact` is a shorter form of markdown: one
+    line a recipe, one column a threat. With `published`, RobustBench's figures for the same data
+    set, norm and epsilon are added. The page (`html`) takes what its cards show from the evidence
+    in the folder `board`.
 
     Raises:
         ValueError: there is no such format.
     """
+    if form not in FORMATS:
+        raise ValueError(f"no format '{form}'; choose from {', '.join(FORMATS)}")
     if form == "html":
         from bench.report import html
 
         return html.render(tables, board, published)
-    rows = [cells(table) for table in tables]
     if form in ("csv", "json"):
         from bench.report import machine
 
-        return (machine.to_csv if form == "csv" else machine.to_json)(rows, published)
-    if form not in FORMATS:
-        raise ValueError(f"no format '{form}'; choose from {', '.join(FORMATS)}")
-    from bench.report import listing, listings, markdown, terminal
+        write = machine.to_csv if form == "csv" else machine.to_json
+        return write([cells(table) for table in tables], published)
+    text = _text(tables, form, top, compact)
+    if not published:
+        return text
+    from bench.report import listing, listings
 
-    text = terminal.to_text(rows, top) if form == "terminal" else markdown.render(rows)
-    beside = [one for table in rows for one in listings.beside(table)] if published else []
-    return "\n\n".join([text, listing.render(beside, form)]) if beside else text
+    figures = [one for table in tables for one in listings.with_published(cells(table))]
+    return "\n\n".join([text, listing.render(figures, form)]) if figures else text
+
+
+def _text(tables: list[Table], form: str, top: int | None, compact: bool) -> str:
+    if form == "terminal":
+        from bench.report import terminal
+
+        return terminal.to_text(tables, top)
+    if compact:
+        from bench.report import compact as summary
+
+        return summary.render(tables)
+    from bench.report import markdown
+
+    return markdown.render([cells(table) for table in tables])
 
 
 def files(
@@ -57,10 +75,12 @@ def files(
     *,
     published: bool = False,
     board: Path | None = None,
+    compact: bool = False,
 ) -> dict[Path, str]:
     """What to write where: one file `out`; for `svg` the charts, in a folder of that name."""
     if form != "svg":
-        return {out: render(tables, form, published=published, board=board)}
+        text = render(tables, form, published=published, board=board, compact=compact)
+        return {out: text}
     from bench.report import charts
 
     drawn = [charts.drawn(cells(table)) for table in tables]

@@ -1,4 +1,4 @@
-"""A diagnosis as a table for a terminal of 80 columns, and below it what to do."""
+"""A diagnosis as a table for a terminal of 80 columns, followed by advice."""
 
 from rich import box
 from rich.console import Console
@@ -11,7 +11,7 @@ COLOURS = {"pass": "green", "warn": "yellow", "fail": "bold red", "n/a": "dim"}
 
 
 def to_text(diagnosis: Diagnosis) -> str:
-    """Every check with its value, threshold and verdict; then what to do; then the conclusion."""
+    """Every check with its value, threshold and verdict; then the advice; then the conclusion."""
     console = Console(highlight=False)
     with console.capture() as capture:
         console.print(Text(_title(diagnosis), "bold"))

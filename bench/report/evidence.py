@@ -1,12 +1,11 @@
-"""What a record's evidence shows beyond its flags: curves, survivors, pictures."""
+"""What a record's evidence shows beyond its flags: curves over epsilon, and attack by attack."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bench.report.png import data_url
+from bench.report.combined import under
 from bench.report.wording import symbol
 from leaderboard.budget import parse_threat
 from leaderboard.flags import conjunction, count, unpack
@@ -17,12 +16,8 @@ from leaderboard.store import column
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-PICTURES = 6
-"""Adversarial examples shown for each threat."""
 GRID = 60
 """Points of a curve."""
-WIDEST = 64
-"""Pixels to which a picture is reduced."""
 
 
 class Point(NamedTuple):
@@ -46,23 +41,13 @@ class Curve(NamedTuple):
     points: list[Point]
 
 
-class Fall(NamedTuple):
-    """Examples still standing after each attack, in the order in which they ran."""
+class Cascade(NamedTuple):
+    """Examples still robust after each attack, in the order in which they ran."""
 
     kind: str
     """The norm, or `union`."""
     name: str
     steps: list[tuple[str, int]]
-
-
-class Picture(NamedTuple):
-    """One adversarial example: the image, the adversarial image, their difference, side by side."""
-
-    threat: str
-    example: int
-    label: int
-    norm: float
-    png: str
 
 
 def read_table(board: Path, record: Record) -> "DataFrame | None":
@@ -90,82 +75,37 @@ def _curve(
     ]
     found = np.nan_to_num(table[names].to_numpy(dtype=float), nan=np.inf).min(axis=1)
     found[~unpack(record.clean, n)] = 0.0
-    standing = record.clean
-    points = [Point(0.0, count(standing) / n, wilson(count(standing), n))]
+    robust = record.clean
+    points = [Point(0.0, count(robust) / n, wilson(count(robust), n))]
     for threat in sorted(threats, key=parse_threat):
         # What a smaller budget broke is broken under every larger one.
-        standing = conjunction([standing, under(record, threat)])
-        share, epsilon = count(standing) / n, float(parse_threat(threat).epsilon)
-        points.append(Point(epsilon, share, wilson(count(standing), n)))
+        robust = conjunction([robust, under(record, threat)])
+        share, epsilon = count(robust) / n, float(parse_threat(threat).epsilon)
+        points.append(Point(epsilon, share, wilson(count(robust), n)))
     grid = np.linspace(0, points[-1].epsilon, GRID)
     line = [(float(e), float((found > e).mean())) for e in grid[:-1]]
     return [*line, (points[-1].epsilon, points[-1].accuracy)], points
 
 
-def under(record: Record, threat: str) -> str:
-    """Packed flags under one threat: clean AND every suite."""
-    return conjunction([record.clean, *(v.flags for v in record.verdicts if v.threat == threat)])
-
-
-def falls(record: Record, table: "DataFrame") -> list[Fall]:
+def cascades(record: Record, table: "DataFrame") -> list[Cascade]:
     """The cascade of each threat and suite, and the union taken threat by threat."""
     clean = count(record.clean)
-    cascades = []
+    found = []
     for verdict in record.verdicts:
         threat, suite = verdict.threat, verdict.suite
         steps = [("clean", clean), *_cascade(table, threat, suite, clean)]
-        cascades.append(Fall(parse_threat(threat).norm, f"{symbol(threat)}, {suite}", steps))
+        found.append(Cascade(parse_threat(threat).norm, f"{symbol(threat)}, {suite}", steps))
     flags, steps = record.clean, [("clean", clean)]
     for threat in record.protocol.threats:
         flags = conjunction([flags, under(record, threat)])
         steps.append((symbol(threat), count(flags)))
-    return [Fall("union", "union", steps), *cascades] if len(steps) > 2 else cascades
+    return [Cascade("union", "union", steps), *found] if len(steps) > 2 else found
 
 
 def _cascade(table: "DataFrame", threat: str, suite: str, clean: int) -> list[tuple[str, int]]:
     attacks = table[column(threat, suite, "attack")]
-    # An attack's first victim has spent what all attacks before it spent on it, so this is their
-    # order, which the table doesn't name.
+    # The table doesn't hold the order of the attacks. The passes spent on the first example that an
+    # attack broke include those of all attacks before it, so they grow in that order.
     first = table[column(threat, suite, "passes")].groupby(attacks).min().sort_values(kind="stable")
     broken = attacks.value_counts()[first.index].cumsum()
-    return [(str(name), clean - int(fallen)) for name, fallen in broken.items()]
-
-
-def pictures(board: Path, record: Record, table: "DataFrame") -> list[Picture]:
-    """The first adversarial examples of each threat whose unperturbed image was kept."""
-    from safetensors import safe_open
-
-    file = record.evidence and record.evidence.adversarial
-    if not file or not (board / file.file).exists():
-        return []
-    with safe_open(board / file.file, framework="np") as tensors:
-        if "originals/indices" not in tensors.keys():  # noqa: SIM118 (not a dictionary)
-            return []
-        originals = tensors.get_tensor("originals/images")
-        place = {int(i): row for row, i in enumerate(tensors.get_tensor("originals/indices"))}
-        label = dict(zip(table["index"], table["label"], strict=True))
-        shown: list[Picture] = []
-        for threat in record.protocol.threats:
-            head = f"{threat}/{record.protocol.suites[0]}"
-            norm = dict(zip(table["index"], table[f"{head}/norm"], strict=True))
-            indices = tensors.get_tensor(f"{head}/indices")
-            rows = [row for row, index in enumerate(indices) if int(index) in place][:PICTURES]
-            images = tensors.get_slice(f"{head}/images")
-            for row in rows:
-                index = int(indices[row])
-                png = data_url(triptych(originals[place[index]], images[row]))
-                shown.append(Picture(threat, index, int(label[index]), float(norm[index]), png))
-    return shown
-
-
-def triptych(original: NDArray[np.uint8], adversarial: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Image (c, h, w), adversarial image and stretched difference side by side: (h, 3 w + 2, c)."""
-    step = -(-max(original.shape[1:]) // WIDEST)
-    clean = original[:, ::step, ::step].astype(np.float32) / 255
-    attacked = adversarial[:, ::step, ::step]
-    delta = attacked - clean
-    difference = 0.5 + delta / max(2 * float(np.abs(delta).max()), 1e-12)
-    gap = np.ones((clean.shape[0], clean.shape[1], 1), np.float32)
-    row = np.concatenate([clean, gap, attacked, gap, difference], axis=2)
-    pixels: NDArray[np.uint8] = np.rint(255 * row.clip(0, 1)).astype(np.uint8)
-    return pixels.transpose(1, 2, 0)
+    return [(str(name), clean - int(total)) for name, total in broken.items()]

@@ -1,7 +1,7 @@
 """The leaderboard as one file for a browser: no network, sortable, with a card for every row.
 
-What the page shows at first is written by this module; the script in it only computes again what
-follows from the flags when a reader unticks a threat, by the same rules as `leaderboard.ranking`.
+This module writes the page with all numbers. When a reader unticks a threat, the page's script
+computes accuracies and ranks again from the flags, by the rules of `leaderboard.ranking`.
 """
 
 import base64
@@ -10,15 +10,28 @@ from pathlib import Path
 from typing import Any
 
 from bench.report import charts
-from bench.report.evidence import Fall, Picture, curves, falls, pictures, read_table, under
+from bench.report.combined import accuracies
+from bench.report.curve import drawing
+from bench.report.evidence import Cascade, cascades, curves, read_table
+from bench.report.pictures import Picture, pictures
 from bench.report.provenance import facts
-from bench.report.wording import RANKS, UNION_ALONE, bounds, compact, percent, rank, short, symbol
+from bench.report.wording import (
+    RANKS,
+    UNION_ALONE,
+    bounds,
+    compact,
+    passes,
+    percent,
+    rank,
+    row_id,
+    short,
+    symbol,
+)
 from leaderboard.budget import parse_threat
 from leaderboard.diagnosis import Diagnosis, kept
 from leaderboard.frame import Cells, cells
 from leaderboard.published import SOURCE, Published, matching
 from leaderboard.ranking import Row, Table
-from leaderboard.seeds import estimate
 
 CARDS = 100
 """Rows of a table whose evidence is shown; further rows have their provenance only."""
@@ -28,8 +41,9 @@ CARDS = 100
 class Card:
     """What a row shows of its evidence, which is that of its newest run."""
 
-    curves: list[str] = field(default_factory=list)
-    falls: list[Fall] = field(default_factory=list)
+    curves: list[dict[str, Any]] = field(default_factory=list)
+    """The coordinates that `page/curve.svg` draws."""
+    cascades: list[Cascade] = field(default_factory=list)
     pictures: dict[str, list[Picture]] = field(default_factory=dict)
     diagnoses: list[Diagnosis] = field(default_factory=list)
     """What `bench doctor` found about any of the row's weights."""
@@ -41,8 +55,6 @@ class Line:
 
     row: Row
     cells: Cells
-    threats: dict[str, Cells]
-    """Accuracy under each threat against all suites, with the ends of its interval."""
     trained: str
     """The norm that it was trained against: `linf`, `l2`, `l1`, `several`, `none` or `unknown`."""
     extra: str
@@ -58,8 +70,8 @@ class Line:
 
     @property
     def id(self) -> str:
-        """What names the row in addresses and in the script."""
-        return self.row.head.id[:16]
+        """What names the row in addresses, in charts and in the script."""
+        return row_id(self.cells)
 
 
 @dataclass(frozen=True)
@@ -96,7 +108,7 @@ def render(tables: list[Table], board: Path | None, published: bool = False) -> 
     environment.filters.update(percent=percent, short=short, symbol=symbol)
     environment.filters.update(compact=compact, rank=rank)
     environment.globals.update(bounds=bounds, parse_threat=parse_threat, union_alone=UNION_ALONE)
-    environment.globals.update(ranks=RANKS)
+    environment.globals.update(ranks=RANKS, numbered=charts.NUMBERED)
     sections = [_section(table, board, published) for table in tables]
     return environment.get_template("page.html").render(
         sections=sections, data=[_data(section) for section in sections], source=SOURCE
@@ -113,17 +125,12 @@ def _section(table: Table, board: Path | None, published: bool) -> Section:
 
 
 def _line(row: Row, row_cells: Cells, board: Path | None) -> Line:
-    n, training = row.head.data.examples, row.head.model.training or {}
-    threats = {}
-    for threat in row.head.protocol.threats:
-        flags = [under(run, threat) for run in row.runs]
-        mean, low, high = estimate(flags, n)
-        threats[threat] = {threat: mean, f"{threat}_low": low, f"{threat}_high": high}
+    training = row.head.model.training or {}
     norms = {parse_threat(threat).norm for threat in training.get("threats") or ()}
     trained = "several" if len(norms) > 1 else next(iter(norms), "none" if training else "unknown")
     extra = {True: "yes", False: "no", None: "unknown"}[row_cells["extra_data"]]
     card = _card(row, board) if board else Card()
-    return Line(row, row_cells, threats, trained, extra, charts.passes(row_cells), card)
+    return Line(row, accuracies(row, row_cells), trained, extra, passes(row_cells), card)
 
 
 def _card(row: Row, board: Path) -> Card:
@@ -134,8 +141,8 @@ def _card(row: Row, board: Path) -> Card:
     by_threat: dict[str, list[Picture]] = {}
     for picture in pictures(board, row.head, table):
         by_threat.setdefault(picture.threat, []).append(picture)
-    drawn = [charts.epsilon_curve(curve) for curve in curves(row.head, table)]
-    return Card(drawn, falls(row.head, table), by_threat, diagnoses)
+    drawn = [drawing(curve) for curve in curves(row.head, table)]
+    return Card(drawn, cascades(row.head, table), by_threat, diagnoses)
 
 
 def _data(section: Section) -> dict[str, Any]:

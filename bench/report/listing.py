@@ -1,4 +1,4 @@
-"""A plain list under a title, for whatever isn't a leaderboard."""
+"""A table under a title, for output other than the leaderboard."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ class Listing:
     """Text in rows and columns."""
 
     title: str
-    """What it is."""
+    """The heading."""
     note: str
-    """What one must know to read it."""
+    """What the columns mean."""
     head: tuple[str, ...]
     """The columns' names."""
     rows: list[tuple[str, ...]]
@@ -33,7 +33,7 @@ class Listing:
 
     @property
     def sides(self) -> list[Literal["left", "right"]]:
-        """Numbers stand to the right: a column whose every cell begins like one."""
+        """Columns are aligned to the right where every cell begins like a number."""
         columns = zip(*self.rows, strict=True) if self.rows else [("",)] * len(self.head)
         numeric = [all(cell.startswith(_NUMERIC) for cell in column) for column in columns]
         return ["right" if right else "left" for right in numeric]

@@ -1,4 +1,4 @@
-"""What the commands beside `bench report` say, as listings."""
+"""The output of `bench compare` and `bench diff`, and published figures, as listings."""
 
 from collections.abc import Iterable
 
@@ -38,7 +38,7 @@ def comparison(a: Row, b: Row) -> Listing:
         note=(
             f"{data.called} {data.split}, {data.examples:,} examples, protocol "
             f"{short(a.head.protocol.sha256)}. {SINGLE if single else SEVERAL}, each column by "
-            "itself at 5 %; gap: the smallest difference that could be told apart."
+            "itself at 5 %; gap: the smallest difference that would be significant."
         ),
         head=(
             *("column", "A %", "B %", "A - B"),
@@ -50,14 +50,14 @@ def comparison(a: Row, b: Row) -> Listing:
 
 
 def changes(found: Iterable[Change], before: str, after: str) -> Listing:
-    """What is not as it was."""
+    """The rows that changed between two releases, with the reasons."""
     rows: list[tuple[str, ...]] = [
         (
             f"{change.row.head.data.called} {short(change.row.head.protocol.sha256)}",
             change.row.label,
             change.row.head.model.arch,
             f"{_ranks(change.before)} -> {_ranks(change.after)}",
-            "; ".join(change.why),
+            "; ".join(change.reasons),
         )
         for change in found
     ]
@@ -69,16 +69,16 @@ def changes(found: Iterable[Change], before: str, after: str) -> Listing:
     )
 
 
-def beside(rows: list[Cells]) -> list[Listing]:
-    """A table's ranked rows among the published figures, a listing for each threat with figures."""
+def with_published(rows: list[Cells]) -> list[Listing]:
+    """A table's ranked rows and the published figures, a listing for each threat with figures."""
     threats: dict[str, list[str]] = {}
     for column in attacked(rows[0]):
         threats.setdefault(column.rpartition("/")[0], []).append(column)
-    found = [_beside(rows, threat, columns) for threat, columns in threats.items()]
+    found = [_with_published(rows, threat, columns) for threat, columns in threats.items()]
     return [listing for listing in found if listing]
 
 
-def _beside(rows: list[Cells], threat: str, columns: list[str]) -> Listing | None:
+def _with_published(rows: list[Cells], threat: str, columns: list[str]) -> Listing | None:
     dataset = rows[0]["dataset"]
     figures = matching(dataset, threat)
     if not figures:
@@ -103,7 +103,7 @@ def _beside(rows: list[Cells], threat: str, columns: list[str]) -> Listing | Non
         )
     lines.sort(key=lambda line: (-line[0], line[1]))
     return Listing(
-        title=f"{dataset}, {threat}: beside published figures",
+        title=f"{dataset}, {threat}: with published figures",
         note=f"Published: {SOURCE}. No paired test is possible, so these places are not ranks.",
         head=("place", "model", "clean", "robust", "attack", "whose"),
         rows=[(str(place), *line[1:]) for place, line in enumerate(lines, start=1)],

@@ -1,4 +1,4 @@
-"""Tables for programs: CSV and JSON, every number as it is, nothing rounded for the eye."""
+"""Tables for programs: CSV and JSON, with the numbers as they are stored."""
 
 import csv
 import io

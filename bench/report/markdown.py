@@ -52,7 +52,7 @@ def _cells(row: Cells) -> list[str]:
         str(row["examples"]),
         f"v{row['protocol_version']} `{short(row['protocol'])}`",
         f"`{short(row['weights'])}`",
-        ", ".join(remarks(row)),
+        ", ".join(filter(None, remarks(row))),
     ]
 
 

@@ -1,4 +1,4 @@
-"""What a record says of itself, for people: each fact with its name."""
+"""Where a row comes from: model, training, measurement and machine, each fact with its name."""
 
 import json
 from typing import Any

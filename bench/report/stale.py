@@ -1,4 +1,4 @@
-"""Rendered files that must not lag behind the records."""
+"""Rendered files: whether they are out of date, and how to renew them."""
 
 from pathlib import Path
 
@@ -6,11 +6,11 @@ from bench.errors import CrossfireError
 from bench.files import write_atomic
 
 BEGIN, END = "<!-- begin bench report -->", "<!-- end bench report -->"
-"""Marks around the part of a document that is rendered; the rest of it is left alone."""
+"""Marks around the part of a document that is rendered; the rest of it stays as it is."""
 
 
 def renewed(path: Path, text: str) -> str:
-    """What `path` should hold: `text`, or its own words with `text` between the marks.
+    """What `path` should hold: `text`, or its own content with `text` between the marks.
 
     Raises:
         CrossfireError: the file has one mark without the other.

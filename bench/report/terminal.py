@@ -1,6 +1,11 @@
-"""A table for a terminal of 80 columns: below every accuracy its interval, suite below suite."""
+"""A table for a terminal: each row takes two lines, accuracies and below them their intervals.
+
+Names are never broken inside a word. A wide terminal has a column for each threat and suite, one of
+80 columns a column for each threat; where names need the room, hashes and runs are left out.
+"""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -8,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from bench.report.combined import accuracies
 from bench.report.wording import (
     RANKS,
     attacked,
@@ -18,89 +24,108 @@ from bench.report.wording import (
     scope,
     short,
     title,
+    together,
 )
-from leaderboard.frame import Cells
-
-ROOMY, MOST = 12, 20
-"""Characters of a name's longest word that 80 columns have room for: with wide gaps, and at all."""
+from leaderboard.frame import Cells, cells
+from leaderboard.ranking import Table
 
 
-def to_text(tables: Iterable[list[Cells]], top: int | None = None) -> str:
+def to_text(tables: Iterable[Table], top: int | None = None) -> str:
     """All tables, as wide and as colourful as the standard output is."""
     console = Console(highlight=False)
     with console.capture() as capture:
-        for rows in tables:
-            console.print(render(rows, top), "")
+        for table in tables:
+            console.print(render(table, console.width, top), "")
     return capture.get().rstrip()
 
 
-def render(rows: list[Cells], top: int | None = None) -> Group:
+def render(table: Table, width: int, top: int | None = None) -> Group:
     """The rows of one table, which are not empty; ranked rows first, flagged rows apart.
 
     `top` shows only that many of each.
     """
-    ranked = [row for row in rows if row["rank_low"] is not None]
-    flagged = [row for row in rows if row["rank_low"] is None]
-    parts: list[RenderableType] = [Text(title(rows[0]), "bold"), Text(_legend(rows[0]), "dim")]
+    pairs = list(zip(table.rows, cells(table), strict=True))
+    ranked, flagged = (
+        [pair for pair in pairs if (pair[0].ranks is None) == without] for without in (False, True)
+    )
+    better, others = ([accuracies(*pair) for pair in rows[:top]] for rows in (ranked, flagged))
+    head = pairs[0][1]
+    layout = _layout(head, [*better, *others], width)
+    note = f"{scope(head)}; % correct over its 95 % interval{layout.note}"
+    parts: list[RenderableType] = [Text(title(head), "bold"), Text(note, "dim")]
     if ranked:
-        parts += [_grid(ranked[:top]), *_hidden(ranked, top)]
+        parts += [layout.grid(better), *_hidden(len(ranked) - len(better))]
     if flagged:
         parts += [Text("Not ranked: an audit flag is open", "bold yellow")]
-        parts += [_grid(flagged[:top]), *_hidden(flagged, top), *map(_reason, flagged[:top])]
+        parts += [layout.grid(others), *_hidden(len(flagged) - len(others)), *map(_reason, others)]
     return Group(*parts, *([Text(RANKS, "dim")] if ranked else []))
 
 
-def _grid(rows: list[Cells]) -> RichTable:
-    columns = attacked(rows[0]).values()
-    suites = list(dict.fromkeys(column.suite for column in columns))
-    longest = _longest(rows)
-    gap = 1 if longest <= ROOMY else 0
-    grid = RichTable(box=box.SIMPLE_HEAD, padding=(0, gap, 0, 0), pad_edge=False)
-    grid.add_column("#", justify="right", no_wrap=True)
-    grid.add_column("defense\n[dim]arch", overflow="fold", min_width=longest)
-    if len(suites) > 1:
-        grid.add_column("suite")
-    grid.add_column("clean", justify="right")
-    for threat in dict.fromkeys(column[:2] for column in columns):
-        grid.add_column("{}\n[dim]{}".format(*threat), justify="right")
-    grid.add_column("union", justify="right", style="bold")
-    grid.add_column("weights\n[dim]runs, flags", overflow="fold", min_width=8)
-    for row in rows:
-        grid.add_row(*_row(row, suites))
-    return grid
+@dataclass(frozen=True)
+class _Layout:
+    """Which columns a table has."""
+
+    threats: dict[str, str]
+    """The accuracies between `clean` and `union`, with their headings."""
+    note: str = ""
+    """What the columns of threats mean."""
+    gap: int = 0
+    """Blanks between columns, besides the one that is always there."""
+    hashes: bool = True
+    """Whether weights, runs, arithmetic and flags are shown."""
+
+    def grid(self, rows: list[Cells]) -> RichTable:
+        """The rows, whose numbers and single words are never broken."""
+        grid = RichTable(box=box.SIMPLE_HEAD, padding=(0, self.gap, 0, 0), pad_edge=False)
+        names = " ".join(f"{row['defense']} {row['arch']}" for row in rows)
+        grid.add_column("#", justify="right", no_wrap=True)
+        grid.add_column("defense\n[dim]arch", min_width=max(map(len, names.split())))
+        for heading in ("clean", *self.threats.values(), "union"):
+            style = "bold" if heading == "union" else ""
+            grid.add_column(heading, justify="right", no_wrap=True, style=style)
+        if self.hashes:
+            grid.add_column("weights\n[dim]runs, flags", no_wrap=True)
+        for row in rows:
+            grid.add_row(*self._row(row))
+        return grid
+
+    def _row(self, row: Cells) -> list[str]:
+        runs, arithmetic, flags = remarks(row)
+        hashes = f"{short(row['weights'])} {arithmetic}\n[dim]{escape(f'{runs} {flags}'.strip())}"
+        return [
+            rank(row),
+            f"{escape(row['defense'])}\n[dim]{escape(row['arch'])}",
+            *(_accuracy(row, column) for column in ("clean", *self.threats, "union")),
+            *([hashes] if self.hashes else []),
+        ]
 
 
-def _longest(rows: list[Cells]) -> int:
-    """Room for the longest word of a name, which is then not broken, as far as 80 columns allow."""
-    words = " ".join(f"{row['defense']} {row['arch']}" for row in rows).split()
-    return min(MOST, max(ROOMY, *map(len, words)))
-
-
-def _row(row: Cells, suites: list[str]) -> list[str]:
-    by_threat: dict[str, list[str]] = {}
-    for name, column in attacked(row).items():
-        by_threat.setdefault(column.threat, []).append(_accuracy(row, name))
-    return [
-        rank(row),
-        f"{escape(row['defense'])}\n[dim]{escape(row['arch'])}",
-        *(["\n\n".join(suites)] if len(suites) > 1 else []),
-        _accuracy(row, "clean"),
-        *map("\n".join, by_threat.values()),
-        _accuracy(row, "union"),
-        f"{short(row['weights'])}\n[dim]{escape(' '.join(remarks(row)))}",
-    ]
+def _layout(head: Cells, rows: list[Cells], width: int) -> _Layout:
+    """The richest layout that fits the width without breaking a line; or else the smallest."""
+    columns = attacked(head)
+    each = {
+        name: f"{column.norm}\n{column.epsilon}\n[dim]{column.suite}"
+        for name, column in columns.items()
+    }
+    combined = {
+        name.rpartition("/")[0]: f"{column.norm}\n[dim]{column.epsilon}"
+        for name, column in columns.items()
+    }
+    note = together(head)
+    layouts = [_Layout(each, gap=gap) for gap in (1, 0) if note]
+    note = note and f"; {note}"
+    layouts += [_Layout(combined, note, gap) for gap in (1, 0)]
+    layouts += [_Layout(combined, note, hashes=False)]
+    endless = Console(width=10_000)
+    fitting = (one for one in layouts if endless.measure(one.grid(rows)).maximum <= width)
+    return next(fitting, layouts[-1])
 
 
 def _accuracy(row: Cells, column: str) -> str:
     return f"{percent(row[column])}\n[dim]{bounds(row, column, 0)}[/dim]"
 
 
-def _legend(row: Cells) -> str:
-    return f"{scope(row)}; % correct over its 95 % interval"
-
-
-def _hidden(rows: list[Cells], top: int | None) -> list[Text]:
-    more = len(rows) - len(rows[:top])
+def _hidden(more: int) -> list[Text]:
     return [Text(f"… {more:,} more rows: see --top", "dim")] if more else []
 
 

@@ -1,4 +1,4 @@
-"""How the numbers of a table are written for people, the same in every format."""
+"""How numbers, ranks and threats are written, in every format alike."""
 
 import math
 from typing import NamedTuple
@@ -6,13 +6,13 @@ from typing import NamedTuple
 from leaderboard.frame import Cells, measured
 
 NORMS = {"linf": "ℓ∞", "l2": "ℓ2", "l1": "ℓ1"}
-"""How norms are written for people."""
+"""The symbols of the norms."""
 
 UNION_ALONE = (
     "only the union counts: an example that one threat broke was not attacked under the next, so "
     "the columns of single threats mean nothing"
 )
-"""Said of a table that was measured with --union-only."""
+"""The note below a table that was measured with --union-only."""
 
 
 RANKS = (
@@ -20,11 +20,11 @@ RANKS = (
     "those that are significantly worse. Every two rows are tested over images and seeds (over "
     "images alone where both have one run), at 5 % for the whole table by Holm's method."
 )
-"""Said below every table with ranks."""
+"""The note below every table with ranks."""
 
 
 class Column(NamedTuple):
-    """A measured column under one threat, in its three words."""
+    """The three parts of the name of a column under one threat."""
 
     norm: str
     epsilon: str
@@ -37,7 +37,7 @@ class Column(NamedTuple):
 
 
 def attacked(row: Cells) -> dict[str, Column]:
-    """The measured columns other than `clean` and `union`: `linf:8/255/pgd-100` in its words."""
+    """The measured columns other than `clean` and `union`: `linf:8/255/pgd-100` in its parts."""
     columns = {}
     for name in measured(row)[1:-1]:
         threat, _, suite = name.rpartition("/")
@@ -90,25 +90,55 @@ def runs(row: Cells) -> str:
     return f"{row['runs']} runs ± {percent(row['union_sd'])}" if row["runs"] > 1 else ""
 
 
-def remarks(row: Cells) -> list[str]:
-    """What else is to be said of a row: its runs, their arithmetic where the table holds more than
-    one, and its flags."""
+class Remarks(NamedTuple):
+    """Notes on a row; empty where there is none."""
+
+    runs: str
+    """How many, and their spread."""
+    arithmetic: str
+    """That of its attacks, where the table holds more than one."""
+    flags: str
+    """The open ones."""
+
+
+def remarks(row: Cells) -> Remarks:
+    """The notes on a row."""
     arithmetic = row["arithmetic"].replace(" ", "/") if " " in row["arithmetics"] else ""
-    return list(filter(None, [runs(row), arithmetic, row["flags"]]))
+    return Remarks(runs(row), arithmetic, row["flags"])
+
+
+def passes(row: Cells) -> int | None:
+    """Images sent forward and backward while training; None when that isn't known."""
+    spent = [row["training_forward_passes"], row["training_backward_passes"]]
+    return sum(spent) if all(part is not None for part in spent) else None
+
+
+def row_id(row: Cells) -> str:
+    """What names a row in addresses, in charts and in the page's script: its newest record."""
+    return str(row["records"].split()[-1][:16])
 
 
 def title(row: Cells) -> str:
-    """What the whole table has in common: data, number of examples, protocol."""
+    """What all rows of the table share: data, number of examples, protocol."""
     return (
         f"{row['dataset']} {row['split']} · {row['examples']:,} examples · "
         f"protocol v{row['protocol_version']} {short(row['protocol'])}"
     )
 
 
+def suites(row: Cells) -> str:
+    """`pgd-100 and crossfire`."""
+    return " and ".join(dict.fromkeys(column.suite for column in attacked(row).values()))
+
+
 def scope(row: Cells) -> str:
     """Which attacks were run, and what the union is taken over."""
-    columns = attacked(row).values()
-    suites = dict.fromkeys(column.suite for column in columns)
-    threats = dict.fromkeys(column.threat for column in columns)
-    found = f"{' and '.join(suites)}; union of {', '.join(threats)}"
+    threats = dict.fromkeys(column.threat for column in attacked(row).values())
+    found = f"{suites(row)}; union of {', '.join(threats)}"
     return f"{found}; {UNION_ALONE}" if row["union_only"] else found
+
+
+def together(row: Cells) -> str:
+    """The note on columns of one threat where the protocol has several suites."""
+    several = " and " in suites(row)
+    return f"each threat against {suites(row)} together" if several else ""

@@ -1,28 +1,28 @@
-"""What a defense may call. A defense is a loop over batches, written like its paper:
+"""The training tools for defenses. A defense is a loop over batches, written like its paper:
 
     def fit(self, job: Job) -> None:
         net = job.model()
-        run = job.run(self, net)
+        run = Run(job, self, net)
         for batch in run:
             x_adv = adversarial(net, batch, job.threat)
             run.step(cross_entropy(net(x_adv), batch.y).mean())
 
-The job builds networks and optimisers; the run hands out batches, sets the learning rate, counts
-passes, averages weights, selects on the held-out split, keeps checkpoints and a log, and goes on
-after a kill where it was. All randomness follows from (seed, epoch, step).
+The job builds networks and optimisers. The run yields batches, sets the learning rate, counts
+passes, averages weights, selects on the held-out split, saves checkpoints and a log, and resumes
+after a kill. All randomness follows from (seed, epoch, step).
 """
 
 from bench.training.awp import awp_step, weights_perturbed
 from bench.training.batches import Batch
 from bench.training.inner import (
     adversarial,
+    adversarial_each,
+    adversarial_kl,
     ascend,
     cross_entropy_of,
-    diverging,
     hardest,
     input_gradient,
     random_start,
-    side_by_side,
     small_start,
 )
 from bench.training.job import Job
@@ -38,18 +38,18 @@ __all__ = [
     "Run",
     "Stateful",
     "adversarial",
+    "adversarial_each",
+    "adversarial_kl",
     "ascend",
     "attacking",
     "awp_step",
     "cross_entropy_of",
     "default_folder",
-    "diverging",
     "evaluating",
     "hardest",
     "input_gradient",
     "random_start",
     "recipes",
-    "side_by_side",
     "small_start",
     "summary",
     "threats_of",

@@ -13,11 +13,11 @@ TINY = 1e-20
 
 @contextmanager
 def weights_perturbed(net: nn.Module, loss: Callable[[], Tensor], gamma: float) -> Iterator[None]:
-    """Within it each weight w of more than one dimension is moved by γ‖w‖ up the loss.
+    """Context in which each weight w of more than one dimension is moved by γ‖w‖ up the loss.
 
     The direction is the loss's gradient, normalised layer by layer (equation 8). Afterwards the
-    weights are restored. With γ = 0 nothing happens, and the loss isn't computed. Batch-norm
-    statistics don't see the extra pass.
+    weights are restored. With γ = 0 the weights stay, and the loss is not computed. The extra
+    pass does not change batch-norm statistics.
     """
     if gamma == 0:
         yield
@@ -26,8 +26,8 @@ def weights_perturbed(net: nn.Module, loss: Callable[[], Tensor], gamma: float) 
     buffers = [(buffer, buffer.clone()) for buffer in net.buffers()]
     gradients = torch.autograd.grad(loss(), weights)
     with torch.no_grad():
-        for buffer, kept in buffers:
-            buffer.copy_(kept)
+        for buffer, saved in buffers:
+            buffer.copy_(saved)
         before = [w.clone() for w in weights]
         for w, g in zip(weights, gradients, strict=True):
             w.add_(g, alpha=float(gamma * w.norm() / (g.norm() + TINY)))

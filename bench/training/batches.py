@@ -1,6 +1,6 @@
-"""Batches: which examples, in which order, how augmented: a function of seed, epoch and step alone.
+"""Batches: order and augmentation of the examples depend on seed, epoch and step only.
 
-So a run that goes on after a kill, or is spread over several devices, sees the same batches.
+A run that is resumed after a kill, or uses several devices, therefore trains on the same batches.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bench import streams
+from bench.compute import random_streams
 from bench.data import Split
 from bench.types import Images, Labels
 
@@ -22,7 +22,7 @@ PAD = 4
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step trains on. `keys` name the random streams of its examples in this epoch."""
+    """The batch of one step. `keys` name the random streams of its examples in this epoch."""
 
     x: Images
     y: Labels
@@ -38,21 +38,21 @@ class Batch:
         return self.step == self.steps - 1
 
     def uniform(self, purpose: str) -> Float[Tensor, "n c h w"]:
-        """Numbers in (0, 1) in the shape of x, other ones for each example, epoch and purpose."""
-        return streams.uniform(streams.fold(self.keys, purpose), *self.x.shape[1:])
+        """Numbers in (0, 1) of the shape of x, different for each example, epoch and purpose."""
+        return random_streams.uniform(random_streams.fold(self.keys, purpose), *self.x.shape[1:])
 
     def draw(self, *weights: float) -> int:
         """An index drawn in proportion to `weights`, one for the whole batch on every device."""
-        key = streams.keys(self.seed, torch.tensor([self.epoch]), "draw", self.step)
+        key = random_streams.keys(self.seed, torch.tensor([self.epoch]), "draw", self.step)
         edges = torch.tensor(weights, dtype=torch.float64).cumsum(0)
-        point = streams.uniform(key, 1).double().flatten() * edges[-1]
+        point = random_streams.uniform(key, 1).double().flatten() * edges[-1]
         return int(torch.searchsorted(edges, point, right=True))
 
 
 class Batches:
-    """The batches of every epoch, from images that stay on the device as bytes.
+    """The batches of every epoch, from images that are kept on the device as bytes.
 
-    A remainder smaller than `size` sits out the epoch. Of several devices, device `rank` of
+    A remainder smaller than `size` is left out of the epoch. Of several devices, device `rank` of
     `world` holds every `world`-th example of each batch.
     """
 
@@ -81,15 +81,15 @@ class Batches:
         permutation = torch.randperm(len(self._labels), generator=order)
         chosen = permutation[step * self._size : (step + 1) * self._size]
         chosen = chosen[self._rank :: self._world].to(self._labels.device)
-        keys = streams.keys(self._seed, chosen, "train", epoch)
+        keys = random_streams.keys(self._seed, chosen, "train", epoch)
         x = self._crops(chosen, keys) if self._augment != "none" else self._images[chosen]
         y = self._labels[chosen]
         return Batch(x.float().div_(255), y, keys, self._seed, epoch, step, self.steps)
 
     def _crops(self, chosen: Int[Tensor, " n"], keys: Int[Tensor, " n"]) -> Tensor:
-        """Shifted and mirrored images, uint8 (n, c, h, w), read in one gather."""
+        """Shifted and mirrored images, uint8 (n, c, h, w), by one gather operation."""
         device = chosen.device
-        u = streams.uniform(streams.fold(keys, "augment"), 3)
+        u = random_streams.uniform(random_streams.fold(keys, "augment"), 3)
         shift = (u[:, :2] * (2 * PAD + 1)).long()
         rows = torch.arange(self._height, device=device) + shift[:, :1]
         columns = torch.arange(self._width, device=device).expand(len(chosen), -1)

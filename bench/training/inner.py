@@ -1,4 +1,4 @@
-"""The inner maximisation: from a start, raise an objective inside ball ∩ box."""
+"""The inner maximisation: gradient ascent of an objective within ball ∩ box."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bench import cpu
-from bench.geometry import GEOMETRY
+from bench.compute import processor
 from bench.losses import cross_entropy, kl
 from bench.threats import Threat
+from bench.threats.geometry import GEOMETRY
 from bench.training.batches import Batch
 from bench.training.nets import Net, attacking
 from bench.types import Images, Labels, Logits, Values
@@ -25,7 +25,7 @@ def random_start(
 ) -> Float[Tensor, "n c h w"]:
     """A random perturbation of the batch within ball ∩ box: for ℓ∞, uniform in the ball.
 
-    Networks that train side by side have each their own, which follows from their role.
+    It depends on the role of `net`, so that networks trained together have different starts.
     """
     geometry = GEOMETRY[threat.norm]
     noise = geometry.start(_uniform(batch, threat, net), threat.eps)
@@ -35,7 +35,7 @@ def random_start(
 def small_start(
     batch: Batch, threat: Threat, net: nn.Module | None = None
 ) -> Float[Tensor, "n c h w"]:
-    """0.001 · N(0, 1), projected: a divergence from f(x) has no gradient at x itself."""
+    """0.001 · N(0, 1), projected: at x itself a divergence from f(x) has gradient zero."""
     u = _uniform(batch, threat, net)
     noise = 0.001 * 2**0.5 * torch.erfinv(2 * u - 1)
     return GEOMETRY[threat.norm].project(batch.x, noise, threat.eps)
@@ -63,7 +63,7 @@ def adversarial(
     """The batch's images after PGD on the cross-entropy of `net`.
 
     `step_size` is in epsilons; the default `start` is random. The network is in eval mode and
-    frozen meanwhile.
+    frozen during the attack.
     """
     start = random_start(batch, threat, net) if start is None else start
     objective = cross_entropy_of(net, batch.y)
@@ -71,7 +71,7 @@ def adversarial(
         return ascend(objective, batch.x, threat, steps=steps, step_size=step_size, start=start)
 
 
-def side_by_side(
+def adversarial_each(
     attacked: Sequence[tuple[nn.Module, Threat]],
     batch: Batch,
     *,
@@ -80,13 +80,13 @@ def side_by_side(
 ) -> list[Images]:
     """For each network and threat, the batch's images after PGD as `adversarial` makes them.
 
-    A network sees the images of all its threats as one batch; on a processor several networks are
-    attacked at the same time, one to a core: small images leave cores idle.
+    A network is attacked under all its threats as one batch. On a CPU several networks are attacked
+    at the same time, one on each core, because small images leave cores idle.
     """
     threats: dict[nn.Module, list[Threat]] = {}
     for net, threat in attacked:
         threats.setdefault(net, []).append(threat)
-    # The longest work first: begun last, it would leave the other cores waiting.
+    # The network with most threats first, so that no core is left with the longest work at the end.
     nets = sorted(threats, key=lambda net: len(threats[net]), reverse=True)
 
     def attack(net: nn.Module) -> list[Images]:
@@ -95,12 +95,12 @@ def side_by_side(
         return ascend_each(objective, batch.x, threats[net], starts, steps, step_size)
 
     with attacking(*nets):
-        found = cpu.share([partial(attack, net) for net in nets], batch.x.device)
+        found = processor.in_parallel([partial(attack, net) for net in nets], batch.x.device)
     images = {net: iter(own) for net, own in zip(nets, found, strict=True)}
     return [next(images[net]) for net, _ in attacked]
 
 
-def diverging(
+def adversarial_kl(
     net: nn.Module,
     batch: Batch,
     threat: Threat,
@@ -111,7 +111,7 @@ def diverging(
 ) -> Images:
     """The batch's images after PGD on KL(reference ‖ `net`), from a small start.
 
-    `reference` are logits that stay as they are, those of a teacher or of the network at x.
+    `reference` are constant logits, those of a teacher or of the network at x.
     """
 
     def objective(x: Images) -> Values:
@@ -123,7 +123,7 @@ def diverging(
 
 
 def hardest(net: nn.Module, batch: Batch, candidates: Sequence[Images]) -> Images:
-    """Of each image's candidates, the one with the largest cross-entropy of `net` in eval mode."""
+    """For each image the candidate with the largest cross-entropy of `net` in eval mode."""
     with attacking(net), torch.no_grad():
         losses = torch.stack([cross_entropy(net(x), batch.y) for x in candidates])
     chosen = losses.argmax(0)
@@ -139,11 +139,11 @@ def ascend(
     step_size: float = STEP,
     start: Float[Tensor, "n c h w"] | None = None,
 ) -> Images:
-    """x + δ after `steps` steepest-ascent steps of `objective`, which gives one value an example.
+    """x + δ after `steps` steepest-ascent steps of `objective`.
 
-    `start` is the first δ (default 0), `step_size` is in epsilons. In contrast to an attack on
-    logits, the objective may be anything of the image: a divergence from a teacher that sees the
-    image too, or a loss of several networks.
+    The objective returns one value for each example, and may be any function of the image: a
+    divergence from a teacher at the same image, or a loss of several networks. `start` is the
+    first δ (default 0), `step_size` is in epsilons.
     """
     start = torch.zeros_like(x) if start is None else start
     return ascend_each(objective, x, [threat], [start], steps, step_size)[0]
@@ -157,8 +157,8 @@ def ascend_each(
     steps: int,
     step_size: float,
 ) -> list[Images]:
-    """`ascend` for each threat from its start; `objective` sees the images of all, one threat's
-    after the other's."""
+    """`ascend` for each threat from its start; `objective` gets the images of all threats as one
+    batch, threat by threat."""
     deltas = list(starts)
     for _ in range(steps):
         points = [x + delta for delta in deltas]

@@ -1,8 +1,8 @@
-"""A job: everything about a training run that isn't the defense's own."""
+"""A job: all settings of a training run that do not belong to the defense."""
 
 import logging
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,37 +12,34 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from bench.compiled import operations
-from bench.cpu import keep_memory
+from bench.compute.compilation import operations
+from bench.compute.precision import Precision, resolve
+from bench.compute.processor import keep_memory
 from bench.data import Dataset, load
 from bench.errors import CrossfireError
 from bench.models import build
-from bench.precision import Precision, resolve
 from bench.threats import Threat
 from bench.training.batches import Augmentation
 from bench.training.nets import Net, Passes
-from bench.training.run import Run
 from bench.training.schedules import Schedule
-from bench.training.selection import Measure
-from bench.training.state import Stateful
 
 LONG = 1e12
-"""Operations of one forward pass over all images of all epochs, from which training is long."""
+"""Training is long from so many operations, of one forward pass over all images of all epochs."""
 
 
-def _silent(done: int, total: int, text: str) -> None:
+def _no_progress(done: int, total: int, text: str) -> None:
     pass
 
 
-def _deaf(text: str) -> None:
+def _no_notification(text: str) -> None:
     pass
 
 
 @dataclass(frozen=True)
 class Job:
-    """What to train on, against which threats, for how long, where; and what a defense may call.
+    """Data, threats, hyper-parameters and devices of a training, with which a defense is run.
 
-    Checkpoints `best` and `last`, `log.csv` and, until the end, `state.pt` go to the folder `out`.
+    Checkpoints `best` and `last`, `log.csv` and, until the end, `state.pt` are written to `out`.
     """
 
     out: Path
@@ -57,7 +54,7 @@ class Job:
     )
     epochs: int = field(default=20, metadata={"help": "Passes over the training set."})
     batch_size: int = field(
-        default=128, metadata={"help": "Examples a step, over all devices together."}
+        default=128, metadata={"help": "Examples in a step, over all devices together."}
     )
     lr: float = field(default=0.2, metadata={"help": "Highest learning rate."})
     momentum: float = field(default=0.9, metadata={"help": "Momentum of SGD."})
@@ -65,7 +62,9 @@ class Job:
     clip: float = field(
         default=5.0, metadata={"help": "Largest norm of a network's gradient; 0 for no limit."}
     )
-    schedule: Schedule = field(default="cyclic", metadata={"help": "Course of the learning rate."})
+    schedule: Schedule = field(
+        default="cyclic", metadata={"help": "Schedule of the learning rate."}
+    )
     drops: tuple[float, ...] = field(
         default=(), metadata={"help": "Epochs after which `steps` divides the rate by 10."}
     )
@@ -80,7 +79,7 @@ class Job:
     device: Literal["auto", "cpu", "cuda"] = field(
         default="auto", metadata={"help": "Where to train."}
     )
-    devices: int = field(default=1, metadata={"help": "Devices a node to train on."})
+    devices: int = field(default=1, metadata={"help": "Devices of each node to train on."})
     nodes: int = field(
         default=1, metadata={"help": "Nodes to train on; torchrun or SLURM starts the processes."}
     )
@@ -89,23 +88,23 @@ class Job:
     )
     compile: bool | None = field(
         default=None,
-        metadata={"help": "Compile what attacks ask.  [default: where training is long]"},
+        metadata={"help": "Compile the networks for attacks.  [default: if training is long]"},
     )
     resume: bool = field(
-        default=True, metadata={"help": "Go on where an earlier run of this name was stopped."}
+        default=True, metadata={"help": "Resume an earlier run in the same folder."}
     )
     tensorboard: bool = field(
         default=False, metadata={"help": "Write TensorBoard's event files too."}
     )
     root: Path | None = None
-    progress: Callable[[int, int, str], None] = _silent
-    say: Callable[[str], None] = _deaf
+    progress: Callable[[int, int, str], None] = _no_progress
+    notify: Callable[[str], None] = _no_notification
 
     def __post_init__(self) -> None:
         """Check the numbers.
 
         Raises:
-            CrossfireError: one of them makes no sense.
+            CrossfireError: one of them is out of range.
         """
         for name in ("epochs", "batch_size", "devices", "nodes"):
             if getattr(self, name) < 1:
@@ -115,7 +114,7 @@ class Job:
 
     @cached_property
     def data(self) -> Dataset:
-        """The data set; its test split is for the evaluator alone."""
+        """The data set; its test split is for the evaluation only."""
         return load(self.dataset, root=self.root)
 
     @cached_property
@@ -123,7 +122,7 @@ class Job:
         """Devices and arithmetic, launched.
 
         Raises:
-            CrossfireError: there is no CUDA device where one was asked for.
+            CrossfireError: CUDA is requested, but there is no CUDA device.
         """
         cuda = torch.cuda.is_available()
         if self.device == "cuda" and not cuda:
@@ -144,7 +143,7 @@ class Job:
 
     @cached_property
     def passes(self) -> Passes:
-        """What the run's networks have done so far."""
+        """The passes of the run's networks so far."""
         return Passes()
 
     @property
@@ -169,7 +168,7 @@ class Job:
 
     @property
     def augmentation(self) -> Augmentation:
-        """`auto` resolved: crops and mirror images for 32x32 colour, but no mirrored digits."""
+        """`auto` resolved: crops and flips for 32x32 colour images, but no flips for svhn."""
         if self.augment != "auto":
             return self.augment
         if self.data.channels != 3 or self.data.size != (32, 32):
@@ -177,7 +176,7 @@ class Job:
         return "crop" if self.dataset == "svhn" else "crop-flip"
 
     def model(self, role: str = "net", arch: str | None = None) -> Net:
-        """A freshly initialised network; its weights follow from the seed and the role alone."""
+        """A freshly initialised network; its weights depend on the seed and the role only."""
         arch, data = arch or self.architecture, self.data
         with torch.random.fork_rng():
             torch.manual_seed(zlib.crc32(f"{self.seed} {role}".encode()))
@@ -186,9 +185,9 @@ class Job:
         return self.place(body, role, arch, compiling=compiling)
 
     def _long(self, body: nn.Module) -> bool:
-        """Whether training asks so much that compiling, half a minute once, is worth its time.
+        """Whether training is so long that compilation, about half a minute, pays.
 
-        Not a matter of the clock, so that a run that was stopped goes on in the same arithmetic.
+        This does not depend on measured time, so that a resumed run has the same arithmetic.
         """
         device = self.fabric.device
         if device.type != "cpu" or resolve(self.precision, device) == "fp32":
@@ -197,7 +196,7 @@ class Job:
         image = torch.zeros(1, self.data.channels, *self.data.size)
         return self.epochs * images * operations(body, image) >= LONG
 
-    def also(self, **changes: Any) -> "Job":  # noqa: ANN401
+    def with_settings(self, **changes: Any) -> "Job":  # noqa: ANN401
         """Another job on the same devices and data, with other settings."""
         other = replace(self, **changes)
         other.__dict__.update(fabric=self.fabric, data=self.data)
@@ -205,7 +204,7 @@ class Job:
 
     def place(self, body: nn.Module, role: str, arch: str = "", *, compiling: bool = False) -> Net:
         """Any network, on the run's device, in its arithmetic, counted under `role`; with
-        `compiling`, attacks ask it as compiled code."""
+        `compiling`, attacks run it as compiled code."""
         body = body.to(self.fabric.device)
         return Net(body, arch, self.fabric.autocast, self.passes, role, compiling=compiling)
 
@@ -214,39 +213,16 @@ class Job:
         groups = [{"params": list(net.parameters())} for net in nets]
         return torch.optim.SGD(groups, self.lr, self.momentum, weight_decay=self.weight_decay)
 
-    def run(
-        self,
-        defense: Any,  # noqa: ANN401
-        net: Net,
-        *,
-        companions: Mapping[str, Net] | None = None,
-        optimizer: torch.optim.Optimizer | None = None,
-        state: Mapping[str, Stateful] | None = None,
-        select: str = "union",
-        measure: Measure | None = None,
-    ) -> Run:
-        """The run that trains `net`, to be iterated over.
-
-        `companions` become checkpoints of their own in sub-folders; `optimizer` (default: `sgd` of
-        all these networks) follows the job's schedule; `state` is whatever else must outlive a
-        kill; `select` names the held-out accuracy that decides which epoch is `best`; `measure`
-        finds more to say of the held-out images, for the log and the checkpoint's metadata.
-        """
-        companions = dict(companions or {})
-        optimizer = optimizer or self.sgd(net, *companions.values())
-        extra = dict(state or {})
-        return Run(self, defense, net, companions, optimizer, extra, select, measure)
-
     def settings(self) -> dict[str, Any]:
-        """What the weights depend on, in plain values."""
+        """All settings that the weights depend on, as plain values."""
         plain = {item.name: getattr(self, item.name) for item in fields(self)}
-        for name in _ELSEWHERE:
+        for name in _NOT_SETTINGS:
             del plain[name]
         plain["threats"] = [str(threat) for threat in self.threats]
         return plain | {"arch": self.architecture, "augment": self.augmentation}
 
 
-_ELSEWHERE = (
+_NOT_SETTINGS = (
     "out",
     "compile",
     "device",
@@ -256,5 +232,5 @@ _ELSEWHERE = (
     "tensorboard",
     "root",
     "progress",
-    "say",
+    "notify",
 )

@@ -1,7 +1,6 @@
-"""The log of a run: a row an epoch, what it cost, and how the network did on the held-out split.
+"""The log of a run: a row for each epoch with its cost and the held-out accuracies.
 
-Side by side, `loss` and `union` show robust overfitting: the one goes on falling while the other
-falls too (Rice et al. 2020).
+The columns `loss` and `union` show robust overfitting: both fall (Rice et al. 2020).
 """
 
 import csv
@@ -17,7 +16,7 @@ Row = dict[str, int | float]
 
 
 def write_csv(path: Path, history: list[Row], classes: int) -> None:
-    """Write all rows anew; the column `notice` says in words what went wrong."""
+    """Replace the file by all rows; the column `notice` names overfitting or collapse."""
     text = io.StringIO()
     writer = csv.DictWriter(text, [*history[0], "notice"])
     writer.writeheader()
@@ -27,7 +26,7 @@ def write_csv(path: Path, history: list[Row], classes: int) -> None:
 
 
 def check_tensorboard() -> None:
-    """Fail before the first epoch, not after it.
+    """Check that TensorBoard is installed before the first epoch.
 
     Raises:
         CrossfireError: TensorBoard isn't installed.

@@ -1,4 +1,4 @@
-"""Networks as a defense sees them: under the run's arithmetic, and with their passes counted."""
+"""The networks that a defense trains: they run in the run's arithmetic, and count their passes."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -7,22 +7,22 @@ from dataclasses import dataclass, field, fields
 from threading import Lock
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bench.compiled import Form, compiled
+from bench.compute.compilation import Form, compiled
+from bench.compute.processor import memory_layout
 
 Arithmetic = Callable[[], AbstractContextManager[None]]
-"""What a forward pass runs in: automatic bf16 casts, or nothing at all."""
+"""The context of a forward pass: automatic casts to bf16, or none."""
 
 
 @dataclass
 class Passes:
-    """Examples that went through each network, by its role, and gradients that came back.
+    """Forward and backward passes of each network, by its role.
 
-    A pass counts once an example. A second derivative is a further backward pass. `tallies` are
-    for whatever else a defense counts.
+    A pass counts once for each example. A second derivative is a further backward pass. `tallies`
+    are further counts of a defense.
     """
 
     forwards: Counter[str] = field(default_factory=Counter)
@@ -30,16 +30,16 @@ class Passes:
     tallies: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Several threads may count at the same time."""
+        """Make a lock, because several threads may count at the same time."""
         self._lock = Lock()
 
     def count(self, counter: Counter[str], role: str, images: int) -> None:
-        """Count images that went through a network, or came back."""
+        """Count the images of a forward or backward pass."""
         with self._lock:
             counter[role] += images
 
     def tally(self, name: str, amount: float) -> None:
-        """Count something of a defense's own; the log has a column for it."""
+        """Add to a count of the defense; the log has a column for it."""
         self.tallies[name] = self.tallies.get(name, 0.0) + amount
 
     def state_dict(self) -> dict[str, dict[str, Any]]:
@@ -47,7 +47,7 @@ class Passes:
         return {item.name: dict(getattr(self, item.name)) for item in fields(self)}
 
     def load_state_dict(self, state: dict[str, dict[str, Any]]) -> None:
-        """Count on from `state`."""
+        """Restore the counts."""
         self.forwards, self.backwards = Counter(state["forwards"]), Counter(state["backwards"])
         self.tallies = state["tallies"]
 
@@ -62,7 +62,7 @@ class Passes:
 class Net(nn.Module):
     """A network that runs in `arithmetic`, is counted under `role`, and returns float32.
 
-    With `compiling`, what attacks ask of it runs as compiled code.
+    With `compiling`, attacks run it as compiled code.
     """
 
     def __init__(
@@ -76,17 +76,18 @@ class Net(nn.Module):
         compiling: bool = False,
     ) -> None:
         super().__init__()
-        self.body = body.to(memory_format=torch.channels_last)
+        self._layout = memory_layout(body)
+        self.body = body.to(memory_format=self._layout)
         self.arch = arch
         self.role = role
         self._arithmetic = arithmetic
         self._passes = passes
         self._compiling = compiling
-        self._attacked: Form | None = None
+        self._compiled_body: Form | None = None
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n *out"]:
-        """Images -> what the network makes of them, in float32."""
-        x = x.contiguous(memory_format=torch.channels_last)
+        """Images -> the network's output in float32."""
+        x = x.contiguous(memory_format=self._layout)
         with self._arithmetic():
             out = self._form(x)(x)
         self._passes.count(self._passes.forwards, self.role, len(x))
@@ -95,24 +96,24 @@ class Net(nn.Module):
         return out.float()
 
     def _form(self, x: Tensor) -> Form:
-        """The body; compiled while it is under attack, where nobody takes a second derivative."""
+        """The body; compiled while it is attacked, because attacks take no second derivative."""
         if not self._compiling or self.training or any(p.requires_grad for p in self.parameters()):
             return self.body
-        if self._attacked is None:
-            self._attacked = compiled(self.body, x)
-        return self._attacked
+        if self._compiled_body is None:
+            self._compiled_body = compiled(self.body, x)
+        return self._compiled_body
 
     def _count(self, gradient: Tensor) -> None:
         self._passes.count(self._passes.backwards, self.role, len(gradient))
 
     def uncounted(self, body: nn.Module | None = None) -> "Net":
-        """The same network, or another of its kind, whose passes aren't the training's."""
+        """The same network, or one with another body, whose passes are not counted as training."""
         return Net(body or self.body, self.arch, self._arithmetic, Passes(), self.role)
 
 
 @contextmanager
 def evaluating(*nets: nn.Module) -> Iterator[None]:
-    """Within it the networks are in eval mode; then as they were."""
+    """Context in which the networks are in eval mode; afterwards the mode is restored."""
     modes = [(module, module.training) for net in nets for module in net.modules()]
     try:
         for net in nets:
@@ -125,10 +126,10 @@ def evaluating(*nets: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def attacking(*nets: nn.Module) -> Iterator[None]:
-    """Within it the networks are in eval mode and their parameters frozen; then as they were.
+    """Context in which the networks are in eval mode and frozen; afterwards both are restored.
 
     Batch normalisation in eval mode makes better training examples (Pang et al. 2021, section
-    3.6), and frozen parameters spare the gradients that no attack needs.
+    3.6), and frozen parameters save the gradients that no attack needs.
     """
     wanted = [(p, p.requires_grad) for net in nets for p in net.parameters()]
     try:

@@ -1,96 +1,101 @@
-"""A run: an iterator over batches that counts, saves, selects and logs between them.
+"""A run: an iterator over batches that counts passes, saves, selects and logs between them.
 
-    run = job.run(self, net)
+    run = Run(job, self, net)
     for batch in run:
         run.step(loss(net, batch))
 
-When the loop asks for its next batch, all that a kill would lose is written down (after each epoch
-and at least once a minute); a run that is started again begins with the batch after that.
+Before it yields a batch, the run saves its state after each epoch and at least once a minute; a run
+that is started again resumes with the batch after the last saved one.
 """
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from bench.errors import CrossfireError
-from bench.training import state
 from bench.training.averaging import Average
 from bench.training.batches import Batch, Batches
-from bench.training.ledger import Ledger
+from bench.training.history import History
+from bench.training.job import Job
 from bench.training.log import Row
 from bench.training.nets import Net
 from bench.training.schedules import factor
 from bench.training.selection import Measure
-
-if TYPE_CHECKING:
-    from bench.training.job import Job
+from bench.training.state import Stateful, is_finished, read, write
 
 SECONDS_BETWEEN_SAVES = 60.0
 
 
 class Run:
-    """What `Job.run` gives. Iterate over it once; call `step` for each update of weights."""
+    """The run that trains `net`. Iterate over it once; call `step` for each update of weights.
+
+    `companions` become checkpoints of their own in sub-folders; `optimizer` (default: `Job.sgd` of
+    all these networks) follows the job's schedule; `state` is further state to be saved;
+    `select` names the held-out accuracy by which the epoch `best` is chosen; `measure` computes
+    further metrics on the held-out images, for the log and the checkpoint's metadata.
+    """
 
     def __init__(
         self,
-        job: "Job",
+        job: Job,
         defense: Any,  # noqa: ANN401
         net: Net,
-        companions: dict[str, Net],
-        optimizer: Optimizer,
-        extra: dict[str, state.Stateful],
-        select: str,
-        measure: Measure | None,
+        *,
+        companions: Mapping[str, Net] | None = None,
+        optimizer: Optimizer | None = None,
+        state: Mapping[str, Stateful] | None = None,
+        select: str = "union",
+        measure: Measure | None = None,
     ) -> None:
-        self._job, self._net, self._companions = job, net, companions
-        self._optimizer = optimizer
-        self._rates = [group["lr"] for group in optimizer.param_groups]
+        """Start, or resume a stopped run of the same options in the same folder.
+
+        Raises:
+            CrossfireError: the folder holds a run with other options, or a damaged one.
+        """
+        self._job, self._net, self._companions = job, net, dict(companions or {})
+        self._optimizer = optimizer or job.sgd(net, *self._companions.values())
+        self._rates = [group["lr"] for group in self._optimizer.param_groups]
         self._average = Average(net.body, job.average) if job.average else None
         self._name = _name_of(defense)
         self._config = {**asdict(defense), "training": job.settings()}
-        self._ledger = Ledger(job, self._name, self._config, select, measure)
-        self._batches = Batches(
-            job.data.train.take(job.examples),
-            job.batch_size,
-            seed=job.seed,
-            augment=job.augmentation,
-            device=job.fabric.device,
-            rank=job.fabric.global_rank,
-            world=job.fabric.world_size,
-        )
-        self._parts: dict[str, state.Stateful] = {
-            **{"net": net, "optimizer": optimizer, "passes": job.passes},
-            **companions,
-            **extra,
-            **({"average": self._average} if self._average else {}),
-        }
+        self._history = History(job, self._name, self._config, select, measure)
+        self._batches = _batches(job)
+        self._parts = self._stateful(state or {})
         self._epoch = self._step = 0
         self._seconds = self._loss = 0.0
         self._path = job.out / "state.pt"
         self._restore()
         self._saved = time.monotonic()
 
+    def _stateful(self, more: Mapping[str, Stateful]) -> dict[str, Stateful]:
+        own: dict[str, Stateful] = {
+            **{"net": self._net, "optimizer": self._optimizer, "passes": self._job.passes},
+            **self._companions,
+            **more,
+        }
+        return own | ({"average": self._average} if self._average else {})
+
     def __iter__(self) -> Iterator[Batch]:
-        """All batches that are still to come, of all epochs."""
+        """All remaining batches of all epochs."""
         while self._epoch < self._job.epochs:
             while self._step < self._batches.steps:
-                began = time.perf_counter()
+                start = time.perf_counter()
                 yield self._next_batch()
                 if self._average:
                     self._average.update(self._net.body)
-                self._seconds += time.perf_counter() - began
+                self._seconds += time.perf_counter() - start
                 self._step += 1
                 self._show()
                 if time.monotonic() - self._saved >= SECONDS_BETWEEN_SAVES:
                     self._save()
             if not self._epoch:
-                self._save()  # a first checkpoint without it could not be gone on from
+                self._save()  # without it a run could not be resumed from its first checkpoint
             self._end_epoch()
         if self._job.fabric.is_global_zero:
             self._path.unlink(missing_ok=True)
@@ -133,7 +138,7 @@ class Run:
 
     def _next_batch(self) -> Batch:
         job, steps = self._job, self._batches.steps
-        # A defense that draws from torch's own generator resumes exactly too.
+        # So a defense that draws from torch's own generator is resumed exactly too.
         torch.manual_seed((job.seed * 1009 + self._epoch) * 1_000_003 + self._step)
         middle = self._epoch + (self._step + 0.5) / steps
         share = factor(job.schedule, middle, job.epochs, job.drops)
@@ -155,7 +160,7 @@ class Run:
         }
         self._loss = 0.0
         measured = self._net.uncounted(self._average.net if self._average else self._net.body)
-        self._ledger.enter(row, measured, self._companions)
+        self._history.add_epoch(row, measured, self._companions)
         self._save()
 
     def _cost(self) -> Row:
@@ -168,7 +173,7 @@ class Run:
         return spent | {"seconds": self._seconds} | passes.by_role()
 
     def share(self, tensors: Iterable[Tensor]) -> None:
-        """Replace each tensor by its mean over the devices, all in one message."""
+        """Replace each tensor by its mean over the devices, in one collective operation."""
         tensors = list(tensors)
         if self._job.fabric.world_size == 1 or not tensors:
             return
@@ -187,7 +192,7 @@ class Run:
         )
 
     def _show(self) -> None:
-        steps, history = self._batches.steps, self._ledger.history
+        steps, history = self._batches.steps, self._history.rows
         text = f"{self._name}, epoch {min(self._epoch + 1, self._job.epochs)}/{self._job.epochs}"
         if history:
             text += (
@@ -201,29 +206,45 @@ class Run:
         self._saved = time.monotonic()
         if not self._job.fabric.is_global_zero:
             return
-        place = {
+        position = {
             **{"epoch": self._epoch, "step": self._step, "loss": self._loss},
-            **{"seconds": self._seconds, "history": self._ledger.history},
+            **{"seconds": self._seconds, "history": self._history.rows},
         }
         parts = {name: part.state_dict() for name, part in self._parts.items()}
-        state.write(self._path, self._config, {"place": place, "parts": parts})
+        write(self._path, self._config, {"place": position, "parts": parts})
 
     def _restore(self) -> None:
         if not self._job.resume:
             self._path.unlink(missing_ok=True)
         elif self._path.exists():
-            saved = state.read(self._path, self._config)
+            saved = read(self._path, self._name, self._config)
             for name, part in self._parts.items():
                 part.load_state_dict(saved["parts"][name])
-            place = saved["place"]
-            self._epoch, self._step, self._loss = place["epoch"], place["step"], place["loss"]
-            self._seconds, self._ledger.history = place["seconds"], place["history"]
-        elif state.is_finished(self._job.out, self._config):
+            position = saved["place"]
+            self._epoch, self._step, self._loss = (
+                position["epoch"],
+                position["step"],
+                position["loss"],
+            )
+            self._seconds, self._history.rows = position["seconds"], position["history"]
+        elif is_finished(self._job.out, self._config):
             self._epoch = self._job.epochs
-            self._job.say(f"{self._job.out} is already trained; --no-resume trains it anew")
+            self._job.notify(f"{self._job.out} is already trained; --no-resume trains it again")
+
+
+def _batches(job: Job) -> Batches:
+    return Batches(
+        job.data.train.take(job.examples),
+        job.batch_size,
+        seed=job.seed,
+        augment=job.augmentation,
+        device=job.fabric.device,
+        rank=job.fabric.global_rank,
+        world=job.fabric.world_size,
+    )
 
 
 def _name_of(defense: Any) -> str:  # noqa: ANN401
-    """The key of a defense: the name of the file that defines it."""
+    """The key of a defense: the name of its file."""
     module = type(defense).__module__.rpartition(".")[2]
     return module.removeprefix("crossfire_user_").replace("_", "-")

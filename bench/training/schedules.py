@@ -1,4 +1,4 @@
-"""Learning rates over the course of a run, as fractions of the highest one."""
+"""Schedules: the learning rate during a run, as a fraction of the highest one."""
 
 import math
 from bisect import bisect_right
@@ -9,35 +9,35 @@ from typing import Literal
 Schedule = Literal["cyclic", "triangle", "two-slopes", "cosine", "steps", "constant"]
 
 
-def through(*points: tuple[int | float, int | float]) -> Callable[[float], float]:
-    """Straight lines through points (share of the run, fraction of the highest rate)."""
+def piecewise_linear(*points: tuple[int | float, int | float]) -> Callable[[float], float]:
+    """Straight lines piecewise_linear points (share of the run, fraction of the highest rate)."""
 
-    def rate(done: float) -> float:
+    def rate(progress: float) -> float:
         for (start, low), (end, high) in pairwise(points):
-            if done <= end:
-                return low + (high - low) * (done - start) / (end - start)
+            if progress <= end:
+                return low + (high - low) * (progress - start) / (end - start)
         return points[-1][1]
 
     return rate
 
 
-def cosine(done: float) -> float:
+def cosine(progress: float) -> float:
     """From 1 down to 0 along half a cosine."""
-    return (1 + math.cos(math.pi * done)) / 2
+    return (1 + math.cos(math.pi * progress)) / 2
 
 
-def constant(done: float) -> float:
+def constant(progress: float) -> float:
     """1 throughout."""
     return 1.0
 
 
 SCHEDULES: dict[Schedule, Callable[[float], float]] = {
-    # Up over 40 % of the run and down to 0, as in the code of Andriushchenko & Flammarion 2020.
-    "cyclic": through((0, 0), (0.4, 1), (1, 0)),
-    # Up over half of it, as in that of Wong et al. 2020.
-    "triangle": through((0, 0), (0.5, 1), (1, 0)),
-    # Down in two parts, as in that of Maini et al. 2020.
-    "two-slopes": through((0, 0), (0.4, 1), (0.8, 0.05), (1, 0)),
+    # Up during 40 % of the run and down to 0, as in the code of Andriushchenko & Flammarion 2020.
+    "cyclic": piecewise_linear((0, 0), (0.4, 1), (1, 0)),
+    # Up during half of the run, as in the code of Wong et al. 2020.
+    "triangle": piecewise_linear((0, 0), (0.5, 1), (1, 0)),
+    # Down in two linear parts, as in the code of Maini et al. 2020.
+    "two-slopes": piecewise_linear((0, 0), (0.4, 1), (0.8, 0.05), (1, 0)),
     "cosine": cosine,
     "constant": constant,
 }
@@ -46,7 +46,7 @@ SCHEDULES: dict[Schedule, Callable[[float], float]] = {
 def factor(
     schedule: Schedule, epoch: int | float, epochs: int, drops: tuple[int | float, ...]
 ) -> float:
-    """The fraction of the learning rate after `epoch` epochs, parts of one included.
+    """The fraction of the highest learning rate after `epoch` epochs, which may be fractional.
 
     `steps` divides by 10 once the epochs of `drops` are over: with 74, in the 75th epoch.
     """

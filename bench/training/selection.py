@@ -1,4 +1,4 @@
-"""Selection: how a network does on the held-out split, and what it means when it does badly."""
+"""Selection: accuracies on the held-out split, and the detection of overfitting and collapse."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,16 +7,16 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from bench import cpu
 from bench.attacks.pgd import pgd
+from bench.compute import processor
 from bench.data import Split
 from bench.threats import Threat
 from bench.training.nets import Net, attacking
 from bench.types import Images, Labels
 
 Measure = Callable[[Net, Labels, Mapping[str, Images]], dict[str, float]]
-"""From a network in eval mode, labels and images, `clean` and by the name of the threat under which
-PGD-10 made them: what else to say of these examples, by its name."""
+"""Further metrics of held-out examples by name, from the network in eval mode, the labels, and the
+images: `clean`, and after PGD-10 under each threat by its name."""
 
 EXAMPLES = 1000
 CHUNK = 250
@@ -37,11 +37,11 @@ class Heldout:
     def accuracies(self, net: Net, measure: Measure | None = None) -> dict[str, float]:
         """Accuracy in [0, 1]: `clean`, `fgsm`, under PGD-10 of each threat by its name, `union`.
 
-        `fgsm` is one full step for the first threat, which gives catastrophic overfitting away.
-        What `measure` finds comes behind these, as its mean over pieces of `CHUNK` examples.
+        `fgsm` is one full step under the first threat, which shows catastrophic overfitting. The
+        metrics of `measure` follow, as means over chunks of `CHUNK` examples.
         """
-        pieces = [self._piece(net, start, measure) for start in range(0, len(self), CHUNK)]
-        flags, more = zip(*pieces, strict=True)
+        chunks = [self._chunk(net, start, measure) for start in range(0, len(self), CHUNK)]
+        flags, more = zip(*chunks, strict=True)
         found = {key: torch.cat([f[key] for f in flags]).float().mean().item() for key in flags[0]}
         sizes = [len(f["clean"]) for f in flags]
         return found | {
@@ -49,18 +49,20 @@ class Heldout:
             for key in more[0]
         }
 
-    def _piece(
+    def _chunk(
         self, net: Net, start: int, measure: Measure | None
     ) -> tuple[dict[str, Tensor], dict[str, float]]:
-        """Whether predictions stay right, for examples from `start` on, decided in float32; and
-        what `measure` finds."""
+        """Whether predictions are correct, in float32, for the chunk of examples that begins at
+        `start`; and the metrics of `measure`."""
         indices = torch.arange(start, min(start + CHUNK, len(self)))
         part = self.split.select(indices)
         x, y = part.floats().to(self.device), part.labels.to(self.device)
         first = self.threats[0]
         attack = partial(pgd, net, x, y, indices=indices, steps=STEPS)
         with attacking(net):
-            attacked = cpu.share([partial(attack, threat) for threat in self.threats], x.device)
+            attacked = processor.in_parallel(
+                [partial(attack, threat) for threat in self.threats], x.device
+            )
             images = {"clean": x} | dict(zip(map(str, self.threats), attacked, strict=True))
             with torch.no_grad():
                 flags = {key: net.body(image).argmax(1) == y for key, image in images.items()}
@@ -72,11 +74,11 @@ class Heldout:
 
 
 def diagnose(history: Sequence[dict[str, int | float]], classes: int) -> str | None:
-    """What has gone wrong by the last epoch of `history`, in words; None if nothing has.
+    """Catastrophic overfitting or collapse in the last epoch of `history`, in words; else None.
 
-    Catastrophic overfitting (Wong et al. 2020, section 5): PGD accuracy falls to nothing while
-    accuracy against what is weaker stays up: a single step, or the `attacker` that a network is
-    trained with. Collapse: clean accuracy is that of guessing.
+    Catastrophic overfitting (Wong et al. 2020, section 5): PGD accuracy falls towards zero while
+    accuracy under a weaker attack stays high: a single step, or the learned `attacker` of the
+    training. Collapse: clean accuracy is that of guessing.
     """
     if len(history) < 3:
         return None

@@ -1,13 +1,13 @@
-"""From named options to a training run: recipes, default folders, and what came of it."""
+"""From named options to a training run: recipes, threats, default folders, and a summary."""
 
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
-from bench import checkpoint
 from bench.data import load
-from bench.threats import BUDGETS, Threat, budget_home, resolve
+from bench.models import checkpoint
+from bench.threats import BUDGETS, Threat, budget_dataset, resolve
 from bench.training.job import Job
 
 RECIPES: dict[str, dict[str, Any]] = {
@@ -22,19 +22,19 @@ def recipes(defense: type) -> dict[str, dict[str, Any]]:
 
 
 def threats_of(text: str, dataset: str, budgets: str | None = None) -> tuple[Threat, ...]:
-    """The threats that `text` stands for; a user's own data take the budgets of their image shape.
+    """The threats that `text` stands for; a user's own data get the budgets of their image shape.
 
     Raises:
         CrossfireError: `text` names no threats.
     """
-    home = dataset if dataset in BUDGETS else budget_home(dataset, load(dataset).test.shape)
+    home = dataset if dataset in BUDGETS else budget_dataset(dataset, load(dataset).test.shape)
     return resolve(text, home, budgets)
 
 
 def default_folder(
     name: str, defense: type, threats: tuple[Threat, ...], settings: Mapping[str, Any]
 ) -> Path:
-    """`runs/NAME`, with whatever of threat, data, architecture and seed is not the default."""
+    """`runs/NAME`, followed by threat, data, architecture and seed if they are not the default."""
     parts = [name]
     dataset = settings.get("dataset", "digits")
     if threats != threats_of(default_threat(defense), dataset):
@@ -48,7 +48,7 @@ def default_folder(
 
 
 def default_threat(defense: type) -> str:
-    """What a defense is for unless told otherwise."""
+    """The default threat of a defense."""
     return getattr(defense, "default_threat", "linf")
 
 

@@ -1,4 +1,4 @@
-"""The state file of a run: what goes on after a kill, and whose run it is."""
+"""The state file of a run, from which it is resumed after a kill."""
 
 import io
 import json
@@ -8,31 +8,32 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
-from bench import checkpoint
 from bench.errors import CrossfireError
 from bench.files import write_atomic
+from bench.models import checkpoint
+from leaderboard.options import current
 
 
 @runtime_checkable  # the tests check argument types as they run
 class Stateful(Protocol):
-    """Whatever can be written down and restored: a network, an optimiser, a running count."""
+    """An object whose state can be saved and restored: a network, an optimiser, a counter."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain values."""
+        """The state as tensors and plain values."""
 
     def load_state_dict(self, state: dict[str, Any], /) -> Any:  # noqa: ANN401
-        """Take up what `state_dict` gave."""
+        """Restore what `state_dict` returned."""
 
 
 def write(path: Path, config: dict[str, Any], state: dict[str, Any]) -> None:
-    """Replace the state file in one step."""
+    """Replace the state file atomically."""
     buffer = io.BytesIO()
     torch.save({"config": json.dumps(config), **state}, buffer)
     write_atomic(path, buffer.getvalue())
 
 
-def read(path: Path, config: dict[str, Any]) -> dict[str, Any]:
-    """What `write` wrote, for the same `config`.
+def read(path: Path, defense: str, config: dict[str, Any]) -> dict[str, Any]:
+    """The state that `write` saved, for the same `config` of the same `defense`.
 
     Raises:
         CrossfireError: the file is damaged, or belongs to a run with other options.
@@ -40,24 +41,24 @@ def read(path: Path, config: dict[str, Any]) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise CrossfireError(f"{path} is damaged ({error}); train anew with --no-resume") from None
-    check_same(path.parent, json.loads(state.pop("config")), config)
+        raise CrossfireError(f"{path} is damaged ({error}); train again with --no-resume") from None
+    check_same(path.parent, current(defense, json.loads(state.pop("config"))), config)
     return state
 
 
 def is_finished(folder: Path, config: dict[str, Any]) -> bool:
-    """Whether `folder` holds the checkpoints of a run that came to its end.
+    """Whether `folder` holds the checkpoints of a complete run.
 
     Raises:
-        CrossfireError: it is a run with other options, or one that can't go on.
+        CrossfireError: it is a run with other options, or one that can't be resumed.
     """
     path = folder / "last.safetensors"
     if not path.exists():
         return False
     _, metadata = checkpoint.load(path)
-    check_same(folder, metadata.config, config)
+    check_same(folder, current(metadata.defense, metadata.config), config)
     if metadata.epoch < metadata.epochs:
-        raise CrossfireError(f"{folder} has lost its state.pt; train anew with --no-resume")
+        raise CrossfireError(f"{folder} lacks its state.pt; train again with --no-resume")
     return True
 
 
@@ -72,7 +73,7 @@ def check_same(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> N
         if found.get(name) != wanted.get(name):
             raise CrossfireError(
                 f"{folder} holds a run with {name} {found.get(name)}, not {wanted.get(name)}; "
-                "choose another folder with --out, or train anew with --no-resume"
+                "choose another folder with --out, or train again with --no-resume"
             )
 
 

@@ -1,12 +1,11 @@
-"""Checking records again from their evidence: VALID, or INVALID with the rules that failed.
+"""Verifies records against their evidence: VALID, or INVALID with the rules that failed.
 
     report = verify(Path("board/records/0123456789abcdef.json"))
     report.outcome, report.failures
 
-Everything that can follow is made to follow once more: hashes, flags, distances in float64,
-predictions in float32 in another batch size. Where weights or data are not here the record is
-PARTLY CHECKED. What cannot be checked at all is when it was measured, on which machine and how
-long it took.
+Everything that follows from the evidence is computed again: hashes, flags, distances in float64,
+predictions in float32 with another batch size. If weights or data are not on this machine, the
+record is PARTLY CHECKED. The date, the machine and the time of the evaluation cannot be checked.
 """
 
 import hashlib
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from bench.display import Progress
 from bench.errors import CrossfireError
-from bench.protocol import VERSION
+from bench.evaluation.protocol import VERSION
 from bench.verify.case import Case, Options
 from bench.verify.datasets import Datasets, Missing
 from bench.verify.report import Failure, Gap, Report, summary
@@ -26,14 +25,14 @@ __all__ = ["Failure", "Gap", "Options", "Report", "summary", "verify", "verify_a
 
 
 def verify_all(paths: Sequence[Path], options: Options, progress: Progress) -> Iterator[Report]:
-    """Examine several records one after the other; data that they share are read once.
+    """Verify several records; data that they share are read once.
 
     Raises:
-        CrossfireError: a file doesn't exist, which is said before any is examined; or what the
-            options name can't be found.
+        CrossfireError: a file doesn't exist, which is checked for all files first; or a model or
+            data set named in the options can't be found.
     """
     for path in paths:
-        _check_there(path)
+        _check_exists(path)
     datasets = Datasets()
     for done, path in enumerate(paths):
         progress(done, len(paths), f"verify {path.stem}")
@@ -42,12 +41,13 @@ def verify_all(paths: Sequence[Path], options: Options, progress: Progress) -> I
 
 
 def verify(path: Path, options: Options | None = None, datasets: Datasets | None = None) -> Report:
-    """Examine the record in a file of a board against its evidence, its data and its model.
+    """Verify the record in a file of a board against its evidence, its data and its model.
 
     Raises:
-        CrossfireError: there is no such file, or what the options name can't be found.
+        CrossfireError: there is no such file, or a model or data set named in the options can't be
+            found.
     """
-    _check_there(path)
+    _check_exists(path)
     try:
         record = from_json(path.read_bytes())
     except ValueError as error:
@@ -57,11 +57,11 @@ def verify(path: Path, options: Options | None = None, datasets: Datasets | None
     if failures := _evidence(case):
         return Report(path, record, failures)
     left_out = _left_out(record)
-    failures, missing = _examine(case, {gap.rule for gap in left_out})
+    failures, missing = _apply_rules(case, {gap.rule for gap in left_out})
     return Report(path, record, failures, left_out, missing)
 
 
-def _check_there(path: Path) -> None:
+def _check_exists(path: Path) -> None:
     if not path.is_file():
         raise CrossfireError(f"there is no record {path}; name a file in a board's folder records")
 
@@ -93,8 +93,8 @@ def _evidence(case: Case) -> tuple[Failure, ...]:
     return tuple(failures)
 
 
-def _examine(case: Case, left_out: set[str]) -> tuple[tuple[Failure, ...], tuple[Gap, ...]]:
-    """The other rules, up to the first that makes the later ones meaningless."""
+def _apply_rules(case: Case, left_out: set[str]) -> tuple[tuple[Failure, ...], tuple[Gap, ...]]:
+    """V03 to V11, up to the first failure after which later rules cannot be applied."""
     failures: list[Failure] = []
     missing: list[Gap] = []
     for name, rule in RULES.items():

@@ -1,4 +1,4 @@
-"""A record with everything that it must agree with."""
+"""A record with its evidence, its data and its model."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,11 +9,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from bench.checkpoint import file_of
 from bench.data import Split
 from bench.errors import CrossfireError, reason
-from bench.evaluator import VOTES, floats
-from bench.judge import Judge
+from bench.evaluation.attacked import VOTES, floats
+from bench.evaluation.judge import Judge
+from bench.models.checkpoint import file_of
 from bench.models.sources import LoadedModel, find
 from bench.verify.datasets import Datasets, Missing
 from leaderboard.schema import Record, Verdict
@@ -24,15 +24,16 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 BATCH = 50
-"""Images predicted at a time: on purpose not what an evaluation takes."""
+"""Batch size of predictions, on purpose not the evaluation's."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Where to find what a record names; by default on its board, then where the record says.
+    """Where to find the model and the data of a record; by default on its board, then at the path
+    in the record.
 
-    Nothing but a checkpoint is loaded because a record names it: a Python file runs only when the
-    reader names it here, as `model`.
+    Of the sources that a record names only checkpoints are loaded: a Python file runs only if it is
+    named here, as `model`.
     """
 
     model: str | None = None
@@ -41,12 +42,12 @@ class Options:
     weights: Path | None = None
     normalize: str | None = None
     sample: int | None = None
-    """How many images of each kind to measure and predict again; None for all."""
+    """How many images of each kind to measure and classify again; None for all."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One record under examination. Tensors are on the CPU."""
+    """One record to verify. Tensors are on the CPU."""
 
     record: Record
     board: Path
@@ -65,17 +66,17 @@ class Case:
         assert self.record.evidence is not None
         try:
             return pd.read_parquet(self.board / self.record.evidence.table.file)
-        except Exception as error:  # readers fail on damaged files in as many ways as there are
+        except Exception as error:  # a damaged file may raise any error
             raise ValueError(f"the evidence table can't be read: {reason(error)}") from None
 
     @cached_property
     def dataset(self) -> str:
-        """The name under which the data set is found that the record was measured on."""
+        """The name of the data set that the model was evaluated on."""
         return self.datasets.choose(self.record.data, self.options.dataset)
 
     @cached_property
     def split(self) -> Split:
-        """The examples that the record says it was measured on."""
+        """The examples that the model was evaluated on."""
         return self.datasets.take(self.dataset, self.record.data.examples)
 
     @cached_property
@@ -83,9 +84,9 @@ class Case:
         """The model.
 
         Raises:
-            Missing: its weights are not here, or it can't be built from them.
-            ValueError: the board holds other weights under their name.
-            CrossfireError: the model that the reader named can't be loaded.
+            Missing: its weights are not on this machine, or no model can be built from them.
+            ValueError: the board's weights file has other weights.
+            CrossfireError: the model named in the options can't be loaded.
         """
         o, data = self.options, self.datasets.load(self.dataset)
         if o.model is not None:
@@ -114,12 +115,12 @@ class Case:
 
     @cached_property
     def random(self) -> bool:
-        """Whether the model answers the same question differently."""
+        """Whether the model's outputs are random."""
         return any(finding.id == "P4" for finding in self.record.findings)
 
     @cached_property
     def judge(self) -> Judge:
-        """Predicts in float32, in batches of another size than the evaluation's."""
+        """The judge, with another batch size than the evaluation's."""
         return Judge(self.loaded.model.eval(), limit=BATCH, votes=VOTES if self.random else 1)
 
     def images(self, indices: Tensor) -> Tensor:
@@ -127,10 +128,10 @@ class Case:
         return floats(self.split.images[indices])
 
     def adversarial(self, verdict: Verdict) -> tuple[Tensor, Tensor]:
-        """The adversarial images of a column and which examples they belong to.
+        """The adversarial examples (b, c, h, w) of a column and their numbers (b,).
 
         Raises:
-            ValueError: the file doesn't hold them.
+            ValueError: the file doesn't have them.
         """
         images = self.tensor(f"{verdict.threat}/{verdict.suite}/images")
         indices = self.tensor(f"{verdict.threat}/{verdict.suite}/indices")
@@ -142,7 +143,7 @@ class Case:
         """A tensor of the file of adversarial examples.
 
         Raises:
-            ValueError: the file doesn't hold it.
+            ValueError: the file doesn't have it.
         """
         assert self.record.evidence is not None
         assert self.record.evidence.adversarial is not None
@@ -154,6 +155,6 @@ class Case:
             raise ValueError(f"the adversarial examples can't be read: {error}") from None
 
     def some(self, n: int) -> Tensor:
-        """Which of n things are examined: all, or as many as the sample allows, evenly spread."""
+        """Which of n items are checked: all, or a sample, evenly spaced."""
         wanted = min(n, self.options.sample or n)
         return torch.linspace(0, n - 1, wanted).round().long() if wanted else torch.arange(0)

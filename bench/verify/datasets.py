@@ -1,4 +1,4 @@
-"""Finds the examples that a record was measured on."""
+"""Finds the examples that a record's model was evaluated on."""
 
 from bench.data import Dataset, Split, load
 from bench.errors import CrossfireError
@@ -10,7 +10,7 @@ class Missing(CrossfireError):
 
 
 class Datasets:
-    """Data sets by name. Each is read once, and one that can't be had is asked for once."""
+    """Data sets by name. Each is loaded once, also if loading fails."""
 
     def __init__(self) -> None:
         self._found: dict[str, Dataset | str] = {}
@@ -20,7 +20,7 @@ class Datasets:
         """As `bench.data.load`.
 
         Raises:
-            CrossfireError: it can't be had.
+            CrossfireError: it can't be loaded.
         """
         if name not in self._found:
             try:
@@ -33,10 +33,10 @@ class Datasets:
         return found
 
     def take(self, name: str, examples: int) -> Split:
-        """The first `examples` of a test set, or all if it has fewer; decoded once, if pictures.
+        """The first `examples` of a test set, or all if it has fewer; image files are decoded once.
 
         Raises:
-            CrossfireError: the data set can't be had.
+            CrossfireError: the data set can't be loaded.
         """
         test = self.load(name).test
         key = name, min(examples, len(test))
@@ -47,13 +47,13 @@ class Datasets:
     def choose(self, data: Data, named: str | None) -> str:
         """The name of the data set whose test set begins with the examples of a record.
 
-        `named` is what the reader called it. Where that is another data set, the record may still
-        belong to one that needs no file; and what the record itself names counts even if it has
-        other examples, so that the record can be told to be wrong.
+        `named` is the data set of the options. If it has other examples, the names in the record
+        are tried; if one of these exists but has other examples too, it is returned, so that the
+        rules report the difference.
 
         Raises:
-            Missing: it is not here.
-            CrossfireError: what the reader named can't be loaded.
+            Missing: no data set is on this machine.
+            CrossfireError: `named` can't be loaded.
         """
         if named is not None and self._begins(named, data):
             return named

@@ -1,4 +1,4 @@
-"""What the examination of a record found, and how it is said."""
+"""The result of verifying a record, and its text."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ Outcome = Literal["VALID", "PARTLY CHECKED", "INVALID"]
 
 
 class Failure(NamedTuple):
-    """A rule that is broken, and how."""
+    """A rule that the record violates, and how."""
 
     rule: str
     message: str
@@ -26,27 +26,27 @@ class Gap(NamedTuple):
 
 @dataclass(frozen=True)
 class Report:
-    """What the examination of one record found."""
+    """The result of verifying one record."""
 
     path: Path
     record: Record | None
-    """None when the file is no record."""
+    """None if the file is not a record."""
     failures: tuple[Failure, ...]
     left_out: tuple[Gap, ...] = ()
-    """What nobody can check, because the record doesn't say it."""
+    """Rules that cannot be applied, because the record lacks the information."""
     missing: tuple[Gap, ...] = ()
-    """What could be checked if weights or data were here."""
+    """Rules that could be applied if weights or data were on this machine."""
 
     @property
     def outcome(self) -> Outcome:
-        """INVALID if a rule is broken; VALID if none is and nothing was missing here."""
+        """INVALID if a rule is violated; VALID if none is and no weights or data were missing."""
         if self.failures:
             return "INVALID"
         return "PARTLY CHECKED" if self.missing else "VALID"
 
     @property
     def text(self) -> str:
-        """A line with the outcome and what was not checked, and one for each broken rule."""
+        """A line with the outcome and the rules not checked, and one for each violated rule."""
         name = self.record.model.called if self.record else "not a record"
         gaps = "".join(f"; not checked, {gap}" for gap in _grouped((*self.missing, *self.left_out)))
         head = f"{self.outcome} {self.path} ({name}){gaps}"
@@ -54,7 +54,7 @@ class Report:
 
 
 def summary(reports: Iterable[Report], seconds: float) -> str:
-    """One line about many: how many records came to which outcome."""
+    """One line: how many records had which outcome."""
     outcomes = [report.outcome for report in reports]
     counted = [f"{outcomes.count(outcome)} {outcome.lower()}" for outcome in get_args(Outcome)]
     hint = "; name missing models or data by --model, --dataset"

@@ -1,18 +1,18 @@
-"""The rules that a record must keep, each a function that yields what breaks it.
+"""The rules for a valid record; each is a function that yields messages about violations.
 
     V03  the evidence table has the record's columns and flags, and does not contradict itself
     V04  pixels and labels are those of the data set
     V05  the weights are those of the model
     V06  the protocol's hash is that of its settings
-    V07  there is an adversarial example for every flag that fell
-    V08  each lies in the ball, in float64, at the distance that the table says, and in the box
-    V09  the images without perturbation are predicted as the table says
+    V07  there is an adversarial example for every broken flag
+    V08  each lies in the ball, in float64, at the distance in the table, and in the box
+    V09  the unperturbed images are classified as in the table
     V10  each adversarial example is misclassified
     V11  the table's passes add up to the record's
 
 V01 (the record is well-formed, its union is the AND of its verdicts, its id is the hash of its
-content) and V02 (the files of evidence have the hashes that it names) come first; nothing else is
-looked at when they are broken.
+content) and V02 (the files of evidence have the hashes in the record) are applied first; the other
+rules are skipped if one of them is violated.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,11 +21,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench import losses, suites
+from bench import losses
 from bench.errors import CrossfireError
-from bench.evaluator import floats
-from bench.judge import allowed, distances
-from bench.protocol import VERSION, Protocol
+from bench.evaluation import suites
+from bench.evaluation.attacked import floats
+from bench.evaluation.judge import allowed, distances
+from bench.evaluation.protocol import VERSION, Protocol
 from bench.threats import Threat
 from bench.verify.case import Case
 from bench.verify.datasets import Missing
@@ -35,9 +36,9 @@ from leaderboard.schema import Verdict
 from leaderboard.store import column, columns
 
 CLOSE = 1e-3
-"""Share of the largest logit by which rounding in another batch size may move a margin."""
+"""Share of the largest logit by which rounding with another batch size may change a margin."""
 CHANCE = 0.1
-"""Share of a random model's answers that may differ from those recorded."""
+"""Share of a random model's predictions that may differ from the recorded ones."""
 
 Rule = Callable[[Case], Iterator[str]]
 
@@ -53,7 +54,7 @@ def table_agrees(case: Case) -> Iterator[str]:
     clean = unpack(case.record.clean, n)
     right = (table["prediction"] == table["label"]).to_numpy()
     if (right != clean).any() and not case.random:
-        yield f"{(right != clean).sum()} predictions in the table contradict the flags of clean"
+        yield f"{(right != clean).sum()} predictions in the table contradict the clean flags"
     for verdict in case.record.verdicts:
         robust, broken = _flags(case, verdict)
         if (robust != unpack(verdict.flags, n)).any():
@@ -65,19 +66,19 @@ def table_agrees(case: Case) -> Iterator[str]:
                 yield f"{verdict.threat} {verdict.suite}: '{what}' does not fit the flags"
 
 
-def data_is_the_data_sets(case: Case) -> Iterator[str]:
+def data_match(case: Case) -> Iterator[str]:
     """V04."""
     data = case.record.data
     known = expected(data.name, data.split, data.examples)
     if known not in (None, data.sha256):
-        yield f"the first {data.examples} examples of {data.name} are others"
+        yield f"the record's data are not the first {data.examples} examples of {data.name}"
     elif case.split.sha256() != case.record.data.sha256:
         yield f"the data set has hash {case.split.sha256()[:16]}, not the record's"
     elif (case.table["label"].to_numpy() != case.split.labels.numpy()).any():
         yield "labels in the table are not the data set's"
 
 
-def weights_are_the_models(case: Case) -> Iterator[str]:
+def weights_match(case: Case) -> Iterator[str]:
     """V05."""
     model = case.record.model
     if case.loaded.weights_sha256 != model.weights_sha256:
@@ -86,8 +87,8 @@ def weights_are_the_models(case: Case) -> Iterator[str]:
         yield f"the checkpoint is a {case.loaded.arch}, not a {model.arch}"
 
 
-def protocol_is_what_it_says(case: Case) -> Iterator[str]:
-    """V06. Of an older version of the rules only the version is known, not every setting."""
+def protocol_hash_matches(case: Case) -> Iterator[str]:
+    """V06; not applied to older protocol versions, whose settings are no longer known."""
     record = case.record
     if record.protocol.version < VERSION:
         return
@@ -120,7 +121,7 @@ def protocol_is_what_it_says(case: Case) -> Iterator[str]:
         yield "the protocol's hash is not that of these threats, suites, data and seed"
 
 
-def every_fallen_flag_has_its_example(case: Case) -> Iterator[str]:
+def broken_flags_have_examples(case: Case) -> Iterator[str]:
     """V07."""
     for verdict in case.record.verdicts:
         _, broken = _flags(case, verdict)
@@ -128,14 +129,14 @@ def every_fallen_flag_has_its_example(case: Case) -> Iterator[str]:
         wanted = np.flatnonzero(broken & ~_pruned(case, verdict))
         if sorted(indices.tolist()) != wanted.tolist():
             yield (
-                f"{verdict.threat} {verdict.suite}: {len(indices)} adversarial examples are not "
-                f"those of the {len(wanted)} flags that fell"
+                f"{verdict.threat} {verdict.suite}: the {len(indices)} adversarial examples do not "
+                f"match the {len(wanted)} broken flags"
             )
-    fallen = [(_flags(case, v)[1], _pruned(case, v)) for v in case.record.verdicts]
-    proven = np.logical_or.reduce([broken & ~pruned for broken, pruned in fallen])
-    for _, pruned in fallen:
+    columns = [(_flags(case, v)[1], _pruned(case, v)) for v in case.record.verdicts]
+    proven = np.logical_or.reduce([broken & ~pruned for broken, pruned in columns])
+    for _, pruned in columns:
         if (pruned & ~proven).any():
-            yield f"{(pruned & ~proven).sum()} examples were skipped that nothing had broken"
+            yield f"{(pruned & ~proven).sum()} examples were skipped that no attack had broken"
 
 
 def perturbations_are_allowed(case: Case) -> Iterator[str]:
@@ -152,30 +153,30 @@ def perturbations_are_allowed(case: Case) -> Iterator[str]:
                 f"{name}: {int(outside.sum())} of {len(far)} adversarial examples lie outside the "
                 f"ball or the box, the farthest at {float(far.max()):.9g}"
             )
-        said = case.table[column(verdict.threat, verdict.suite, "norm")].to_numpy()[indices]
-        if not np.allclose(said, far.numpy(), rtol=1e-9, atol=1e-12):
+        recorded = case.table[column(verdict.threat, verdict.suite, "norm")].to_numpy()[indices]
+        if not np.allclose(recorded, far.numpy(), rtol=1e-9, atol=1e-12):
             yield f"{name}: norms in the table are not those of the adversarial examples"
     kept = case.tensor("originals/indices")
     if not torch.equal(case.tensor("originals/images"), case.split.images[kept]):
-        yield "the unperturbed images beside the adversarial examples are not the data set's"
+        yield "the unperturbed images in the evidence are not the data set's"
 
 
-def clean_predictions_hold(case: Case) -> Iterator[str]:
+def clean_predictions_match(case: Case) -> Iterator[str]:
     """V09."""
     rows = case.some(case.record.data.examples)
     logits = case.judge.logits(case.images(rows))
     labels = case.split.labels[rows]
     margins, close = -losses.margin(logits, labels), _close(logits)
-    said = torch.from_numpy(case.table["margin"].to_numpy(dtype=np.float64)[rows])
+    recorded = torch.from_numpy(case.table["margin"].to_numpy(dtype=np.float64)[rows])
     predicted = torch.from_numpy(case.table["prediction"].to_numpy(copy=True))[rows]
-    undecided = logits.gather(1, predicted[:, None])[:, 0] >= logits.max(1).values - close
-    moved = ((margins - said).abs() > close) | ~undecided
-    # NaN differs from everything: an answer that is no number can't be the one in the table.
-    if int(moved.sum()) > _slack(case, len(rows)):
-        yield f"{int(moved.sum())} of {len(rows)} predictions or margins differ from the table's"
+    agrees = logits.gather(1, predicted[:, None])[:, 0] >= logits.max(1).values - close
+    # A NaN logit compares as False here, and so counts as a difference from the table.
+    differs = ((margins - recorded).abs() > close) | ~agrees
+    if int(differs.sum()) > _slack(case, len(rows)):
+        yield f"{int(differs.sum())} of {len(rows)} predictions or margins differ from the table's"
 
 
-def adversarial_examples_fool(case: Case) -> Iterator[str]:
+def adversarial_examples_are_misclassified(case: Case) -> Iterator[str]:
     """V10."""
     for verdict in case.record.verdicts:
         images, indices = case.adversarial(verdict)
@@ -202,26 +203,27 @@ def passes_add_up(case: Case) -> Iterator[str]:
 
 RULES: dict[str, Rule] = {
     "V03": table_agrees,
-    "V04": data_is_the_data_sets,
-    "V05": weights_are_the_models,
-    "V06": protocol_is_what_it_says,
-    "V07": every_fallen_flag_has_its_example,
+    "V04": data_match,
+    "V05": weights_match,
+    "V06": protocol_hash_matches,
+    "V07": broken_flags_have_examples,
     "V08": perturbations_are_allowed,
-    "V09": clean_predictions_hold,
-    "V10": adversarial_examples_fool,
+    "V09": clean_predictions_match,
+    "V10": adversarial_examples_are_misclassified,
     "V11": passes_add_up,
 }
-"""In the order in which they are applied."""
+"""All rules, in the order in which they are applied."""
 
 DECISIVE = ("V03", "V04", "V05", "V07")
-"""Where one of these is broken, the rules after it have nothing to compare with."""
+"""If one of these is violated, later rules cannot be applied."""
 
 NEEDS_IMAGES = ("V07", "V08", "V10")
 """Rules about adversarial examples, which a record may leave out."""
 
 
 def _flags(case: Case, verdict: Verdict) -> tuple[np.ndarray, np.ndarray]:
-    """Which examples stand, and which were right and have fallen, by the table."""
+    """Flags (n,) of the robust examples, and of those classified correctly but broken, by the
+    table."""
     robust = case.table[column(verdict.threat, verdict.suite, "robust")].to_numpy(dtype=bool)
     return robust, unpack(case.record.clean, len(robust)) & ~robust
 

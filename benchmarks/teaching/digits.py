@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.checkpoint import load as load_checkpoint
 from bench.data import load
+from bench.models.checkpoint import load as load_checkpoint
 from bench.threats import Threat
 from bench.training import Job
 from bench.types import Model as Network
@@ -42,8 +42,8 @@ def trained(folder: Path, epochs: int, arch: str, examples: int | None) -> nn.Mo
 
     With all examples the same as `bench train at --arch ARCH --epochs N --out FOLDER`.
     """
-    linf = (Threat.parse("linf:0.25"),)
-    job = Job(folder, linf, arch=arch, examples=examples, epochs=epochs, device="cpu")
+    threats = (Threat.parse("linf:0.25"),)
+    job = Job(folder, threats, arch=arch, device="cpu", epochs=epochs, examples=examples)
     AT().fit(job)
     model, _ = load_checkpoint(folder)
     return model.eval().requires_grad_(False)

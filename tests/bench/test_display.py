@@ -1,4 +1,4 @@
-"""Progress: what is shown, when, and how long it says that it takes."""
+"""Progress: what is shown, when, and the remaining time."""
 
 import json
 
@@ -8,7 +8,7 @@ import pytest
 from bench.display import Clock, display, duration
 
 
-def test_the_time_left_follows_the_pace() -> None:
+def test_the_remaining_time_follows_the_speed() -> None:
     clock = Clock(now=iter([0.0, 10.0, 14.0]).__next__)
     assert clock.left(2, 10) is None
     assert clock.left(4, 10) == 12.0
@@ -30,11 +30,11 @@ def test_a_new_total_begins_a_new_phase() -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"), [(None, "-:--"), (7.4, "0:07"), (61.0, "1:01"), (3661.0, "1:01:01")]
 )
-def test_durations_read_like_a_clock(seconds: float | None, text: str) -> None:
+def test_durations_have_the_form_of_a_clock(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text
 
 
-def test_plain_lines_are_few_and_end_with_the_last(capsys: pytest.CaptureFixture[str]) -> None:
+def test_plain_mode_prints_few_lines_and_the_last_one(capsys: pytest.CaptureFixture[str]) -> None:
     with display("plain") as progress:
         for done in range(1, 101):
             progress(done, 100, "at on digits")
@@ -53,7 +53,7 @@ def test_json_lines_parse(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("mode", ["none", "rich"])
-def test_stdout_stays_for_results(mode: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_never_on_stdout(mode: str, capsys: pytest.CaptureFixture[str]) -> None:
     with display(mode) as progress:
         progress(1, 1, "at")
     shown = capsys.readouterr()
@@ -61,10 +61,10 @@ def test_stdout_stays_for_results(mode: str, capsys: pytest.CaptureFixture[str])
     assert (mode == "none") == (shown.err == "")
 
 
-def test_what_is_printed_beside_a_bar_goes_where_stdout_goes(
+def test_output_during_a_bar_goes_to_stdout(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")  # the bar believes that stderr is a terminal
+    monkeypatch.setenv("FORCE_COLOR", "1")  # so that the bar takes stderr for a terminal
     with display("rich") as progress:
         progress(1, 2, "verify")
         click.echo("VALID")

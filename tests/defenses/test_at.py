@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from bench.checkpoint import load
+from bench.models.checkpoint import load
 from bench.training import adversarial
 from defenses.at import AT
 from tests.small import LINF, first_batch, sha256, small_job

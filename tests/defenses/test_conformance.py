@@ -1,4 +1,4 @@
-"""What every registered defense must do, ours and outsiders'. Messages speak to its author."""
+"""Requirements on every registered defense, plugins included, with messages for its author."""
 
 import csv
 import dataclasses
@@ -11,40 +11,33 @@ from typing import Any
 import pytest
 import torch
 
-from bench import checkpoint
 from bench.cli._fields import options
 from bench.errors import CrossfireError
-from bench.registry import defenses, get_defense
+from bench.models import checkpoint
+from bench.plugins.registry import defenses, get_defense
 from bench.threats import Threat
 from bench.training import Job, run, selection
 from bench.training.start import default_threat, recipes
-from tests.small import L1, L2, LINF, sha256, small_job
+from tests.small import L1, L2, LINF, sha256, small_job, watched_runs
 
 KEYS = sorted(defenses())
 each = pytest.mark.parametrize("key", KEYS)
 
 
-class Watched(Job):
-    """A job that remembers the network of its run."""
-
-    def run(self, defense: Any, net: Any, **rest: Any) -> Any:  # noqa: ANN401
-        self.__dict__["net"] = net
-        return super().run(defense, net, **rest)
-
-
 def threats(key: str) -> tuple[Threat, ...]:
-    """Small ones of those that a defense is for by default."""
+    """The default threats of a defense, with small budgets."""
     return (LINF, L2, L1) if default_threat(get_defense(key)) == "union" else (LINF,)
 
 
-def trained(key: str, out: Path, **settings: Any) -> Watched:  # noqa: ANN401
-    """The job of a short run that has come to its end."""
+def trained(key: str, out: Path, **settings: Any) -> Job:  # noqa: ANN401
+    """The job of a short complete run."""
     small = {"threats": threats(key), "epochs": 5, "schedule": "constant", "lr": 0.1}
     job = small_job(out, **(small | settings))
-    job = Watched(**{item.name: getattr(job, item.name) for item in dataclasses.fields(job)})
     defense = get_defense(key)()
     quick = {"steps": 2} if hasattr(defense, "steps") else {}
-    dataclasses.replace(defense, **quick).fit(job)
+    with watched_runs() as runs:
+        dataclasses.replace(defense, **quick).fit(job)
+    job.__dict__["net"] = runs.call_args.args[3]
     return job
 
 
@@ -57,16 +50,16 @@ def quick_selection() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Watched]:
-    """One run of each defense, which several tests look at."""
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Job]:
+    """One run of each defense, shared by several tests."""
     return functools.cache(lambda key: trained(key, tmp_path_factory.mktemp(key) / "run"))
 
 
 @each
-def test_it_is_a_frozen_record_of_documented_options(key: str) -> None:
+def test_it_is_a_frozen_dataclass_of_documented_options(key: str) -> None:
     kind = get_defense(key)
     defense = kind()
-    assert kind.__doc__, f"{key}: say in the class's docstring what the defense is"
+    assert kind.__doc__, f"{key}: describe the defense in the class's docstring"
     for item in dataclasses.fields(defense):
         assert item.metadata.get("help"), (
             f"{key}: give field '{item.name}' metadata={{'help': ...}}; it is an option of 'bench'"
@@ -85,12 +78,12 @@ def test_its_config_survives_json(key: str) -> None:
     }
     again = json.dumps(dataclasses.asdict(kind(**read)))
     assert again == written, (
-        f"{key}: fields must be plain values, so that a checkpoint can say them"
+        f"{key}: fields must be plain values, so that a checkpoint can store them"
     )
 
 
 @each
-def test_its_options_are_its_own_and_its_recipes_name_options(key: str) -> None:
+def test_its_options_are_no_options_of_the_job_and_its_recipes_name_options(key: str) -> None:
     kind = get_defense(key)
     own = {option.name for option in options(kind)}
     shared = {option.name for option in options(Job)} | {"threat", "budgets", "out", "display"}
@@ -108,18 +101,20 @@ def test_it_runs_for_each_norm(key: str, threat: Threat, tmp_path: Path) -> None
     job = trained(key, tmp_path, threats=chosen, epochs=1)
     for tag in ("best", "last"):
         path = job.out / f"{tag}.safetensors"
-        assert path.exists(), f"{key}: iterate over job.run(self, net) to its end; no {tag} is kept"
+        assert path.exists(), (
+            f"{key}: iterate over Run(job, self, net) to its end; no {tag} is kept"
+        )
 
 
 @each
-def test_its_passes_are_counted(key: str, whole: Callable[[str], Watched]) -> None:
+def test_its_passes_are_counted(key: str, whole: Callable[[str], Job]) -> None:
     _, found = checkpoint.load(whole(key).out)
     assert found.forward_passes >= 64, f"{key}: train networks of job.model or job.place"
     assert found.backward_passes >= 64, f"{key}: train networks of job.model or job.place"
 
 
 @each
-def test_a_short_run_lowers_its_own_loss(key: str, whole: Callable[[str], Watched]) -> None:
+def test_a_short_run_lowers_its_own_loss(key: str, whole: Callable[[str], Job]) -> None:
     with (whole(key).out / "log.csv").open() as file:
         loss = [float(row["loss"]) for row in csv.DictReader(file)]
     assert min(loss[-2:]) < loss[0], f"{key}: its loss didn't fall in {len(loss)} epochs: {loss}"
@@ -137,7 +132,7 @@ class Stop(Exception):
 
 @each
 def test_a_stopped_run_ends_in_the_same_weights(
-    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: Callable[[str], Watched]
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: Callable[[str], Job]
 ) -> None:
     monkeypatch.setattr(run, "SECONDS_BETWEEN_SAVES", 0.0)
 
@@ -156,7 +151,7 @@ def test_a_stopped_run_ends_in_the_same_weights(
 
 
 @each
-def test_its_checkpoint_gives_the_same_logits(key: str, whole: Callable[[str], Watched]) -> None:
+def test_its_checkpoint_gives_the_same_logits(key: str, whole: Callable[[str], Job]) -> None:
     job = whole(key)
     model, metadata = checkpoint.load(job.out / "last.safetensors")
     x = job.data.heldout.floats()
@@ -173,7 +168,7 @@ def test_weights_may_be_averaged(key: str, tmp_path: Path) -> None:
 
 
 @each
-def test_threats_it_is_not_for_are_refused_in_words(key: str, tmp_path: Path) -> None:
+def test_unsupported_threats_are_refused_with_a_message(key: str, tmp_path: Path) -> None:
     if len(threats(key)) > 1 or key == "undefended":
         pytest.skip("it takes several threats")
     with pytest.raises(CrossfireError, match="is for one threat, not 2; choose with --threat"):

@@ -1,4 +1,4 @@
-"""L2L: what the attacker sees, whose step is when, and what a batch costs."""
+"""L2L: the attacker's input, the order of updates, and the cost of a batch."""
 
 from pathlib import Path
 
@@ -6,23 +6,23 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from bench.checkpoint import load, read
-from bench.geometry import GEOMETRY
 from bench.models.attackers import perturbation
+from bench.models.checkpoint import load, read
 from bench.threats import Threat
+from bench.threats.geometry import GEOMETRY
 from bench.training import Net
-from defenses.l2l import L2L, STRIDE, Variant, sight
+from defenses.l2l import L2L, STRIDE, Variant, attacker_input
 from tests.small import L1, L2, LINF, first_batch, small_job
 
 SMALL = {"attacker": "two-layer", "width": 4}
 
 
-def test_the_attacker_sees_the_image_and_gradients_of_at_most_one(tmp_path: Path) -> None:
+def test_the_attackers_input_is_the_image_and_gradients_of_at_most_one(tmp_path: Path) -> None:
     job = small_job(tmp_path)
     net, batch = job.model(), first_batch(job)
     x = batch.x.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(F.cross_entropy(net(x), batch.y), x)
-    seen = sight(net, batch.x, batch.y)
+    seen = attacker_input(net, batch.x, batch.y)
     assert torch.equal(seen[:, :1], batch.x)
     assert torch.allclose(seen[:, 1:], gradient / gradient.abs().max(), atol=1e-6)
     assert not seen.requires_grad
@@ -56,16 +56,23 @@ def test_its_examples_are_within_ball_and_box_and_reach_the_attacker(
     assert any(gradient is not None and gradient.any() for gradient in gradients)
 
 
-def test_gradients_may_be_shares_of_each_examples_own_largest(tmp_path: Path) -> None:
+def test_gradients_may_be_divided_by_the_largest_of_each_example(tmp_path: Path) -> None:
     job = small_job(tmp_path)
     net, batch = job.model(), first_batch(job)
     by_batch, by_example = (
-        sight(net, batch.x, batch.y, per)[:, 1:].abs().amax((1, 2, 3))
+        attacker_input(net, batch.x, batch.y, per)[:, 1:].abs().amax((1, 2, 3))
         for per in ("batch", "example")
     )
     assert torch.allclose(by_example, torch.ones(32))
     assert by_batch.max() == 1
     assert (by_batch < 1).sum() == 31
+
+
+def test_the_attacker_is_a_quarter_as_wide_as_the_papers_unless_told(tmp_path: Path) -> None:
+    job = small_job(tmp_path)
+    assert L2L().build(job).arch == "l2l:grad/wide/16"
+    assert L2L(width=64).build(job).arch == "l2l:grad/wide/64"
+    assert L2L.recipes["paper"]["width"] == 64
 
 
 def test_the_attacker_may_be_updated_more_often(tmp_path: Path) -> None:
@@ -75,7 +82,7 @@ def test_the_attacker_may_be_updated_more_often(tmp_path: Path) -> None:
     assert job.passes.forwards["net"] == 32 * (2 + 3 * 2)
 
 
-def test_an_attacker_that_is_pgd_has_all_of_its_loss(
+def test_an_attacker_that_is_pgd_has_a_relative_loss_of_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = small_job(tmp_path)
@@ -88,7 +95,7 @@ def test_an_attacker_that_is_pgd_has_all_of_its_loss(
     assert found == pytest.approx({"attacker": right, "attacker_loss": 1.0})
 
 
-def test_the_log_and_the_checkpoint_say_how_strong_the_attacker_is(tmp_path: Path) -> None:
+def test_the_log_and_the_checkpoint_hold_the_strength_of_the_attacker(tmp_path: Path) -> None:
     job = small_job(tmp_path, epochs=1)
     L2L(**SMALL).fit(job)
     assert {"attacker", "attacker_loss"} <= load(tmp_path)[1].heldout.keys()
@@ -108,21 +115,21 @@ def test_two_steps_add_up_and_are_clipped(tmp_path: Path) -> None:
     defense, attacker, net = built(tmp_path, "two-step")
     batch = first_batch(small_job(tmp_path))
     x, y = batch.x, batch.y
-    first = perturbation(attacker(sight(net, x, y)), LINF)
+    first = perturbation(attacker(attacker_input(net, x, y)), LINF)
     between = (x + first).clamp(0, 1)
-    second = perturbation(attacker(sight(net, between, y)), LINF)
+    second = perturbation(attacker(attacker_input(net, between, y)), LINF)
     expected = (x + (first + second).clamp(-LINF.eps, LINF.eps)).clamp(0, 1)
     assert torch.allclose(
         defense.perturb(attacker, net, batch.x, batch.y, LINF), expected, atol=1e-6
     )
 
 
-def test_many_steps_take_a_share_each(tmp_path: Path) -> None:
+def test_each_of_many_steps_takes_a_share_of_the_perturbation(tmp_path: Path) -> None:
     defense, attacker, net = built(tmp_path, "multi-step")
     batch = first_batch(small_job(tmp_path))
     point = batch.x
     for _ in range(2):
-        step = perturbation(attacker(sight(net, point, batch.y)), LINF)
+        step = perturbation(attacker(attacker_input(net, point, batch.y)), LINF)
         point = (point + STRIDE * step).clamp(0, 1)
     assert torch.allclose(defense.perturb(attacker, net, batch.x, batch.y, LINF), point, atol=1e-6)
 

@@ -1,4 +1,4 @@
-"""MART's loss, computed by hand for one example."""
+"""MART's loss, written out for one example."""
 
 import math
 

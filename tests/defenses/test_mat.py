@@ -1,4 +1,4 @@
-"""Mutual training: AT when nobody teaches, the stated formula otherwise."""
+"""Mutual training: `at` without distillation, the documented formula otherwise."""
 
 from pathlib import Path
 from typing import Any
@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.checkpoint import load
+from bench.models.checkpoint import load
 from bench.threats import Threat
-from bench.training import Job, side_by_side
+from bench.training import Job, adversarial_each
 from defenses._plans import Plan, predictions
 from defenses.at import AT
 from defenses.avg import AVG
@@ -19,7 +19,11 @@ from tests.small import L1, L2, LINF, first_batch, sha256, small_job
 
 
 def plan_of(mat: MAT, job: Job) -> Plan:
-    return mat.peers_of(job)[0] if len(job.threats) == 1 else mat.classroom_of(job)[0]
+    return (
+        mat.networks_for_one_threat(job)[0]
+        if len(job.threats) == 1
+        else mat.networks_for_union(job)[0]
+    )
 
 
 @pytest.mark.parametrize(
@@ -34,7 +38,7 @@ def test_without_peers_it_is_at_bit_for_bit(
     assert sha256(tmp_path / "at") == sha256(tmp_path / "mat")
 
 
-def test_a_specialist_that_asks_nobody_is_at_under_its_threat(tmp_path: Path) -> None:
+def test_a_specialist_without_teachers_is_at_under_its_threat(tmp_path: Path) -> None:
     job = small_job(tmp_path / "mat", threats=(LINF, L2))
     MAT(steps=2).fit(job)
     specialist, _ = load(tmp_path / "mat" / "l2-0.4" / "last.safetensors")
@@ -49,7 +53,7 @@ def test_a_specialist_that_asks_nobody_is_at_under_its_threat(tmp_path: Path) ->
     assert all(map(torch.equal, specialist.parameters(), other.parameters()))
 
 
-def test_without_lessons_the_generalist_is_avg_bit_for_bit(tmp_path: Path) -> None:
+def test_without_distillation_the_generalist_is_avg_bit_for_bit(tmp_path: Path) -> None:
     AVG(steps=1).fit(small_job(tmp_path / "avg", threats=(LINF, L2), epochs=1))
     MAT(steps=1, alpha=0.0).fit(small_job(tmp_path / "mat", threats=(LINF, L2), epochs=1))
     assert sha256(tmp_path / "avg") == sha256(tmp_path / "mat")
@@ -73,15 +77,17 @@ def test_two_peers_follow_the_formula(tmp_path: Path) -> None:
 
 def test_labels_may_keep_their_full_weight(tmp_path: Path) -> None:
     job, y = small_job(tmp_path), torch.arange(6) % 3
-    mat = MAT(alpha=0.3, combine="add", labels_on="own", lessons_on="own")
+    mat = MAT(alpha=0.3, combine="add", labels_on="own", distill_on="own")
     z = {(i, k): torch.randn(6, 3) for i in (0, 1) for k in (0, 1)}
     expected = sum(F.cross_entropy(z[i, i], y) for i in (0, 1))
     expected = expected + 0.3 * (divergence(z[1, 0], z[0, 0], 1) + divergence(z[0, 1], z[1, 1], 1))
     assert torch.allclose(mat.loss(plan_of(mat, job), z, y), torch.as_tensor(expected))
 
 
-@pytest.mark.parametrize("threats", [(LINF,), (LINF, L2)], ids=["peers", "classroom"])
-def test_in_the_warm_up_nobody_teaches(threats: tuple[Threat, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize("threats", [(LINF,), (LINF, L2)], ids=["one threat", "several threats"])
+def test_in_the_warm_up_there_is_no_distillation(
+    threats: tuple[Threat, ...], tmp_path: Path
+) -> None:
     for name, settings in (
         ("unweighted", {"alpha": 0.0}),
         ("warm", {"warm_up": 1.0}),
@@ -95,17 +101,17 @@ def test_in_the_warm_up_nobody_teaches(threats: tuple[Threat, ...], tmp_path: Pa
     assert firsts[0]["loss"] == firsts[1]["loss"], "the first epoch is the same"
 
 
-def test_peers_attack_from_starts_of_their_own(tmp_path: Path) -> None:
+def test_peers_are_attacked_from_different_starts(tmp_path: Path) -> None:
     job = small_job(tmp_path)
     batch, nets = first_batch(job), [job.model(), job.model("peer-2")]
     nets[1].body.load_state_dict(nets[0].body.state_dict())
-    one, other = side_by_side([(net, LINF) for net in nets], batch, steps=1)
+    one, other = adversarial_each([(net, LINF) for net in nets], batch, steps=1)
     assert not torch.isclose(one, other).flatten(1).all(1).any()
 
 
 def test_no_network_has_a_gradient_through_its_teacher(tmp_path: Path) -> None:
     job, y = small_job(tmp_path), torch.arange(4)
-    mat = MAT(alpha=1.0, lessons_on="own", labels_on="own")
+    mat = MAT(alpha=1.0, distill_on="own", labels_on="own")
     z = {(i, k): torch.randn(4, 4, requires_grad=True) for i in (0, 1) for k in (0, 1)}
     mat.loss(plan_of(mat, job), z, y).backward()
     assert z[0, 0].grad is not None
@@ -125,7 +131,7 @@ def test_the_generalist_follows_the_formula(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "makers", "lessons"),
+    ("settings", "attacked", "distilled"),
     [
         ({"examples_by": "specialists"}, [1, 2], [[(1, 0), (2, 1)], [], []]),
         ({"examples_by": "generalist"}, [1, 2, 0, 0], [[(1, 2), (2, 3)], [], []]),
@@ -135,25 +141,25 @@ def test_the_generalist_follows_the_formula(tmp_path: Path) -> None:
             [[(1, 0), (2, 1), (1, 2), (2, 3)], [], []],
         ),
         (
-            {"examples_by": "specialists", "specialists_ask": "all"},
+            {"examples_by": "specialists", "specialists_learn_from": "all"},
             [1, 2],
             [[(1, 0), (2, 1)], [(0, 0), (2, 0)], [(0, 1), (1, 1)]],
         ),
         (
-            {"examples_by": "specialists", "specialists_ask": "generalist"},
+            {"examples_by": "specialists", "specialists_learn_from": "generalist"},
             [1, 2],
             [[(1, 0), (2, 1)], [(0, 0)], [(0, 1)]],
         ),
     ],
 )
-def test_switches_say_who_teaches_whom(
-    settings: dict[str, Any], makers: list[int], lessons: list[Any], tmp_path: Path
+def test_options_determine_examples_and_teachers(
+    settings: dict[str, Any], attacked: list[int], distilled: list[Any], tmp_path: Path
 ) -> None:
     plan = plan_of(MAT(**settings), small_job(tmp_path, threats=(LINF, L2)))
-    assert [i for i, _ in plan.images] == makers
-    assert plan.lessons == lessons
+    assert [i for i, _ in plan.images] == attacked
+    assert plan.distilled == distilled
     assert plan.labels[1:] == [[0], [1]]
-    assert plan.labels[0] == [k for _, k in lessons[0]]
+    assert plan.labels[0] == [k for _, k in distilled[0]]
 
 
 @pytest.mark.parametrize(
@@ -161,12 +167,12 @@ def test_switches_say_who_teaches_whom(
     [
         # 2 attacks of 3 steps, then each network once on both sets.
         ({}, 2 * 3 + 4),
-        # Each network once on its own set, and once as the other's teacher.
-        ({"labels_on": "own", "lessons_on": "own"}, 2 * 3 + 4),
+        # Each network once on its own set, and once as the teacher of the other.
+        ({"labels_on": "own", "distill_on": "own"}, 2 * 3 + 4),
         ({"labels_on": "own", "alpha": 0.0}, 2 * 3 + 2),
     ],
 )
-def test_nothing_passes_through_a_network_twice(
+def test_no_logits_are_computed_twice(
     settings: dict[str, Any], passes: int, tmp_path: Path
 ) -> None:
     job = small_job(tmp_path, epochs=1, examples=32)
@@ -174,10 +180,10 @@ def test_nothing_passes_through_a_network_twice(
     assert job.passes.forwards.total() == 32 * passes
 
 
-def test_a_network_that_only_teaches_is_asked_without_gradients(tmp_path: Path) -> None:
+def test_a_network_that_only_teaches_is_queried_without_gradients(tmp_path: Path) -> None:
     job = small_job(tmp_path, threats=(LINF, L2), arch="preactresnet10-w4")
     mat, batch = MAT(), first_batch(job)
-    plan, companions = mat.classroom_of(job)
+    plan, companions = mat.networks_for_union(job)
     nets = [job.model(), *companions.values()]
     found = predictions(nets, [batch.x] * 4, plan)
     assert found.keys() == {(0, 2), (0, 3), (1, 0), (1, 2), (2, 1), (2, 3)}
@@ -186,7 +192,7 @@ def test_a_network_that_only_teaches_is_asked_without_gradients(tmp_path: Path) 
     assert nets[1].training
 
 
-def test_peers_may_be_of_other_architectures(tmp_path: Path) -> None:
+def test_peers_may_have_other_architectures(tmp_path: Path) -> None:
     MAT(steps=1, peers=("cnn-w2", "wrn-10-1")).fit(small_job(tmp_path, epochs=1))
     assert load(tmp_path / "peer-2")[1].arch == "cnn-w2"
     assert load(tmp_path / "peer-3")[1].arch == "wrn-10-1"

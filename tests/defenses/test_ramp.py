@@ -1,4 +1,4 @@
-"""RAMP: pairing only where the source attack failed, and projection tensor by tensor."""
+"""RAMP: pairing only where the first attack failed, and projection tensor by tensor."""
 
 from pathlib import Path
 
@@ -41,7 +41,9 @@ def weights(value: list[float], counter: int = 0) -> nn.Module:
         ([-1.0, 0.0], [1 + 0.5 * 2, 0.0]),
     ],
 )
-def test_projection_keeps_what_agrees(natural: list[float], expected: list[float]) -> None:
+def test_projection_keeps_the_aligned_part_of_the_natural_change(
+    natural: list[float], expected: list[float]
+) -> None:
     net = weights([3.0, 0.0], counter=7)
     project(net, weights([1.0, 0.0]), weights(natural), beta=0.5)
     assert net.weight.tolist() == pytest.approx(expected)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench.registry import defenses, get_defense
+from bench.plugins.registry import defenses, get_defense
 from bench.training import Job
 from bench.training.schedules import factor
 from bench.training.start import RECIPES, recipes
@@ -15,8 +15,8 @@ from bench.training.start import RECIPES, recipes
 
 @dataclass(frozen=True)
 class Source:
-    """What a source says. `rates` are those from an epoch on, epochs counted from 1; `knots` those
-    at the end of an epoch, with straight lines between."""
+    """Settings in a source. `rates` hold from an epoch on, epochs counted from 1; `knots` are those
+    at the end of an epoch, with linear interpolation."""
 
     where: str
     epochs: int
@@ -88,7 +88,7 @@ SOURCES = {
         30,
         knots={0: 0, 12: 0.3, 30: 0},
     ),
-    # Its code asks for the rate of the next epoch throughout, so that the last one has rate 0.
+    # Its code uses the rate of the next epoch, so that the last one has rate 0.
     ("msd", "paper"): Source(
         "locuslab/robust_union@0c28739 CIFAR10/train.py",
         50,
@@ -124,7 +124,7 @@ each = pytest.mark.parametrize(("defense", "recipe"), SOURCES, ids=lambda name: 
 
 
 def settings(defense: str, recipe: str) -> dict[str, Any]:
-    """What a recipe comes to, with the defaults that it leaves."""
+    """The settings of a recipe, defaults included."""
     defaults = {item.name: item.default for item in dataclasses.fields(Job)}
     return defaults | recipes(get_defense(defense))[recipe]
 
@@ -154,5 +154,5 @@ def test_its_optimiser_is_that_of_its_source(defense: str, recipe: str, name: st
 
 
 def test_adversarial_weight_perturbation_begins_in_the_tenth_epoch() -> None:
-    # epoch >= 10, counted from 1, in SOURCES["trades", "awp"]; ours is asked for epochs without it.
+    # epoch >= 10, counted from 1, in the source; our option is the number of epochs without it.
     assert settings("trades", "awp")["awp_warmup"] == 9

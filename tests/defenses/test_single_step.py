@@ -1,4 +1,4 @@
-"""The cheap defenses: what one step is, and what it costs."""
+"""The single-step defenses: their step and its cost."""
 
 from pathlib import Path
 
@@ -6,9 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from bench.checkpoint import load
-from bench.geometry import GEOMETRY
+from bench.models.checkpoint import load
 from bench.threats import Threat
+from bench.threats.geometry import GEOMETRY
 from bench.training import adversarial, attacking, cross_entropy_of, input_gradient, random_start
 from defenses.fgsm_rs import FGSMRS
 from defenses.free import Free
@@ -49,7 +49,7 @@ def test_n_fgsm_without_noise_is_fgsm(tmp_path: Path) -> None:
     assert torch.equal(NFGSM(noise=0.0).perturb(net, batch, LINF), expected)
 
 
-def test_free_spends_one_pass_on_weights_and_perturbation_together(tmp_path: Path) -> None:
+def test_free_uses_one_pass_for_weights_and_perturbation(tmp_path: Path) -> None:
     job = small_job(tmp_path, epochs=1)
     Free(replays=3).fit(job)
     assert job.passes.forwards == job.passes.backwards == {"net": 64 * 3}
@@ -73,7 +73,7 @@ def test_free_is_its_loop_written_out(tmp_path: Path) -> None:
         assert torch.allclose(ours, written_out, atol=1e-6)
 
 
-def test_gradalign_sees_nothing_to_align_in_a_linear_two_class_model(tmp_path: Path) -> None:
+def test_the_gradients_of_a_linear_two_class_model_are_aligned(tmp_path: Path) -> None:
     job = small_job(tmp_path)
     batch = first_batch(job)
     linear = job.place(linear_model(0, (1, 8, 8)), "net")

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from bench.training import diverging
+from bench.training import adversarial_kl
 from defenses.trades import TRADES
 from tests.small import LINF, first_batch, sha256, small_job
 
@@ -32,13 +32,13 @@ def test_its_examples_raise_the_divergence(tmp_path: Path) -> None:
     def divergence(x: torch.Tensor) -> float:
         return F.kl_div(net(x).log_softmax(1), clean.softmax(1), reduction="batchmean").item()
 
-    x_adv = diverging(net, batch, LINF, clean)
+    x_adv = adversarial_kl(net, batch, LINF, clean)
     assert (x_adv - batch.x).abs().max() <= LINF.eps + 1e-6
     signs = (batch.x + LINF.eps * (batch.uniform("a") - 0.5).sign()).clamp(0, 1)
     assert divergence(x_adv) > 2 * divergence(signs) > 0
 
 
-def test_awp_waits_for_its_warm_up(tmp_path: Path) -> None:
+def test_awp_begins_after_its_warm_up(tmp_path: Path) -> None:
     for name, awp, warmup in (("plain", 0.0, 0), ("late", 0.01, 2), ("early", 0.01, 1)):
         TRADES(steps=1, awp=awp, awp_warmup=warmup).fit(small_job(tmp_path / name))
     assert sha256(tmp_path / "late") == sha256(tmp_path / "plain") != sha256(tmp_path / "early")

@@ -1,23 +1,22 @@
-"""Defenses for several threats: which examples they choose, and which threats."""
+"""Defenses for several threats: the examples and the threats that they choose."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from bench.checkpoint import load
-from bench.geometry import GEOMETRY
 from bench.losses import cross_entropy
+from bench.models.checkpoint import load
 from bench.threats import Threat
-from bench.training import Job, adversarial, ascend, attacking, evaluating, hardest
+from bench.threats.geometry import GEOMETRY
+from bench.training import adversarial, ascend, attacking, evaluating, hardest
 from defenses.avg import AVG
-from defenses.e_at import EAT, Tally, Witness, extremes
+from defenses.e_at import EAT, Tally, WorstPoint, extremes
 from defenses.max import MAX
 from defenses.msd import MSD
 from defenses.sat import SAT
-from tests.small import L1, L2, LINF, first_batch, sha256, small_job
+from tests.small import L1, L2, LINF, first_batch, sha256, small_job, watched_runs
 
 UNION = (LINF, L2, L1)
 
@@ -49,7 +48,7 @@ def test_the_hardest_candidate_is_chosen_for_each_example(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("kind", [AVG, MAX, SAT, EAT])
-def test_with_one_threat_they_train_alike(kind: type, tmp_path: Path) -> None:
+def test_with_one_threat_they_are_the_same(kind: type, tmp_path: Path) -> None:
     job = small_job(tmp_path, threats=(LINF,), epochs=1)
     kind(steps=2).fit(job)
     assert job.passes.backwards["net"] == 64 * 3
@@ -61,7 +60,7 @@ def test_max_compares_all_threats_once(tmp_path: Path) -> None:
     assert job.passes.forwards["net"] == 64 * (3 + 3 + 1)
 
 
-def test_sat_meets_every_threat_and_one_at_a_time(tmp_path: Path) -> None:
+def test_sat_draws_every_threat_one_at_a_time(tmp_path: Path) -> None:
     job = small_job(tmp_path, threats=UNION, epochs=1)
     SAT(steps=2).fit(job)
     assert job.passes.forwards["net"] == 64 * 3
@@ -69,7 +68,7 @@ def test_sat_meets_every_threat_and_one_at_a_time(tmp_path: Path) -> None:
     assert drawn == {0, 1, 2}
 
 
-def test_msd_stays_in_the_union_of_balls_and_beats_its_start(tmp_path: Path) -> None:
+def test_msd_stays_in_the_union_of_balls_and_raises_the_loss(tmp_path: Path) -> None:
     job = small_job(tmp_path)
     net, batch = job.model(), first_batch(job)
     x_adv = MSD(steps=4).perturb(net, batch, UNION)
@@ -106,7 +105,7 @@ def test_e_at_takes_the_extreme_norms() -> None:
     assert extremes((L2,)) == (L2,)
 
 
-def test_e_at_prefers_the_threat_that_fools_more(tmp_path: Path) -> None:
+def test_e_at_draws_the_threat_that_breaks_more_examples_more_often(tmp_path: Path) -> None:
     batch = first_batch(small_job(tmp_path))
     right = torch.arange(len(batch.y)) < 24
     tally = Tally(2)
@@ -122,34 +121,29 @@ def test_e_at_counts_an_example_as_broken_if_it_is_wrong_anywhere(tmp_path: Path
     net[1].weight.data = torch.tensor([[1.0], [-1.0]])
     path = torch.tensor([[3.0, 2.0, 1.0], [3.0, -1.0, 2.0], [-1.0, 2.0, 2.0], [3.0, 2.0, -1.0]])
     points = [column.view(-1, 1, 1, 1) for column in path.T]
-    witness = Witness(net, points[0], torch.zeros(4, dtype=torch.long))
+    tracker = WorstPoint(net, points[0], torch.zeros(4, dtype=torch.long))
     for point in points:
-        loss = witness(point)
+        loss = tracker(point)
         assert torch.allclose(loss, F.softplus(-2 * point.flatten()))
-    assert witness.right.tolist() == [True, False, False, False]
-    assert witness.worst.flatten().tolist() == [1.0, -1.0, -1.0, -1.0]
+    assert tracker.right.tolist() == [True, False, False, False]
+    assert tracker.worst.flatten().tolist() == [1.0, -1.0, -1.0, -1.0]
 
 
-def test_e_at_judges_in_eval_mode_before_the_update(tmp_path: Path) -> None:
+def test_e_at_counts_in_eval_mode_before_the_update(tmp_path: Path) -> None:
     settings = {"epochs": 1, "examples": 32, "lr": 1e3, "schedule": "constant"}
     job = small_job(tmp_path, threats=(LINF, L1), arch="preactresnet10-w4", **settings)
     net, batch = job.model().eval(), first_batch(job)
-    tallies: list[Tally] = []
-
-    class Kept(Job):
-        def run(self, defense: Any, net: Any, **rest: Any) -> Any:  # noqa: ANN401
-            tallies.append(rest["state"]["tally"])
-            return super().run(defense, net, **rest)
-
-    EAT(steps=2).fit(Kept(**{key: getattr(job, key) for key in job.__dataclass_fields__}))
+    with watched_runs() as runs:
+        EAT(steps=2).fit(job)
+    tally = runs.call_args.kwargs["state"]["tally"]
     number = batch.draw(1.0, 1.0)
-    witness = Witness(net, batch.x, batch.y)
+    tracker = WorstPoint(net, batch.x, batch.y)
     with attacking(net), torch.no_grad():
-        witness(ascend(witness, batch.x, (LINF, L1)[number], steps=2))
-    assert tallies[0].right[number] == witness.right.sum()
+        tracker(ascend(tracker, batch.x, (LINF, L1)[number], steps=2))
+    assert tally.right[number] == tracker.right.sum()
 
 
-def test_e_at_spends_one_attack_a_batch_and_a_look_at_its_end(tmp_path: Path) -> None:
+def test_e_at_needs_one_attack_a_batch_and_a_pass_at_its_end(tmp_path: Path) -> None:
     job = small_job(tmp_path, threats=UNION, epochs=1)
     EAT(steps=2).fit(job)
     assert job.passes.forwards["net"] == 64 * 4

@@ -11,6 +11,6 @@ def test_epsilon_is_the_fraction_that_was_typed() -> None:
 
 
 @pytest.mark.parametrize("text", ["linf", "l3:1", "linf:0", "l1:-1", "linf:8/0", "l2:", "linf:x"])
-def test_what_is_no_threat_is_refused(text: str) -> None:
+def test_malformed_text_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a threat such as linf:8/255"):
         parse_threat(text)

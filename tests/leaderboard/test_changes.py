@@ -19,7 +19,7 @@ def again(record: Record, **to: object) -> Record:
 
 
 def by_name(found: list[Change]) -> dict[str, tuple[Ranks | None, Ranks | None, tuple[str, ...]]]:
-    return {change.row.name: (change.before, change.after, change.why) for change in found}
+    return {change.row.name: (change.before, change.after, change.reasons) for change in found}
 
 
 def test_nothing_changes_between_equal_boards() -> None:
@@ -27,7 +27,7 @@ def test_nothing_changes_between_equal_boards() -> None:
     assert changes(board, board) == []
 
 
-def test_who_enters_pushes_others_down() -> None:
+def test_a_row_that_enters_lowers_the_ranks_of_others() -> None:
     board = [record("a", FAIR), record("b", POOR)]
     assert by_name(changes(board, [*board, record("new", GOOD)])) == {
         "new": (None, (1, 1), ("entered",)),
@@ -40,16 +40,16 @@ def test_a_record_measured_again_is_superseded() -> None:
     old = record("a", GOOD)
     new = again(old)
     (change,) = changes([old], [old, new])
-    assert change.why == (f"superseded: measured again as {new.id[:16]}",)
+    assert change.reasons == (f"superseded: measured again as {new.id[:16]}",)
 
 
 def test_another_seed_adds_a_run() -> None:
     board = [record("a", GOOD)]
     (change,) = changes(board, [*board, record("a", GOOD, seed=1)])
-    assert change.why == ("runs added: 1 -> 2",)
+    assert change.reasons == ("runs added: 1 -> 2",)
 
 
-def test_an_opened_flag_takes_the_rank_and_the_others_move_up() -> None:
+def test_an_opened_flag_removes_the_rank_and_the_others_move_up() -> None:
     board = [record("a", GOOD), record("b", POOR)]
     flag = Finding("A8", "flag", "Square breaks more", None)
     found = by_name(changes(board, [*board, again(board[0], findings=(flag,))]))

@@ -42,7 +42,7 @@ def test_a_record_is_found_by_id_file_or_name(name: str) -> None:
     assert row.runs == (A,)
 
 
-def test_a_recipe_is_found_by_its_name_and_a_run_of_it_by_its_own() -> None:
+def test_a_recipe_and_its_runs_are_found_by_their_names() -> None:
     records = [*recipe("at"), *recipe("mat")]
     assert [len(row.runs) for row in find(records, "at")] == [3]
     assert [row.runs for row in find(records, "at-1")] == [(records[1],)]
@@ -61,7 +61,7 @@ def test_models_of_one_arithmetic_are_picked_before_newer_ones_of_two() -> None:
     assert [row.head for row in pick([A, newer], "at", "mat")] == [A, newer]
 
 
-def test_the_float32_record_speaks_for_a_model_measured_twice() -> None:
+def test_the_float32_record_counts_for_a_model_evaluated_twice() -> None:
     again = make_record("mat", examples=200, precision="fp32")
     assert [row.head for row in find([A, B, again], "mat")] == [again]
 

@@ -1,4 +1,4 @@
-"""Diagnoses beside records: added, never changed, and found by the weights they are about."""
+"""Diagnoses on a board: added, never changed, and found by the hash of the weights."""
 
 import dataclasses
 from pathlib import Path
@@ -32,7 +32,7 @@ def make_diagnosis(*checks: Check, weights: str = sha("at"), **changes: str) -> 
     return dataclasses.replace(made, **changes)
 
 
-def test_what_is_written_is_read_again() -> None:
+def test_a_diagnosis_is_read_as_it_was_written() -> None:
     diagnosis = make_diagnosis(PASS, FAIL)
     assert from_json(to_json(diagnosis)) == diagnosis
     assert '"conclusion": "Do not believe' in to_json(diagnosis)
@@ -40,7 +40,7 @@ def test_what_is_written_is_read_again() -> None:
         from_json("[]")
 
 
-def test_one_failing_check_is_enough_not_to_believe_and_is_named() -> None:
+def test_one_failing_check_makes_the_accuracy_unreliable_and_is_named() -> None:
     assert "a black box breaks more (A8)" in make_diagnosis(PASS, FAIL).conclusion
     assert make_diagnosis(PASS).conclusion.startswith("No reason to doubt")
 
@@ -55,10 +55,10 @@ def test_a_board_keeps_every_diagnosis_and_shows_the_newest(tmp_path: Path) -> N
     assert sorted(shown, key=lambda diagnosis: diagnosis.threat) == [other, new]
 
 
-def test_foreign_and_damaged_files_are_left_out(tmp_path: Path) -> None:
+def test_other_and_damaged_files_are_skipped(tmp_path: Path) -> None:
     path = keep(Board(tmp_path), make_diagnosis())
     path.write_text("{")
     same_head = sha("at")[:16] + sha("other")[16:]
     keep(Board(tmp_path), make_diagnosis(weights=same_head))
     assert kept(tmp_path, [sha("at")]) == []
-    assert kept(tmp_path, [sha("nobody")]) == []
+    assert kept(tmp_path, [sha("other")]) == []

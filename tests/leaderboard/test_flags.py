@@ -10,7 +10,7 @@ FLAGS = st.lists(st.booleans(), min_size=1, max_size=70)
 
 
 @given(FLAGS)
-def test_unpacking_gives_back_what_was_packed(bits: list[bool]) -> None:
+def test_unpacking_inverts_packing(bits: list[bool]) -> None:
     assert_array_equal(flags.unpack(flags.pack(bits), len(bits)), bits)
 
 

@@ -60,12 +60,12 @@ def test_several_runs_give_means_and_their_spread() -> None:
     assert row["training_backward_passes"] is None
 
 
-def test_rows_of_the_same_name_are_told_apart_by_the_model() -> None:
+def test_rows_of_the_same_name_are_distinguished_by_the_model() -> None:
     records = [make_record(name, defense="at") for name in ("eps-4", "eps-8")]
     assert {row["defense"] for row in cells(tables(records)[0])} == {"at (eps-4)", "at (eps-8)"}
 
 
-def test_the_runs_of_several_seeds_are_called_by_their_recipe() -> None:
+def test_the_runs_of_several_seeds_are_named_after_their_recipe() -> None:
     def record(name: str, seed: int, threat: str) -> Record:
         training = {"seed": seed, "threats": [threat]}
         return make_record(name, seed=seed, defense="at", training=training)
@@ -87,7 +87,7 @@ def test_the_frame_holds_the_same_rows() -> None:
     assert rows["reason"].tolist() == ["", "Square breaks more"]
 
 
-def test_a_run_lends_its_name_to_its_best_and_last_checkpoint() -> None:
+def test_the_checkpoints_best_and_last_are_named_after_their_run() -> None:
     model = make_record("best", defense="at").model
     assert replace(model, source="runs/at-l2/best.safetensors").called == "at-l2"
     assert replace(model, source="best.safetensors").called == "best"

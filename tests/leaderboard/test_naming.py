@@ -28,49 +28,50 @@ def names(*recipes: list[Record]) -> set[str]:
     return {row.label for row in table.rows}
 
 
-def test_a_defense_alone_needs_no_more() -> None:
+def test_the_only_row_of_a_defense_is_named_after_it() -> None:
     assert names(recipe("mine", "at"), recipe("other", "mat")) == {"at", "mat"}
 
 
-def test_threats_are_said_where_they_are_not_the_tables() -> None:
+def test_threats_are_named_where_they_are_not_the_tables() -> None:
     union = list(THREATS)
     assert names(recipe("a", "mat", threats=union), recipe("b", "mat")) == {"mat", "mat linf"}
 
 
-def test_without_a_row_against_all_threats_the_first_threat_goes_without_saying() -> None:
+def test_without_a_row_against_all_threats_the_first_threat_is_omitted() -> None:
     others = [recipe(norm, "at", threats=[t]) for norm, t in (("l2", "l2:0.5"), ("l1", "l1:12"))]
     assert names(recipe("at", "at"), *others) == {"at", "at l2", "at l1"}
 
 
-def test_another_epsilon_is_said_in_full() -> None:
+def test_another_epsilon_is_named() -> None:
     other = recipe("b", "at", threats=["linf:4/255"])
     assert names(recipe("a", "at"), other) == {"at", "at linf 4/255"}
 
 
-def test_variants_are_said_by_their_value() -> None:
+def test_variants_are_named_by_their_value() -> None:
     variants = [recipe(v, "teacher-student", variant=v) for v in ("rslad", "adaad")]
     assert names(*variants) == {"teacher-student rslad", "teacher-student adaad"}
 
 
-def test_other_settings_are_said_where_most_rows_have_another() -> None:
+def test_other_settings_are_named_where_most_rows_have_another_value() -> None:
     recipes = [
-        recipe(name, "mat", alpha=alpha, ask_all=ask) for name, (alpha, ask) in SETTINGS.items()
+        recipe(name, "mat", alpha=alpha, learn_from_all=from_all)
+        for name, (alpha, from_all) in SETTINGS.items()
     ]
-    assert names(*recipes) == {"mat", "mat alpha 0.25", "mat ask-all true"}
+    assert names(*recipes) == {"mat", "mat alpha 0.25", "mat learn-from-all true"}
 
 
-def test_no_more_facts_are_said_than_are_needed() -> None:
+def test_no_more_settings_are_named_than_needed() -> None:
     a = recipe("a", "at", variant="x", lr=0.1)
     assert names(a, recipe("b", "at", variant="y", lr=0.2)) == {"at x", "at y"}
 
 
-def test_a_single_run_keeps_the_name_that_its_user_gave_it() -> None:
+def test_a_single_run_keeps_its_users_name() -> None:
     single = [make_record(name, defense="at", seed=k) for k, name in enumerate(("eps-4", "eps-8"))]
     assert names(single[:1], single[1:]) == {"at (eps-4)", "at (eps-8)"}
     assert names(single[:1], recipe("at", "at")) == {"at (eps-4)", "at"}
 
 
-def test_the_last_epochs_of_a_recipe_are_said_to_be_that() -> None:
+def test_checkpoints_last_are_named_as_such() -> None:
     best, last = recipe("a", "at"), recipe("b", "at")
     for record, tag in [(r, "best") for r in best] + [(r, "last") for r in last]:
         assert record.model.training is not None
@@ -78,5 +79,5 @@ def test_the_last_epochs_of_a_recipe_are_said_to_be_that() -> None:
     assert names(best, last) == {"at best", "at last"}
 
 
-def test_a_model_that_nobody_trained_here_is_called_by_its_name() -> None:
+def test_a_model_of_unknown_defense_is_called_by_its_name() -> None:
     assert names([make_record("robustbench:X", defense=None)]) == {"robustbench:X"}

@@ -25,7 +25,7 @@ def flagged(record: Record, gate: str) -> Record:
     return dataclasses.replace(record, findings=(finding,), id="")
 
 
-def test_rows_come_best_first() -> None:
+def test_rows_are_ordered_by_accuracy() -> None:
     table = only_table([make_record(f"m{i}", accuracies=(0.9, i / 4, 0.8, 0.8)) for i in range(3)])
     assert [row.accuracy for row in table.rows] == sorted(
         (row.accuracy for row in table.rows), reverse=True
@@ -61,7 +61,7 @@ def renamed(record: Record, name: str, sha256: str) -> Record:
     )
 
 
-def test_a_table_is_called_after_its_data_and_not_after_their_file() -> None:
+def test_a_table_is_named_after_its_data_and_not_after_their_file() -> None:
     known = expected("cifar10", "test", 256)
     assert known is not None
     record = renamed(make_record(examples=256), "npz:mine.npz", known)
@@ -72,7 +72,7 @@ def test_a_table_is_called_after_its_data_and_not_after_their_file() -> None:
     assert only_table([other]).data.called == "npz:mine.npz"
 
 
-def test_a_name_alone_joins_no_tables() -> None:
+def test_data_of_equal_name_but_different_content_have_different_tables() -> None:
     known = expected("cifar10", "test", 256)
     assert known is not None
     old = renamed(make_record("a", examples=256), "npz:mine.npz", known)
@@ -83,7 +83,7 @@ def test_a_name_alone_joins_no_tables() -> None:
     assert len(tables([old, renamed(new, "cifar10", "0" * 64)])) == 2
 
 
-def test_the_name_of_the_training_data_is_no_choice_but_their_hash_is() -> None:
+def test_a_recipe_depends_on_the_hash_of_the_training_data_and_not_on_their_name() -> None:
     def record(seed: int, name: str, sha256: str) -> Record:
         training = {"seed": seed, "dataset": name, "data_sha256": sha256}
         config = {"steps": 10, "training": {"seed": seed, "dataset": name}}
@@ -93,7 +93,7 @@ def test_the_name_of_the_training_data_is_no_choice_but_their_hash_is() -> None:
     assert sorted(len(row.runs) for row in table.rows) == [1, 2]
 
 
-def test_seeds_are_one_recipe_wherever_the_config_names_them() -> None:
+def test_a_recipe_does_not_depend_on_seeds_anywhere_in_the_config() -> None:
     def record(seed: int, **settings: object) -> Record:
         config = {"steps": 10, "training": {"lr": 0.2, "seed": seed} | settings}
         return make_record("at", seed=seed, training={"seed": seed}, config=config)
@@ -102,7 +102,7 @@ def test_seeds_are_one_recipe_wherever_the_config_names_them() -> None:
     assert sorted(len(row.runs) for row in table.rows) == [1, 2]
 
 
-def test_each_seeds_own_teacher_is_one_choice_and_a_shared_teacher_another() -> None:
+def test_teachers_of_equal_seed_are_one_recipe_and_a_shared_teacher_another() -> None:
     def record(seed: int, teacher: str) -> Record:
         config = {"teacher": teacher, "training": {"arch": "wrn-10-2"}}
         return make_record("ard", seed=seed, training={"seed": seed}, config=config)
@@ -112,7 +112,7 @@ def test_each_seeds_own_teacher_is_one_choice_and_a_shared_teacher_another() -> 
     assert sorted(len(row.runs) for row in table.rows) == [1, 3]
 
 
-def test_a_row_gives_each_kind_of_flag_once_with_how_many_more() -> None:
+def test_a_row_has_each_kind_of_flag_once_with_the_number_of_others() -> None:
     def finding(id: str, message: str) -> Finding:
         return Finding(id, "flag", message, None)
 
@@ -127,7 +127,7 @@ def test_a_newer_record_of_the_same_weights_supersedes_the_older() -> None:
     assert only_table([old, new]).rows == (Row((new,), Ranks(1, 1), "a"),)
 
 
-def test_a_record_in_float32_speaks_for_weights_that_were_also_attacked_in_bf16() -> None:
+def test_a_record_in_float32_counts_for_weights_also_attacked_in_bf16() -> None:
     strict = make_record("a", precision="fp32")
     newer = make_record("a", created="2026-02-01T00:00:00+00:00")
     newest = make_record("a", created="2026-03-01T00:00:00+00:00", precision="fp32")
@@ -154,7 +154,7 @@ def test_another_setting_is_another_recipe() -> None:
     assert len(only_table(runs).rows) == 5
 
 
-def test_seeds_that_disagree_keep_a_row_from_a_rank_of_its_own() -> None:
+def test_a_large_variance_over_seeds_widens_the_range_of_ranks() -> None:
     def recipe(name: str, *levels: float) -> list[Record]:
         return [
             make_record(name, seed=k, examples=300, accuracies=(0.9, a, a, a), training={"seed": k})
@@ -167,7 +167,7 @@ def test_seeds_that_disagree_keep_a_row_from_a_rank_of_its_own() -> None:
     assert ranks(only_table([*uneven, *poor])) == {"uneven": (1, 2), "poor": (1, 2)}
 
 
-def test_a_row_with_an_open_flag_stands_last_without_a_rank() -> None:
+def test_a_row_with_an_open_flag_is_last_and_has_no_rank() -> None:
     best = flagged(make_record("best", accuracies=CLOSE), "flag")
     rest = make_record("rest", accuracies=FAR)
     table = only_table([best, rest])
@@ -175,5 +175,5 @@ def test_a_row_with_an_open_flag_stands_last_without_a_rank() -> None:
     assert ranks(table) == {"rest": (1, 1), "best": None}
 
 
-def test_information_does_not_keep_a_row_out() -> None:
+def test_informative_findings_do_not_remove_the_rank() -> None:
     assert ranks(only_table([flagged(make_record("a"), "info")])) == {"a": (1, 1)}

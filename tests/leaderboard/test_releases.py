@@ -24,7 +24,7 @@ def add(board: Board, name: str) -> None:
     board.append(record, make_table(record), None)
 
 
-def test_a_release_keeps_its_records_and_its_table_when_the_board_goes_on(board: Board) -> None:
+def test_a_release_keeps_its_records_and_its_table_when_the_board_changes(board: Board) -> None:
     records = board.records()
     frozen = release(board, records, "| rank |\n| 1 |", NOW)
     add(board, "mat")
@@ -69,15 +69,15 @@ def test_an_unknown_release_names_the_newest(board: Board) -> None:
 @pytest.mark.parametrize(
     "change", [{"number": 7}, {"records": []}, {"table": ["| 2 |"]}, {"id": "0" * 64}]
 )
-def test_a_changed_release_is_not_believed(board: Board, change: dict[str, object]) -> None:
+def test_a_changed_release_is_refused(board: Board, change: dict[str, object]) -> None:
     release(board, board.records(), "| 1 |", NOW)
     path = board.folder / "releases" / "0001.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(LeaderboardError, match="release 1 can't be believed"):
+    with pytest.raises(LeaderboardError, match="release 1 is not valid"):
         get(board, 1)
 
 
-def test_a_release_whose_record_is_gone_says_which(board: Board) -> None:
+def test_a_missing_record_of_a_release_is_named(board: Board) -> None:
     records = board.records()
     release(board, records, "", NOW)
     board.path(records[0]).unlink()

@@ -21,7 +21,7 @@ def changed(record: Record, **parts: dict[str, Any]) -> Record:
 
 
 @given(examples=st.integers(1, 80), seed=st.integers(0, 5))
-def test_json_gives_back_the_record(examples: int, seed: int) -> None:
+def test_json_round_trips(examples: int, seed: int) -> None:
     finding = Finding("P4", "flag", "two passes differ", 0.1)
     record = make_record(examples=examples, seed=seed, findings=(finding,), training={"seed": seed})
     assert from_json(to_json(record)) == record
@@ -46,14 +46,14 @@ def test_records_of_every_schema_version_stay_readable(version: int) -> None:
     assert (record.model.name, flags.count(record.union)) == ("at", 9)
 
 
-def test_a_changed_number_is_noticed() -> None:
+def test_a_changed_number_is_detected() -> None:
     text = to_json(make_record()).replace('"seconds": 1.5', '"seconds": 1.6', 1)
     with pytest.raises(ValueError, match="was changed"):
         from_json(text)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"id": 3}', '"record"'])
-def test_json_that_is_no_record_is_refused(text: str) -> None:
+def test_json_of_something_else_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"record|Expecting"):
         from_json(text)
 

@@ -22,7 +22,7 @@ def drawn(seed: int, size: int, images: int = 200, share: float = 0.4) -> Bits:
 
 
 def reference(a: Bits, b: Bits, paired: bool) -> float:
-    """The test as its docstring has it, written out."""
+    """The test of the module's docstring, written out."""
     n = a.shape[1]
     difference = a.mean(0) - b.mean(0)
     images = difference.var(ddof=1) / n
@@ -37,7 +37,7 @@ def reference(a: Bits, b: Bits, paired: bool) -> float:
 
 
 @pytest.mark.parametrize(("sizes", "first"), [((3, 3), 0), ((5, 5), 0), ((3, 5), 0), ((3, 3), 9)])
-def test_the_test_is_the_one_that_is_documented(sizes: tuple[int, int], first: int) -> None:
+def test_the_p_value_is_that_of_the_documented_test(sizes: tuple[int, int], first: int) -> None:
     a, b = drawn(1, sizes[0]), drawn(2, sizes[1], share=0.45)
     paired = first == 0 and sizes[0] == sizes[1]
     difference = compare_runs(runs(a), runs(b, first))
@@ -58,7 +58,7 @@ def test_the_order_of_runs_and_of_recipes_does_not_matter() -> None:
     assert compare_runs(b, a).gap == -compare_runs(a, b).gap
 
 
-def test_where_images_add_nothing_it_is_the_t_test_over_seeds() -> None:
+def test_without_variance_over_images_it_is_the_t_test_over_seeds() -> None:
     # Every image is as hard as every other: each run gets a share of them, the same for all.
     def share(level: int, images: int = 20_000) -> Bits:
         return np.arange(images) < level
@@ -80,7 +80,7 @@ def test_single_runs_are_compared_by_mcnemar() -> None:
     assert difference.gap == pytest.approx(a.mean() - b.mean())
 
 
-def test_one_run_against_several_has_the_freedom_of_their_seeds_alone() -> None:
+def test_one_run_against_several_has_the_degrees_of_freedom_of_their_seeds() -> None:
     a, b = drawn(1, 1, share=0.7), drawn(2, 3)
     images = (a.mean(0) - b.mean(0)).var(ddof=1) / 200
     seeds = b.mean(1).var(ddof=1) * (1 + 1 / 3)
@@ -89,7 +89,7 @@ def test_one_run_against_several_has_the_freedom_of_their_seeds_alone() -> None:
     assert compare_runs(runs(b), runs(a)).p == pytest.approx(two_sided(t, 2))
 
 
-def test_the_smallest_gap_is_the_edge_of_the_test() -> None:
+def test_the_smallest_gap_is_just_significant() -> None:
     a, b = runs(drawn(1, 3)), runs(drawn(2, 3, share=0.6))
     difference = compare_runs(a, b)
     assert difference.smallest is not None
@@ -102,7 +102,7 @@ def test_equal_rows_do_not_differ_and_opposite_ones_do() -> None:
     assert compare_runs(runs(right), runs(wrong)).p < 1e-12
 
 
-def test_only_rows_that_saw_the_same_images_are_compared() -> None:
+def test_only_rows_on_the_same_images_are_compared() -> None:
     with pytest.raises(ValueError, match="the same images"):
         compare_runs(runs(drawn(1, 2)), runs(drawn(1, 2, images=201)))
 
@@ -112,7 +112,7 @@ def test_a_single_run_has_wilsons_interval() -> None:
     assert estimate([pack(bits)], 200)[1:] == wilson(int(bits.sum()), 200)
 
 
-def test_seeds_that_agree_are_one_run_and_seeds_that_do_not_widen_the_interval() -> None:
+def test_equal_seeds_are_one_run_and_different_ones_widen_the_interval() -> None:
     bits = drawn(1, 1)
     same = estimate(runs(np.repeat(bits, 5, axis=0)).flags, 200)
     assert same[1:] == pytest.approx(wilson(int(bits.sum()), 200), abs=2e-3)
@@ -126,7 +126,7 @@ def test_runs_that_are_all_wrong_or_all_right_have_wilsons_interval_of_one() -> 
 
 
 @pytest.mark.parametrize("first", [0, 9])
-def test_equal_recipes_are_told_apart_about_as_often_as_promised(first: int) -> None:
+def test_equal_recipes_are_separated_at_most_at_the_nominal_rate(first: int) -> None:
     rng = np.random.default_rng(0)
     found = []
     for _ in range(300):

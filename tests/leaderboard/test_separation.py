@@ -10,7 +10,7 @@ from leaderboard.separation import holm, ranks
 
 
 def rows(levels: list[float], sizes: tuple[int, ...], images: int = 300) -> list[Runs]:
-    """Recipes of these accuracies, best first, with so many runs in turn."""
+    """Recipes of these accuracies, best first, whose numbers of runs are `sizes` in turn."""
     rng, turn = np.random.default_rng(0), itertools.cycle(sizes)
     bits = [rng.random((next(turn), images)) < level for level in levels]
     found = [Runs(tuple(map(pack, b)), images, tuple(range(len(b)))) for b in bits]
@@ -56,7 +56,7 @@ def test_rows_far_apart_have_one_rank_each_and_equal_rows_all_of_them() -> None:
 
 def test_a_row_between_two_others_may_be_equal_to_both() -> None:
     images = np.arange(400)
-    # Five images do not tell two models apart, ten do.
+    # A difference of five images is not significant, one of ten is.
     table = [Runs((pack(images < level),), 400) for level in (210, 205, 200)]
     assert ranks(table) == [(1, 2), (1, 3), (2, 3)]
 

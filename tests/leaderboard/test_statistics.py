@@ -24,7 +24,7 @@ def test_wilson_of_one_half(n: int, low: float, high: float) -> None:
 
 
 @given(COUNTS)
-def test_the_interval_holds_the_share_within_zero_and_one(
+def test_the_interval_contains_the_share_and_lies_in_zero_to_one(
     counts: tuple[int, int],
 ) -> None:
     low, high = wilson(*counts)
@@ -62,7 +62,7 @@ def test_the_pairing_separates_what_the_intervals_do_not() -> None:
 
 
 @given(st.integers(1, 400))
-def test_the_smallest_gap_is_the_edge_of_the_test(disagreeing: int) -> None:
+def test_the_smallest_gap_is_just_significant(disagreeing: int) -> None:
     n = 1000
     gap = smallest_gap(disagreeing, n)
     if gap is None:

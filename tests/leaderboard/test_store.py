@@ -29,7 +29,7 @@ def make_checkpoint(path: Path) -> Path:
     return path
 
 
-def test_an_appended_record_comes_back_with_its_evidence(board: Board, tmp_path: Path) -> None:
+def test_an_appended_record_is_read_with_its_evidence(board: Board, tmp_path: Path) -> None:
     record, images = make_record(), tmp_path / "images.safetensors"
     images.write_bytes(b"images")
     table = make_table(record)
@@ -43,7 +43,7 @@ def test_an_appended_record_comes_back_with_its_evidence(board: Board, tmp_path:
     pd.testing.assert_frame_equal(kept, table, check_dtype=False)
 
 
-def test_adversarial_examples_may_be_left_out(board: Board) -> None:
+def test_adversarial_examples_may_be_omitted(board: Board) -> None:
     record = make_record()
     stored = board.append(record, make_table(record), None)
     assert stored.evidence is not None
@@ -63,10 +63,10 @@ def test_kept_weights_are_found_by_the_record_and_are_the_same_file(
     assert [path.name for path in kept.parent.iterdir()] == [kept.name]
 
 
-def test_weights_that_are_not_whole_are_not_kept(board: Board, tmp_path: Path) -> None:
+def test_incomplete_weights_are_refused(board: Board, tmp_path: Path) -> None:
     checkpoint = make_checkpoint(tmp_path / "best.safetensors")
     checkpoint.write_bytes(checkpoint.read_bytes()[:-1])
-    with pytest.raises(LeaderboardError, match=r"no weights to keep in .*not a whole"):
+    with pytest.raises(LeaderboardError, match=r"no weights to keep in .*not a complete"):
         board.keep_weights(checkpoint)
     assert list((board.folder / "weights").iterdir()) == []
     with pytest.raises(LeaderboardError, match="there is no checkpoint"):
@@ -93,7 +93,7 @@ def test_records_come_oldest_first(board: Board) -> None:
 
 
 @pytest.mark.parametrize("damage", ["empty", "truncated", "changed", "garbage"])
-def test_a_damaged_record_is_named_and_the_others_stay(board: Board, damage: str) -> None:
+def test_a_damaged_record_is_named_and_the_others_are_read(board: Board, damage: str) -> None:
     kept, damaged = (
         board.append(record, make_table(record), None)
         for record in (make_record("at"), make_record("trades"))
@@ -114,7 +114,7 @@ def test_a_damaged_record_is_named_and_the_others_stay(board: Board, damage: str
     assert str(path) in contents.damaged[0]
 
 
-def test_what_a_killed_writer_left_is_not_read(board: Board) -> None:
+def test_drafts_of_a_killed_writer_are_not_read(board: Board) -> None:
     record = make_record()
     stored = board.append(record, make_table(record), None)
     (board.folder / "records" / ".draft-x").write_text("{")
@@ -122,7 +122,9 @@ def test_what_a_killed_writer_left_is_not_read(board: Board) -> None:
     assert board.read() == ([stored], [])
 
 
-def test_a_table_that_contradicts_the_record_is_refused_and_nothing_is_kept(board: Board) -> None:
+def test_a_table_that_contradicts_the_record_is_refused_and_nothing_is_written(
+    board: Board,
+) -> None:
     record = make_record()
     table = make_table(record)
     robust = column("linf:8/255", "pgd-100", "robust")
@@ -137,7 +139,7 @@ def test_a_table_that_contradicts_the_record_is_refused_and_nothing_is_kept(boar
     assert not board.folder.exists()
 
 
-def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error_of_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     record = make_record()
     with pytest.raises(LeaderboardError, match=r"cannot write the board .*file/board"):
@@ -152,7 +154,7 @@ def test_the_columns_of_the_evidence_are_those_that_are_documented() -> None:
     ]
 
 
-def test_writers_at_the_same_time_lose_nothing(board: Board) -> None:
+def test_concurrent_writers_lose_nothing(board: Board) -> None:
     here = Path(__file__)
     writers = str(here.with_name("writers.py"))
     command = [sys.executable, writers, str(board.folder), str(WRITERS), str(EACH)]

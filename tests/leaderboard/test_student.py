@@ -12,6 +12,6 @@ def test_tails_and_quantiles_agree_with_scipy(dof: int) -> None:
         assert quantile(p, dof) == pytest.approx(-scipy_t.ppf(p / 2, dof), rel=1e-10)
 
 
-def test_the_ends() -> None:
+def test_the_tail_at_zero_and_infinity() -> None:
     assert two_sided(0.0, 4) == 1
     assert two_sided(float("inf"), 4) == 0

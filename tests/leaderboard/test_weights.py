@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from bench.checkpoint import weights_sha256 as of_model
+from bench.models.checkpoint import weights_sha256 as of_model
 from leaderboard.weights import weights_sha256
 
 
@@ -42,14 +42,14 @@ def test_a_file_has_the_hash_of_the_model_whose_weights_it_holds(tmp_path: Path)
         assert weights_sha256(path) == of_model(model)
 
 
-def test_metadata_are_no_part_of_it(file: Path, tmp_path: Path) -> None:
+def test_the_hash_does_not_depend_on_metadata(file: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
     save_file(load_file(file), tmp_path / "bare.safetensors")
     assert weights_sha256(tmp_path / "bare.safetensors") == weights_sha256(file)
 
 
-def test_every_byte_of_a_tensor_counts(file: Path) -> None:
+def test_the_hash_depends_on_every_byte_of_a_tensor(file: Path) -> None:
     whole, content = weights_sha256(file), file.read_bytes()
     for place in (-1, -40, -88):
         changed = bytearray(content)
@@ -63,15 +63,15 @@ def test_every_byte_of_a_tensor_counts(file: Path) -> None:
     [b"", b"\xff" * 100, b"\x02\0\0\0\0\0\0\0[]", b'\x08\0\0\0\0\0\0\0{"a": 1}'],
     ids=["empty", "garbage", "no object", "no tensor"],
 )
-def test_what_is_no_safetensors_file_is_refused(file: Path, content: bytes) -> None:
+def test_other_files_are_refused(file: Path, content: bytes) -> None:
     file.write_bytes(content)
-    with pytest.raises(ValueError, match="not a whole safetensors file"):
+    with pytest.raises(ValueError, match="not a complete safetensors file"):
         weights_sha256(file)
 
 
-def test_a_file_that_was_cut_off_is_refused(file: Path) -> None:
+def test_a_truncated_file_is_refused(file: Path) -> None:
     content = file.read_bytes()
     for size in (5, 20, len(content) - 1):
         file.write_bytes(content[:size])
-        with pytest.raises(ValueError, match="not a whole safetensors file"):
+        with pytest.raises(ValueError, match="not a complete safetensors file"):
             weights_sha256(file)

@@ -1,12 +1,11 @@
-"""Finds the model that a command names, wherever it was trained.
+"""Loads the model that a command names, from any source.
 
     find("runs/mat", digits)                                   a checkpoint of ours
     find("wrn.pt", cifar10, arch="wrn-34-10")                  published weights
     find("mine.py:make", cifar10, normalize="cifar10")         any function that returns a module
     find("timm:resnet18", pets, weights=Path("resnet18.safetensors"))
 
-Everything is checked here, so that what comes out can be measured: it takes the data's images and
-gives one logit a class.
+Every model is checked: it accepts the data's images and returns one logit for each class.
 """
 
 from collections.abc import Callable
@@ -16,15 +15,15 @@ from typing import Any
 
 from torch import nn
 
-from bench.checkpoint import Metadata, weights_sha256
 from bench.data import Dataset
 from bench.errors import CrossfireError
 from bench.models import Normalize
+from bench.models.checkpoint import Metadata, weights_sha256
 from bench.models.sources.fit import check_fit, check_range
 from bench.models.sources.libraries import from_hub, from_path, from_timm, from_torchvision
 from bench.models.sources.request import Found, Request, call
 from bench.models.sources.zoo import from_robustbench
-from bench.registry import load_file, plugins
+from bench.plugins.registry import load_file, plugins
 
 SCHEMES: dict[str, Callable[[Request], Found]] = {
     "torchvision": from_torchvision,
@@ -36,7 +35,7 @@ SCHEMES: dict[str, Callable[[Request], Found]] = {
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model in eval mode that takes images in [0, 1], and what is known of it."""
+    """A model in eval mode that takes images in [0, 1], with its name, hash and metadata."""
 
     model: nn.Module
     name: str
@@ -63,7 +62,7 @@ def find(
     or MEAN,STD, for a model that expects normalised images.
 
     Raises:
-        CrossfireError: there is no such model, it doesn't fit the data, or its clean accuracy says
+        CrossfireError: there is no such model, it doesn't fit the data, or its clean accuracy shows
             that it was trained on another range of pixels.
     """
     scheme, _, rest = spec.partition(":")
@@ -73,8 +72,8 @@ def find(
     bare = found.model.eval()
     if found.metadata is not None:
         if normalize is not None:
-            raise CrossfireError(f"{spec} brings its own normalisation; leave out --normalize")
-        _check_kin(spec, found.metadata, data)
+            raise CrossfireError(f"{spec} has its own normalisation; omit --normalize")
+        _check_metadata(spec, found.metadata, data)
         return _loaded(spec, found, bare)
     model = bare
     if normalize is not None:
@@ -92,7 +91,7 @@ def _loaded(spec: str, found: Found, model: nn.Module) -> LoadedModel:
     )
 
 
-def _check_kin(spec: str, metadata: Metadata, data: Dataset) -> None:
+def _check_metadata(spec: str, metadata: Metadata, data: Dataset) -> None:
     theirs, ours = (metadata.channels, metadata.classes), (data.channels, data.classes)
     if theirs != ours:
         raise CrossfireError(
@@ -106,9 +105,9 @@ def _own(request: Request) -> Found:
     file, _, attribute = request.spec.rpartition(":")
     if file.endswith(".py"):
         return _from_file(request, Path(file), attribute)
-    offered = plugins("models")
-    if request.spec in offered:
-        model = call(request.spec, offered[request.spec].load())
+    available = plugins("models")
+    if request.spec in available:
+        model = call(request.spec, available[request.spec].load())
         return Found(model, request.spec, type(model).__name__)
     path = Path(request.spec)
     if not path.exists():

@@ -1,4 +1,4 @@
-"""Whether a model from elsewhere fits the data: its input, its classes, its range of pixels."""
+"""Checks that a model fits the data: its input, its classes, its range of pixels."""
 
 import torch
 from torch import Tensor, nn
@@ -8,19 +8,19 @@ from bench.errors import CrossfireError, reason
 from bench.models.normalize import NAMED, Normalize
 
 SAMPLE = 128
-"""Test images on which the clean accuracy is tried."""
+"""Number of test images for the clean accuracy."""
 ENOUGH = 0.75
-"""Clean accuracy from which on nobody asks for the range."""
+"""Clean accuracy from which the range of pixels is not checked."""
 GAIN = 0.2
-"""How much more accurate another range must be before a model is refused for it, beyond chance:
-two standard deviations of the accuracy of n images are at most 1 / sqrt(n)."""
+"""A model is refused if another range is more accurate by this plus two standard deviations, which
+are at most 1 / sqrt(n) for the accuracy on n images."""
 
 
 def check_fit(spec: str, model: nn.Module, data: Dataset) -> None:
-    """Whether the model takes the data's images and gives one logit for each of its classes.
+    """Check that the model accepts the data's images and returns one logit for each class.
 
     Raises:
-        CrossfireError: it doesn't.
+        CrossfireError: it does not.
     """
     shape = (data.channels, *data.size)
     try:
@@ -31,7 +31,7 @@ def check_fit(spec: str, model: nn.Module, data: Dataset) -> None:
             f"{spec} does not take the images of {data.name}, {size} ({reason(error)})"
         ) from error
     if not isinstance(logits, Tensor) or logits.ndim != 2:
-        raise CrossfireError(f"{spec} must give logits of shape (n, classes)")
+        raise CrossfireError(f"{spec} must return logits of shape (n, classes)")
     if logits.shape[1] != data.classes:
         raise CrossfireError(
             f"{spec} gives {logits.shape[1]} logits but {data.name} has {data.classes} classes; "
@@ -40,7 +40,7 @@ def check_fit(spec: str, model: nn.Module, data: Dataset) -> None:
 
 
 def check_range(spec: str, model: nn.Module, bare: nn.Module, data: Dataset) -> None:
-    """Whether the model is accurate on clean images; `bare` is the same without --normalize.
+    """Check that the model is accurate on clean images; `bare` is the same without --normalize.
 
     Raises:
         CrossfireError: it would be far more accurate with another normalisation, which is named.
@@ -61,12 +61,12 @@ def check_range(spec: str, model: nn.Module, bare: nn.Module, data: Dataset) -> 
     if scores[best][0] >= here + GAIN + len(labels) ** -0.5:
         raise CrossfireError(
             f"{spec} classifies {here:.0%} of {len(labels)} clean images, but "
-            f"{scores[best][0]:.0%} with {best}; evaluate it so"
+            f"{scores[best][0]:.0%} with {best}; evaluate it with these options"
         )
 
 
 def _score(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Accuracy, and the mean log-likelihood to choose among the equally accurate."""
+    """Accuracy, and the mean log-likelihood, which decides between equal accuracies."""
     logits = _logits(model, images)
     likelihood = -float(nn.functional.cross_entropy(logits.double(), labels))
     return float((logits.argmax(1) == labels).float().mean()), likelihood

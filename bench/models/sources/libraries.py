@@ -3,12 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-from bench import checkpoint
 from bench.data.vision import torchvision
 from bench.errors import CrossfireError, reason
-from bench.models import Normalize, build
+from bench.models import Normalize, build, checkpoint
 from bench.models.sources.request import Found, Request, call, check_name, missing
-from bench.models.sources.weights import adopt, read
+from bench.models.sources.weights import load_into, read
 
 
 def from_torchvision(request: Request) -> Found:
@@ -47,7 +46,7 @@ def from_timm(request: Request) -> Found:
 
 
 def from_hub(request: Request) -> Found:
-    """`hf-hub:OWNER/NAME[/FILE]`: safetensors, ours or (with --arch) anybody's.
+    """`hf-hub:OWNER/NAME[/FILE]`: a checkpoint of ours or, with --arch, other safetensors.
 
     Raises:
         CrossfireError: huggingface_hub is not installed, or there is no such file.
@@ -68,7 +67,7 @@ def from_hub(request: Request) -> Found:
 
 
 def from_path(request: Request, path: Path) -> Found:
-    """A checkpoint of ours, or (with --arch) a file of anybody's weights.
+    """A checkpoint of ours, or, with --arch, a file of other weights.
 
     Raises:
         CrossfireError: the file is damaged, or its weights are of another architecture.
@@ -76,14 +75,14 @@ def from_path(request: Request, path: Path) -> Found:
     name = path.stem if path.is_file() else path.name
     if request.arch is None:
         if path.is_file() and path.suffix != ".safetensors":
-            raise CrossfireError(f"{path} says nothing of its architecture; give one with --arch")
+            raise CrossfireError(f"{path} does not name its architecture; give one with --arch")
         model, metadata = checkpoint.load(path)
         return Found(model, name, metadata.arch, metadata)
     data = request.data
     model = build(request.arch, classes=data.classes, channels=data.channels, size=data.size)
-    # Foreign weights bring their own normalisation, or have it from --normalize.
+    # Other weights contain their own normalisation, or need --normalize.
     model.normalize = Normalize([0.0] * data.channels, [1.0] * data.channels)
-    adopt(model, read(path), f"{path} ({request.arch})")
+    load_into(model, read(path), f"{path} ({request.arch})")
     return Found(model, name, request.arch)
 
 

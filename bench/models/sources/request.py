@@ -1,4 +1,4 @@
-"""What was asked for when a model was named, and what was found."""
+"""The request for a model, and the loaded model."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ from typing import Any
 
 from torch import nn
 
-from bench.checkpoint import Metadata
 from bench.data import Dataset
 from bench.errors import CrossfireError, reason
-from bench.models.sources.weights import adopt, read
+from bench.models.checkpoint import Metadata
+from bench.models.sources.weights import load_into, read
 
 
 @dataclass(frozen=True)
 class Request:
-    """A model's full name, what follows its scheme, the data it is for, and the further options."""
+    """A model's full name, the part after its scheme, its data, and further options."""
 
     spec: str
     rest: str
@@ -25,13 +25,13 @@ class Request:
     weights: Path | None
 
     def fill(self, model: nn.Module) -> None:
-        """Put the weights that were given, if any, into `model`.
+        """Load the given weights, if any, into `model`.
 
         Raises:
             CrossfireError: they are missing or damaged, or of another model.
         """
         if self.weights is not None:
-            adopt(model, read(self.weights), f"{self.weights} ({self.spec})")
+            load_into(model, read(self.weights), f"{self.weights} ({self.spec})")
 
 
 @dataclass(frozen=True)
@@ -60,17 +60,17 @@ def call(spec: str, make: Callable[..., Any], **options: Any) -> nn.Module:  # n
 
 
 def missing(spec: str, library: str, error: Exception) -> CrossfireError:
-    """The error for a library that is not installed or doesn't work; it names the extra."""
+    """The error for a library that is missing or broken; it names the extra to install."""
     return CrossfireError(
         f"{spec} needs {library} ({reason(error)}); run: pip install 'crossfire-bench[{library}]'"
     )
 
 
 def check_name(spec: str, name: str, names: list[str]) -> None:
-    """Whether a library has a model of that name.
+    """Check that a library has a model of this name.
 
     Raises:
-        CrossfireError: it hasn't; the message has the closest ones.
+        CrossfireError: it has not; the message names the closest ones.
     """
     if name not in names:
         near = ", ".join(get_close_matches(name, names, 3)) or "none is similar"

@@ -1,4 +1,4 @@
-"""Weights from elsewhere: read without executing anything, renamed to what a model expects."""
+"""Published weights: read without executing code, and renamed to the names of a model."""
 
 import pickle
 import warnings
@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench import checkpoint
 from bench.errors import CrossfireError, reason
+from bench.models import checkpoint
 
 NESTS = ("state_dict", "model_state_dict", "model", "net", "weights")
-"""Keys under which training scripts put the weights beside their epoch and optimiser."""
+"""Keys under which training scripts store the weights, beside epoch and optimiser."""
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
-"""What DataParallel, torch.compile and wrappers put in front of every name."""
+"""Prefixes that DataParallel, torch.compile and wrappers add to every name."""
 UNUSED = ("sub_block1.",)
 """Layers that TRADES's WRN-34-10 stores and never uses."""
 
@@ -37,27 +37,29 @@ def read(path: Path) -> dict[str, Tensor]:
     except pickle.UnpicklingError:
         raise CrossfireError(
             f"{path} holds more than tensors, and loading it could run any code; "
-            "save its state_dict as safetensors where you trust it"
+            "if you trust it, save its state_dict as safetensors"
         ) from None
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise CrossfireError(f"{path} is not a whole file of weights ({reason(error)})") from None
+        raise CrossfireError(
+            f"{path} is not a complete file of weights ({reason(error)})"
+        ) from None
     return _tensors(path, found)
 
 
-def adopt(model: nn.Module, tensors: dict[str, Tensor], name: str) -> None:
-    """Put weights from elsewhere into `model`; `name` is how an error calls them.
+def load_into(model: nn.Module, tensors: dict[str, Tensor], name: str) -> None:
+    """Load published weights into `model`; `name` names them in an error.
 
-    Names lose what wrappers put in front of them; `mu` and `sigma` become the normalisation.
+    Prefixes of wrappers are removed; `mu` and `sigma` become the normalisation.
 
     Raises:
         CrossfireError: a name or a shape differs, or a value is not finite.
     """
     expected = model.state_dict()
-    found = _bare({k: v for k, v in tensors.items() if not k.startswith(UNUSED)}, expected)
+    found = _unprefixed({k: v for k, v in tensors.items() if not k.startswith(UNUSED)}, expected)
     for theirs, ours in (("mu", "normalize.mean"), ("sigma", "normalize.std")):
         if theirs in found and ours in expected:
             found[ours] = found.pop(theirs).reshape(expected[ours].shape)
-    # Counters of batch normalisation came later than many checkpoints, and decide nothing.
+    # Many checkpoints are older than the counters of batch normalisation, which have no effect.
     optional = ("num_batches_tracked", "normalize.mean", "normalize.std")
     kept = {k: v for k, v in expected.items() if k.endswith(optional)}
     checkpoint.fill(model, kept | found, name)
@@ -74,7 +76,7 @@ def _tensors(path: Path, found: Any) -> dict[str, Tensor]:  # noqa: ANN401
     raise CrossfireError(f"{path} holds no weights by name; save model.state_dict()")
 
 
-def _bare(tensors: dict[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _unprefixed(tensors: dict[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for prefix in PREFIXES * 2:
         if all(key.startswith(prefix) for key in tensors) and not tensors.keys() & expected.keys():
             tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}

@@ -1,8 +1,8 @@
 """RobustBench's models, from weights that are on this machine already.
 
 The published wheel imports `autoattack`, which exists on the index as `pyautoattack`, and
-`pkg_resources`, which setuptools has dropped; both are put in their places here. Its loader is used
-as it is, for it knows each model's quirks, but nothing is downloaded and no pickle is run.
+`pkg_resources`, which setuptools has dropped; both are provided here. Its loader is used, because
+it handles the peculiarities of each model, but nothing is downloaded and no pickle is run.
 """
 
 import importlib
@@ -19,7 +19,7 @@ from bench.errors import CrossfireError
 from bench.models.sources.request import Found, Request, check_name, missing
 
 FOLDER = Path("models")
-"""Where RobustBench keeps its weights."""
+"""RobustBench's default folder of weights."""
 
 
 def from_robustbench(request: Request) -> Found:
@@ -29,7 +29,7 @@ def from_robustbench(request: Request) -> Found:
 
     Raises:
         CrossfireError: RobustBench is not installed, it has no such model, or the weights are
-            missing; the message says where they are downloaded.
+            missing; the message says where to download them.
     """
     zoo = _import(request.spec)
     entries = _entries(zoo)
@@ -47,7 +47,7 @@ def from_robustbench(request: Request) -> Found:
 
 
 def make_importable() -> None:
-    """Put what RobustBench's wheel imports, and doesn't find, in its place."""
+    """Provide the modules that RobustBench's wheel imports and does not find."""
     import pyautoattack
 
     sys.modules.setdefault("autoattack", pyautoattack)

@@ -57,7 +57,7 @@ function rerank(board) {
   board.published = all("tr.published", board.section).map(element => ({
     element, name: element.dataset.name, clean: element.dataset.clean * board.examples, cost: Infinity,
     union: Number(element.dataset.robust), [element.dataset.threat]: Number(element.dataset.robust),
-    away: element.dataset.threat !== only,
+    excluded: element.dataset.threat !== only,
   }));
 }
 
@@ -67,7 +67,8 @@ function order(board) {
   const rows = [...board.rows.filter(row => !row.flagged), ...board.published];
   const compare = (a, b) => sign * ((value(a) > value(b)) - (value(a) < value(b))
     || (a.place ?? 1e9) - (b.place ?? 1e9));
-  board.section.querySelector("tbody.ranked").append(...rows.sort(compare).map(row => row.element));
+  const folder = board.section.querySelector(".fold");
+  folder.parentElement.append(...rows.sort(compare).map(row => row.element), folder);
   const flagged = board.rows.filter(row => row.flagged).sort(compare);
   board.section.querySelector("tbody.flagged")?.append(...flagged.map(row => row.element));
   for (const head of all("thead th", board.section)) {
@@ -83,23 +84,37 @@ function has(board, kind) {
   return !chosen.length || chosen.some(name => board[`${kind}s`].includes(name));
 }
 
+// Ranked rows of 0.0 % are folded, unless no other row is shown.
+function fold(board) {
+  const shown = [...board.rows, ...board.published].filter(row => !row.element.hidden);
+  const broken = shown.filter(row => board.rows.includes(row) && !row.flagged && percent(row.union) === "0.0");
+  const folds = broken.length > 1 && broken.length < shown.length;
+  for (const row of board.rows)
+    row.element.classList.toggle("folded", folds && !board.unfolded && broken.includes(row));
+  const folder = board.section.querySelector(".fold"), button = folder.querySelector("button");
+  folder.hidden = !folds;
+  button.textContent = `${broken.length} rows with 0.0 %`;
+  button.setAttribute("aria-expanded", Boolean(board.unfolded));
+}
+
 function filter() {
   const wanted = Object.fromEntries(new FormData(controls));
   const search = wanted.search.trim().toLowerCase();
   let shown = 0, total = 0;
   for (const board of boards) {
-    const foreign = Boolean(wanted.dataset) && board.section.dataset.dataset !== wanted.dataset;
-    board.section.hidden = foreign || !has(board, "threat") || !has(board, "suite");
+    const otherData = Boolean(wanted.dataset) && board.section.dataset.dataset !== wanted.dataset;
+    board.section.hidden = otherData || !has(board, "threat") || !has(board, "suite");
     for (const row of [...board.rows, ...board.published]) {
       const own = row.element.dataset;
-      row.element.hidden = row.away
+      row.element.hidden = row.excluded
         || ["arch", "trained", "extra"].some(name => wanted[name] && own[name] !== wanted[name])
         || (wanted.cost && !(own.cost && Number(own.cost) <= Number(wanted.cost)))
         || !(own.words ?? own.name).toLowerCase().includes(search);
-      if (row.away || board.section.hidden) continue;
+      if (row.excluded || board.section.hidden) continue;
       total++;
       shown += !row.element.hidden;
     }
+    fold(board);
     const divider = board.section.querySelector(".divider");
     if (divider) divider.hidden = board.rows.every(row => !row.flagged || row.element.hidden);
   }
@@ -126,7 +141,7 @@ function open(id) {
     const slot = body.querySelector(".cost-slot");
     slot.append(chart.cloneNode(true));
     slot.hidden = false;
-    slot.querySelector(`[data-card="${id}"]`).classList.add("here");
+    for (const dot of all(`[data-card="${id}"]`, slot)) dot.classList.add("here");
   }
   const copy = body.querySelector(".copy");
   copy.hidden = !navigator.clipboard;
@@ -147,10 +162,13 @@ document.addEventListener("click", event => {
     board.descending = board.sort === sort ? !board.descending : numeric;
     board.sort = sort;
     order(board);
+  } else if (event.target.closest(".fold")) {
+    board.unfolded = !board.unfolded;
+    fold(board);
   } else if (event.target === dialog || event.target.closest(".close")) dialog.close();
   else if (!event.target.closest("a")) {
-    const row = event.target.closest("tr[data-id]");
-    if (row) open(row.dataset.id);
+    const named = event.target.closest("[data-open], [data-card], tr[data-id]")?.dataset;
+    if (named) open(named.open ?? named.card ?? named.id);
   }
 });
 dialog.addEventListener("close", () => history.replaceState(null, "", location.pathname + location.search));

@@ -1,4 +1,4 @@
-"""Auto-PGD reaches the exact worst case of linear models, and adapts as its papers say."""
+"""Auto-PGD reaches the exact worst case of linear models, and adapts as in its papers."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from bench.attacks.base import Attack
 from bench.attacks.objectives import Objective, objective_for
 from bench.threats import NORMS, Norm, Threat
 from tests.toy import exact_worst_case, images, linear_model
-from tests.walk import fresh, inside, least_margins, rivals, walk
+from tests.walk import fresh, inside, least_margins, target_classes, walk
 
 EPS = {"linf": "0.05", "l2": "0.3", "l1": "0.8"}
 
@@ -20,7 +20,7 @@ def apgd(norm: Norm, objective: Objective, steps: int = 100) -> Attack:
 
 @pytest.mark.parametrize("objective", ["ce", "margin"])
 @pytest.mark.parametrize("norm", NORMS)
-def test_two_classes_are_brought_to_their_worst_case(norm: Norm, objective: Objective) -> None:
+def test_two_classes_reach_their_exact_worst_case(norm: Norm, objective: Objective) -> None:
     model, x = linear_model(1), images(2, 40)
     y, threat = model(x).argmax(1), Threat.parse(f"{norm}:{EPS[norm]}")
     path = walk(model, apgd(norm, objective), fresh(x, y), threat)
@@ -34,13 +34,15 @@ def test_two_classes_are_brought_to_their_worst_case(norm: Norm, objective: Obje
 @pytest.mark.parametrize(
     ("norm", "classes"), [("linf", 3), ("linf", 5), ("l2", 4), ("l1", 3), ("l1", 4)]
 )
-def test_all_targets_together_break_whatever_can_be_broken(norm: Norm, classes: int) -> None:
+def test_all_target_classes_together_break_every_example_that_can_be_broken(
+    norm: Norm, classes: int
+) -> None:
     model, x = linear_model(1, classes=classes), images(2, 25)
     y, threat = model(x).argmax(1), Threat.parse(f"{norm}:{EPS[norm]}")
     attack = apgd(norm, objective_for(classes, targeted=True), steps=50)
     margins = [
         least_margins(model, walk(model, attack, fresh(x, y, target), threat), threat)
-        for target in rivals(model, x, y).T
+        for target in target_classes(model, x, y).T
     ]
     worst = exact_worst_case(model, x, y, threat)
     decided = worst.abs() > 3e-3
@@ -49,7 +51,7 @@ def test_all_targets_together_break_whatever_can_be_broken(norm: Norm, classes: 
     assert torch.equal((torch.stack(margins).amin(0) > 0)[decided], (worst > 0)[decided])
 
 
-def test_the_step_size_is_halved_at_each_checkpoint_while_nothing_rises() -> None:
+def test_the_step_size_is_halved_at_each_checkpoint_if_the_loss_is_constant() -> None:
     x = images(1, 3)
     path = walk(lambda x: x.flatten(1)[:, :2] * 0, APGD("ce"), fresh(x, x[:, 0, 0, 0].long()), LINF)
     sizes = torch.stack([state.memory["size"] for state in path])[:, 0]
@@ -71,7 +73,7 @@ def test_the_step_size_is_kept_while_the_objective_rises() -> None:
     assert torch.equal(path[-1].memory["size"], torch.full((2,), 2 * LINF.eps))
 
 
-def test_a_slackening_ascent_goes_on_from_its_best_point() -> None:
+def test_a_slow_ascent_restarts_from_its_best_point() -> None:
     x = torch.full((1, 1, 2, 2), 0.5)
     falls = iter([5.0, *(-float(i) for i in range(200))])
     path = walk(
@@ -84,14 +86,14 @@ def test_a_slackening_ascent_goes_on_from_its_best_point() -> None:
     assert torch.equal(path[23].memory["best"], path[0].point)
 
 
-def test_asks_a_hundred_times_and_once_more_at_the_last_point() -> None:
+def test_a_run_costs_a_hundred_queries_and_one_at_the_last_point() -> None:
     model, x = linear_model(0), images(0, 2)
     y = model(x).argmax(1)
     assert len(walk(model, APGD("ce"), fresh(x, y), LINF)) == 101
     assert len(walk(model, SparseAPGD("ce"), fresh(x, y), Threat.parse("l1:1"))) == 103
 
 
-def test_the_stages_of_l1_shrink_from_three_balls_to_one() -> None:
+def test_the_radius_in_l1_shrinks_in_stages_from_three_epsilon_to_one() -> None:
     model, x = linear_model(0, (1, 10, 10)), images(0, 5, (1, 10, 10))
     y, threat = model(x).argmax(1), Threat.parse("l1:1")
     path = walk(model, SparseAPGD("ce"), fresh(x, y), threat)
@@ -120,7 +122,7 @@ def test_l1_perturbations_are_sparse() -> None:
         (10, True, "targeted-dlr"),
     ],
 )
-def test_the_objective_is_one_that_the_number_of_classes_defines(
+def test_the_objective_is_one_that_is_defined_for_the_number_of_classes(
     classes: int, targeted: bool, objective: Objective
 ) -> None:
     assert objective_for(classes, targeted=targeted) == objective

@@ -1,18 +1,18 @@
-"""What holds for every attack and every norm."""
+"""Properties of every attack under every norm."""
 
 import pytest
 import torch
 
 from bench.attacks.apgd import APGD
 from bench.attacks.apgd_l1 import SparseAPGD
-from bench.attacks.base import Answer, Attack, Slots, ask
+from bench.attacks.base import Attack, Response, Slots, query
 from bench.attacks.fab import FAB
 from bench.attacks.margin import MarginPGD
 from bench.attacks.pgd import PGD
 from bench.attacks.square import Square
 from bench.threats import Threat
 from tests.toy import images, linear_model
-from tests.walk import fresh, inside, rivals, walk
+from tests.walk import fresh, inside, target_classes, walk
 
 SHAPE = (2, 8, 8)
 ATTACKS: list[tuple[Attack, str]] = [
@@ -37,7 +37,11 @@ every = pytest.mark.parametrize(
 def problem(norm: str, n: int = 6) -> tuple[torch.nn.Module, Slots, Threat]:
     model, x = linear_model(4, SHAPE, classes=5), images(5, n, SHAPE)
     y = model(x).argmax(1)
-    return model, fresh(x, y, rivals(model, x, y)[:, 0]), Threat.parse(f"{norm}:{EPS[norm]}")
+    return (
+        model,
+        fresh(x, y, target_classes(model, x, y)[:, 0]),
+        Threat.parse(f"{norm}:{EPS[norm]}"),
+    )
 
 
 @every
@@ -68,7 +72,7 @@ def test_slots_at_different_steps_share_a_batch(attack: Attack, norm: str) -> No
     expected = walk(model, attack, late, threat)[5]
     state = walk(model, attack, early, threat)[7].join(attack.start(late, threat))
     for _ in range(5):
-        state = attack.step(state, ask(model, attack, state), threat)
+        state = attack.step(state, query(model, attack, state), threat)
     assert torch.equal(state.point[3:], expected.point)
 
 
@@ -83,26 +87,26 @@ def test_state_keeps_its_shapes_and_types(attack: Attack, norm: str) -> None:
 
 
 @every
-def test_answers_that_are_no_numbers_leave_points_in_place(attack: Attack, norm: str) -> None:
+def test_non_finite_responses_leave_points_finite_and_in_the_box(attack: Attack, norm: str) -> None:
     model, slots, threat = problem(norm)
     state = attack.start(slots, threat)
     for _ in range(3):
-        answer = ask(model, attack, state)
-        nothing = torch.full_like(answer.loss, torch.nan)
-        gradient = None if answer.gradient is None else torch.zeros_like(state.point)
-        state = attack.step(state, Answer(answer.logits * torch.nan, nothing, gradient), threat)
+        response = query(model, attack, state)
+        nothing = torch.full_like(response.loss, torch.nan)
+        gradient = None if response.gradient is None else torch.zeros_like(state.point)
+        state = attack.step(state, Response(response.logits * torch.nan, nothing, gradient), threat)
         assert bool(state.point.isfinite().all())
         assert bool(((state.point >= 0) & (state.point <= 1)).all())
 
 
-def test_a_gradient_that_is_no_number_counts_as_zero() -> None:
+def test_a_gradient_that_is_nan_counts_as_zero() -> None:
     _, slots, _ = problem("linf")
-    answer = ask(lambda x: (x * 0).sqrt().flatten(1)[:, :5], PGD(), slots)
-    assert torch.equal(answer.ascent, torch.zeros_like(slots.x))
+    response = query(lambda x: (x * 0).sqrt().flatten(1)[:, :5], PGD(), slots)
+    assert torch.equal(response.ascent, torch.zeros_like(slots.x))
 
 
-def test_gradients_have_the_layout_of_the_points() -> None:
+def test_gradients_are_contiguous() -> None:
     _, slots, _ = problem("linf")
     convolution = torch.nn.Conv2d(2, 5, 3).to(memory_format=torch.channels_last)
-    answer = ask(lambda x: convolution(x).mean((2, 3)), PGD(), slots)
-    assert answer.ascent.is_contiguous()
+    response = query(lambda x: convolution(x).mean((2, 3)), PGD(), slots)
+    assert response.ascent.is_contiguous()

@@ -6,27 +6,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from bench.attacks._hyperplane import toward
 from bench.attacks.fab import FAB
-from bench.attacks.hyperplane import toward
-from bench.geometry import GEOMETRY
 from bench.losses import margin
 from bench.threats import NORMS, Norm, Threat
+from bench.threats.geometry import GEOMETRY
 from tests.toy import images, linear_model
 from tests.walk import fresh, walk
 
 
-def least_movement(norm: Norm, earn: Tensor, rate: Tensor, room: Tensor) -> Tensor:
-    """The movement of least norm within `room` that earns so much, float64."""
+def least_movement(norm: Norm, change: Tensor, rate: Tensor, room: Tensor) -> Tensor:
+    """The movement of least norm within `room` that changes the function by `change`, float64."""
     if norm == "l1":
         order = rate.argsort(1, descending=True)
         best, offered = rate.gather(1, order), room.gather(1, order)
-        left = earn[:, None] - (best * offered).cumsum(1) + best * offered
+        left = change[:, None] - (best * offered).cumsum(1) + best * offered
         return torch.zeros_like(room).scatter(1, order, (left / best).clamp(min=0).minimum(offered))
     slope = torch.ones_like(rate) if norm == "linf" else rate
-    low, high = torch.zeros_like(earn)[:, None], torch.full_like(earn, 1e6)[:, None]
+    low, high = torch.zeros_like(change)[:, None], torch.full_like(change, 1e6)[:, None]
     for _ in range(100):
         middle = (low + high) / 2
-        enough = (rate * torch.minimum(middle * slope, room)).sum(1, keepdim=True) >= earn[:, None]
+        moved = torch.minimum(middle * slope, room)
+        enough = (rate * moved).sum(1, keepdim=True) >= change[:, None]
         low, high = torch.where(enough, low, middle), torch.where(enough, middle, high)
     return torch.minimum(high * slope, room)
 
@@ -47,7 +48,7 @@ def test_the_movement_to_a_plane_is_the_least_one(norm: Norm, seed: int, far: fl
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_what_the_box_does_not_reach_moves_as_far_as_it_can(norm: Norm) -> None:
+def test_pixels_move_to_their_bounds_if_the_plane_is_outside_the_box(norm: Norm) -> None:
     x = torch.tensor([[[[0.2, 0.7, 0.4]]]])
     gradient = torch.tensor([[[[1.0, -2.0, 0.0]]]])
     moved = toward(norm, gradient)(x, torch.tensor([100.0]))
@@ -57,12 +58,12 @@ def test_what_the_box_does_not_reach_moves_as_far_as_it_can(norm: Norm) -> None:
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_no_gradient_no_movement(norm: Norm) -> None:
+def test_a_zero_gradient_gives_no_movement(norm: Norm) -> None:
     x = images(0, 2)
     assert bool((toward(norm, torch.zeros_like(x))(x, torch.ones(2)) == 0).all())
 
 
-def test_in_l1_more_than_the_best_rates_are_used_if_they_do_not_suffice() -> None:
+def test_in_l1_all_pixels_move_if_the_largest_rates_do_not_suffice() -> None:
     x = torch.full((1, 1, 20, 20), 0.5)
     gradient = torch.linspace(1, 2, 400).reshape(1, 1, 20, 20)
     moved = toward("l1", gradient)(x, torch.tensor([0.45 * 600.0]))
@@ -74,7 +75,7 @@ def test_in_l1_more_than_the_best_rates_are_used_if_they_do_not_suffice() -> Non
 def test_the_nearest_adversarial_example_of_a_linear_model_is_found(norm: Norm) -> None:
     model, x = linear_model(3), images(4, 12)
     y = model(x).argmax(1)
-    threat = Threat.parse(f"{norm}:0.1")  # FAB looks for the nearest one, whatever the budget
+    threat = Threat.parse(f"{norm}:0.1")  # FAB searches for the nearest one at every budget
     slope = (model.weight[y] - model.weight[1 - y]).double()
     room = torch.where(slope > 0, x.flatten(1), 1 - x.flatten(1)).double()
     need = -margin(model(x), y).double()
@@ -88,7 +89,7 @@ def test_the_nearest_adversarial_example_of_a_linear_model_is_found(norm: Norm) 
     assert bool((found <= least * 1.05).all())
 
 
-def test_a_step_costs_one_question() -> None:
+def test_a_step_costs_one_query() -> None:
     model, x = linear_model(3), images(4, 2)
     y = model(x).argmax(1)
     assert len(walk(model, FAB(), fresh(x, y, 1 - y), Threat.parse("linf:0.1"))) == 101

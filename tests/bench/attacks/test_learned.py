@@ -1,4 +1,4 @@
-"""The learned attack is what `l2l` trained, example by example."""
+"""The learned attack is the one that `l2l` trained, example by example."""
 
 from pathlib import Path
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import torch
 
-from bench import suites
 from bench.attacks.base import Slots, drive
 from bench.attacks.learned import load_attacker
 from bench.errors import CrossfireError
-from bench.geometry import GEOMETRY
+from bench.evaluation import suites
 from bench.threats import Threat
+from bench.threats.geometry import GEOMETRY
 from bench.training import evaluating
 from defenses.l2l import L2L
 from defenses.undefended import Undefended
@@ -27,7 +27,7 @@ def attack(learned: Any, net: Any, batch: Any, threat: Threat = LINF) -> torch.T
 
 
 @pytest.mark.parametrize("variant", ["naive", "grad", "multi-step"])
-def test_one_example_gets_what_training_would_give_it(variant: Any, tmp_path: Path) -> None:  # noqa: ANN401
+def test_the_perturbation_of_one_example_is_that_of_training(variant: Any, tmp_path: Path) -> None:  # noqa: ANN401
     job = small_job(tmp_path, epochs=1, examples=32, batch_size=1)
     defense = L2L(variant, **SMALL)
     defense.fit(job)
@@ -40,7 +40,9 @@ def test_one_example_gets_what_training_would_give_it(variant: Any, tmp_path: Pa
 
 
 @pytest.mark.parametrize("threat", [LINF, L2, L1], ids=str)
-def test_it_stays_in_ball_and_box_and_ignores_neighbours(threat: Threat, tmp_path: Path) -> None:
+def test_it_stays_in_ball_and_box_and_does_not_depend_on_the_batch(
+    threat: Threat, tmp_path: Path
+) -> None:
     job = small_job(tmp_path, epochs=1, threats=(threat,))
     L2L("two-step", **SMALL).fit(job)
     learned = load_attacker(tmp_path / "attacker")
@@ -55,7 +57,7 @@ def test_it_stays_in_ball_and_box_and_ignores_neighbours(threat: Threat, tmp_pat
     assert torch.allclose(attack(learned, net, alone, threat), x_adv[:1], atol=1e-5)
 
 
-def test_it_is_a_suite_that_the_protocol_names_by_its_weights(tmp_path: Path) -> None:
+def test_it_is_a_suite_that_the_protocol_identifies_by_its_weights(tmp_path: Path) -> None:
     L2L(**SMALL).fit(small_job(tmp_path / "run", epochs=1))
     passes = suites.get(f"l2l:{tmp_path / 'run'}")("linf", 10)
     (described,) = suites.describe(passes)
@@ -63,7 +65,7 @@ def test_it_is_a_suite_that_the_protocol_names_by_its_weights(tmp_path: Path) ->
     assert str(tmp_path) not in str(described)
 
 
-def test_what_is_no_attacker_is_named(tmp_path: Path) -> None:
+def test_a_run_without_an_attacker_is_an_error(tmp_path: Path) -> None:
     Undefended().fit(small_job(tmp_path / "run", epochs=1))
     with pytest.raises(CrossfireError, match="holds no attacker; train one with: bench train l2l"):
         suites.get(f"l2l:{tmp_path / 'run'}")

@@ -1,11 +1,11 @@
-"""Margin ascent gives up where a class is out of reach, and can begin in a larger ball."""
+"""Margin ascent stops early where a class is out of reach, and can begin in a larger ball."""
 
 import torch
 from torch import Tensor, nn
 
 from bench.attacks.margin import MarginPGD
-from bench.geometry import GEOMETRY
 from bench.threats import Threat
+from bench.threats.geometry import GEOMETRY
 from tests.toy import images, linear_model
 from tests.walk import fresh, inside, walk
 
@@ -23,7 +23,7 @@ def test_the_ball_shrinks_to_the_threats_in_the_first_half_of_the_steps() -> Non
     assert all(bool(inside(state, L2).all()) for state in states[6:])
 
 
-def test_a_class_that_no_tangent_reaches_is_given_up_at_once() -> None:
+def test_an_ascent_stops_at_once_if_the_linearised_margin_is_negative_everywhere() -> None:
     model, x = linear_model(3, SHAPE, 3), images(5, 4, SHAPE)
     y = model(x).argmax(1)
     far = Threat.parse("l2:0.0001")
@@ -33,7 +33,7 @@ def test_a_class_that_no_tangent_reaches_is_given_up_at_once() -> None:
 
 
 class Threshold(nn.Module):
-    """Class 1 needs a brighter image, but up to a threshold no tangent says so."""
+    """Class 1 needs a brighter image, but below a threshold its gradient is zero."""
 
     def forward(self, x: Tensor) -> Tensor:
         brightness = (x - 0.5).flatten(1).sum(1) / 8

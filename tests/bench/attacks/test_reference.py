@@ -1,4 +1,4 @@
-"""The adapter of the reference: it runs on what the package stumbles over, and leaves no trace."""
+"""The adapter of pyautoattack works around its defects and undoes its side effects."""
 
 import sys
 
@@ -11,14 +11,14 @@ from bench.attacks.objectives import objective_for
 from bench.attacks.reference import autoattack_reference
 from bench.threats import NORMS, Norm, Threat
 from tests.toy import exact_worst_case, images, linear_model
-from tests.walk import fresh, least_margins, rivals, walk
+from tests.walk import fresh, least_margins, target_classes, walk
 
 WEAK = {"linf": "0.3", "l2": "3", "l1": "12"}
 
 
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("classes", [2, 3, 5])
-def test_breaks_everything_with_any_number_of_classes(norm: Norm, classes: int) -> None:
+def test_it_breaks_every_example_with_any_number_of_classes(norm: Norm, classes: int) -> None:
     model, x = linear_model(1, classes=classes), images(2, 6)
     y, threat = model(x).argmax(1), Threat.parse(f"{norm}:{WEAK[norm]}")
     points = autoattack_reference(model, x, y, threat)
@@ -26,7 +26,7 @@ def test_breaks_everything_with_any_number_of_classes(norm: Norm, classes: int) 
     assert bool((model(points).argmax(1) != y).all())
 
 
-def test_accepts_images_that_are_not_contiguous() -> None:
+def test_it_accepts_images_that_are_not_contiguous() -> None:
     model, x = linear_model(1, (3, 6, 6)), images(2, 4, (3, 6, 6))
     strided = x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
     threat = Threat.parse("l2:3")
@@ -36,7 +36,7 @@ def test_accepts_images_that_are_not_contiguous() -> None:
     )
 
 
-def test_leaves_the_generator_the_gradients_and_the_tracer_alone(
+def test_it_leaves_random_state_gradients_and_trace_function_unchanged(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(36, 2))
@@ -67,7 +67,7 @@ def test_its_gradient_attacks_break_nothing_that_our_auto_pgd_leaves(
     attack = SparseAPGD(objective, steps=50) if norm == "l1" else APGD(objective, steps=50)
     margins = [
         least_margins(model, walk(model, attack, fresh(x, y, target), threat), threat)
-        for target in rivals(model, x, y).T
+        for target in target_classes(model, x, y).T
     ]
     left = torch.stack(margins).amin(0) > 0
     assert 8 <= int(left.sum()) <= 32

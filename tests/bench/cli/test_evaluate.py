@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from click.testing import CliRunner
 
-from bench import checkpoint
 from bench.cli import main
 from bench.data import load
-from bench.registry import get_defense
+from bench.models import checkpoint
+from bench.plugins.registry import get_defense
 from leaderboard.store import Board
 from tests.small import small_job
 
@@ -21,7 +21,7 @@ def run(*words: object) -> str:
     return result.output
 
 
-def test_adversarial_images_are_left_out_on_demand_and_the_record_says_so(tmp_path: Path) -> None:
+def test_no_images_omits_them_and_the_record_says_so(tmp_path: Path) -> None:
     get_defense("undefended")().fit(small_job(tmp_path / "run", epochs=1))
     common = (tmp_path / "run", "--threat", "linf:0.1", "--examples", 8, "--device", "cpu")
     run("evaluate", *common, "--no-images", "--board", tmp_path / "bare")
@@ -32,12 +32,12 @@ def test_adversarial_images_are_left_out_on_demand_and_the_record_says_so(tmp_pa
     assert full.evidence is not None
     assert full.evidence.adversarial is not None
     assert bare.measured == full.measured
-    said = run("verify", Board(tmp_path / "bare").path(bare))
-    assert said.startswith("VALID")
-    assert "left out: V07, V08, V10" in said
+    output = run("verify", Board(tmp_path / "bare").path(bare))
+    assert output.startswith("VALID")
+    assert "left out: V07, V08, V10" in output
 
 
-def test_weights_are_kept_on_demand_for_a_measured_record_too(tmp_path: Path) -> None:
+def test_keep_weights_stores_the_weights_of_an_existing_record_too(tmp_path: Path) -> None:
     get_defense("undefended")().fit(small_job(tmp_path / "run", epochs=1))
     board = Board(tmp_path / "board")
     words = ("evaluate", tmp_path / "run", "--threat", "linf:0.1", "--examples", 8)
@@ -51,7 +51,7 @@ def test_weights_are_kept_on_demand_for_a_measured_record_too(tmp_path: Path) ->
     assert board.weights(record).read_bytes() == checkpoint.read_bytes()
 
 
-def test_only_checkpoints_can_be_kept_and_that_is_said_before_the_attack(tmp_path: Path) -> None:
+def test_keep_weights_of_other_models_is_refused_before_the_attack(tmp_path: Path) -> None:
     program = tmp_path / "mine.py"
     program.write_text(
         "import torch\n\ndef model():\n    torch.manual_seed(0)\n"
@@ -64,7 +64,7 @@ def test_only_checkpoints_can_be_kept_and_that_is_said_before_the_attack(tmp_pat
     assert not (tmp_path / "board").exists()
 
 
-def test_a_record_names_its_data_by_what_it_is(tmp_path: Path) -> None:
+def test_a_record_identifies_its_data_by_content(tmp_path: Path) -> None:
     digits, file = load("digits"), tmp_path / "mine.npz"
     parts = {"train": digits.train, "test": digits.test}
     pixels = {f"x_{part}": split.images[:, 0].numpy() for part, split in parts.items()}
@@ -86,7 +86,7 @@ def test_a_record_names_its_data_by_what_it_is(tmp_path: Path) -> None:
     assert run("verify", Board(tmp_path / "board").path(record)).startswith("VALID")
 
 
-def test_a_record_is_known_by_its_arithmetic_too(tmp_path: Path) -> None:
+def test_another_arithmetic_makes_another_record(tmp_path: Path) -> None:
     get_defense("undefended")().fit(small_job(tmp_path / "run", epochs=1))
     board = ("--board", tmp_path / "board")
     measure = ("evaluate", tmp_path / "run", "--threat", "linf:0.1", "--examples", 8, *board)

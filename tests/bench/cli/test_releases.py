@@ -23,7 +23,7 @@ def bench(*arguments: object) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
-def test_a_release_is_shown_as_it_was_for_ever(board: Path) -> None:
+def test_a_release_does_not_change(board: Path) -> None:
     markdown = ("report", "--board", board, "--format", "markdown")
     before = bench(*markdown).output
     assert bench("release", "--board", board).output.startswith("release 1: 1 records")
@@ -37,7 +37,7 @@ def test_a_release_is_shown_as_it_was_for_ever(board: Path) -> None:
     )
 
 
-def test_a_diff_says_who_entered_and_who_moved(board: Path) -> None:
+def test_a_diff_lists_the_rows_that_entered_and_moved(board: Path) -> None:
     bench("release", "--board", board)
     add(board, "mat", 0.8)
     bench("release", "--board", board)
@@ -55,7 +55,7 @@ def test_a_comparison_pairs_two_records(board: Path) -> None:
     assert result.output.splitlines()[-1].split()[-1] == "A"
 
 
-def test_a_rendered_file_is_checked_and_renewed(board: Path, tmp_path: Path) -> None:
+def test_a_rendered_file_is_checked_and_replaced(board: Path, tmp_path: Path) -> None:
     report = ("report", "--board", board, "--format", "markdown", "--out", tmp_path / "board.md")
     stale = bench(*report, "--check")
     assert (stale.exit_code, "out of date" in stale.stderr) == (1, True)
@@ -64,7 +64,7 @@ def test_a_rendered_file_is_checked_and_renewed(board: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "mend"),
+    ("arguments", "message"),
     [
         (("report", "--check"), "--check needs --out PATH"),
         (("report", "--release", "3"), "make one with: bench release"),
@@ -72,8 +72,8 @@ def test_a_rendered_file_is_checked_and_renewed(board: Path, tmp_path: Path) -> 
         (("diff", "1"), "make one with: bench release"),
     ],
 )
-def test_mistakes_are_one_line(board: Path, arguments: tuple[str, ...], mend: str) -> None:
+def test_errors_are_one_line(board: Path, arguments: tuple[str, ...], message: str) -> None:
     result = bench(*arguments, "--board", board)
     assert result.exit_code == 2
     (line,) = result.stderr.splitlines()
-    assert mend in line
+    assert message in line

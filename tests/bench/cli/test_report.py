@@ -29,14 +29,14 @@ def test_the_leaderboard_is_shown(board: Path) -> None:
     assert " mat " in result.stdout
 
 
-def test_an_empty_folder_is_one_line_that_names_the_mend(tmp_path: Path) -> None:
+def test_an_empty_folder_is_an_error_of_one_line_with_the_correction(tmp_path: Path) -> None:
     result = bench("report", "--board", tmp_path)
     assert result.exit_code == 2
     (line,) = result.stderr.splitlines()
     assert "make one with: bench evaluate --threat union" in line
 
 
-def test_a_damaged_record_is_named_and_the_table_stands(board: Path) -> None:
+def test_a_damaged_record_is_named_and_the_table_is_still_shown(board: Path) -> None:
     damaged = next((board / "records").iterdir())
     damaged.write_text("{")
     result = bench("report", "--board", board)

@@ -1,12 +1,12 @@
-"""`bench train`: a defense's fields are its options, and every mistake is one line."""
+"""`bench train`: a defense's fields are its options, and every error is one line."""
 
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from bench.checkpoint import load
 from bench.cli import main
+from bench.models.checkpoint import load
 
 SMALL = ("--arch", "cnn-w4", "--examples", "64", "--epochs", "1", "--display", "none")
 
@@ -14,7 +14,7 @@ OWN = '''
 """A defense of a user's own."""
 from dataclasses import dataclass, field
 from bench.losses import cross_entropy
-from bench.training import Job, random_start
+from bench.training import Job, Run, random_start
 
 @dataclass(frozen=True)
 class Noisy:
@@ -24,7 +24,7 @@ class Noisy:
 
     def fit(self, job: Job) -> None:
         net, threat = job.model(), job.threat
-        run = job.run(self, net)
+        run = Run(job, self, net)
         for batch in run:
             x = (batch.x + self.scale * random_start(batch, threat)).clamp(0, 1)
             run.step(cross_entropy(net(x), batch.y).mean())
@@ -40,7 +40,7 @@ def train(*arguments: str) -> Result:
     return CliRunner().invoke(main, ["train", *arguments])
 
 
-def test_it_leaves_a_checkpoint_under_runs_and_says_how_it_does() -> None:
+def test_it_saves_a_checkpoint_under_runs_and_prints_a_summary() -> None:
     done = train("at", *SMALL, "--steps", "2")
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("runs/at-acnn-w4: held out clean ")
@@ -49,12 +49,12 @@ def test_it_leaves_a_checkpoint_under_runs_and_says_how_it_does() -> None:
     assert found.threats == ("linf:0.25",)
 
 
-def test_the_folder_tells_runs_apart() -> None:
+def test_runs_with_different_options_have_different_folders() -> None:
     train("at", *SMALL, "--steps", "1", "--threat", "l2", "--seed", "3")
     assert Path("runs/at-l2-0.9-acnn-w4-s3/best.safetensors").exists()
 
 
-def test_a_recipe_sets_what_is_not_given_by_hand() -> None:
+def test_a_recipe_sets_the_options_that_are_not_given() -> None:
     done = train("at", *SMALL, "--recipe", "paper", "--steps", "1", "--out", "here")
     assert done.exit_code == 0, done.output
     _, found = load(Path("here"))
@@ -63,7 +63,7 @@ def test_a_recipe_sets_what_is_not_given_by_hand() -> None:
     assert found.epochs == 1
 
 
-def test_a_file_of_ones_own_is_a_defense() -> None:
+def test_a_users_file_is_a_defense() -> None:
     Path("noisy.py").write_text(OWN)
     done = train("noisy.py", *SMALL, "--scale", "2")
     assert done.exit_code == 0, done.output
@@ -97,7 +97,7 @@ def test_help_lists_defenses_and_their_options() -> None:
         (("mine.py",), "there is no file mine.py"),
     ],
 )
-def test_a_mistake_is_one_line(arguments: tuple[str, ...], message: str) -> None:
+def test_an_error_is_one_line(arguments: tuple[str, ...], message: str) -> None:
     done = train(*arguments, "--display", "none") if len(arguments) > 1 else train(*arguments)
     assert done.exit_code == 2
     assert message in done.stderr

@@ -30,7 +30,7 @@ def run(*words: str) -> Result:
     return CliRunner().invoke(main, ["verify", "--sample", "100", *words])
 
 
-def test_each_outcome_is_a_line_with_what_was_broken_and_what_was_not_checked() -> None:
+def test_each_outcome_is_a_line_with_errors_and_unchecked_parts() -> None:
     *lines, last = run("true", "forged", "bare", "old").stdout.splitlines()
     assert lines == [
         "VALID true (not a record)",
@@ -53,7 +53,7 @@ def test_each_outcome_is_a_line_with_what_was_broken_and_what_was_not_checked() 
         (["old", "forged", "--allow-missing"], 1),
     ],
 )
-def test_the_exit_code_tells_invalid_from_missing(words: list[str], code: int) -> None:
+def test_the_exit_code_distinguishes_invalid_from_missing(words: list[str], code: int) -> None:
     assert run(*words).exit_code == code
 
 
@@ -61,7 +61,9 @@ def test_one_record_needs_no_summary() -> None:
     assert run("true").stdout == "VALID true (not a record)\n"
 
 
-def test_a_missing_record_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_record_is_an_error_of_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.undo()
     result = CliRunner().invoke(main, ["verify", str(tmp_path / "x.json")])
     assert result.exit_code == 2

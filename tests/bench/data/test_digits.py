@@ -39,7 +39,7 @@ def test_floats_lie_between_0_and_1() -> None:
     assert (floats.min(), floats.max()) == (0, 1)
 
 
-def test_hash_sees_one_pixel_one_label_and_the_order() -> None:
+def test_the_hash_depends_on_every_pixel_every_label_and_the_order() -> None:
     split = load("digits").test.take(10)
     pixel, label = split.images.clone(), split.labels.clone()
     pixel[3, 0, 2, 2] += 1

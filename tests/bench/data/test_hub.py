@@ -34,15 +34,15 @@ def test_a_local_data_set_keeps_pixels_labels_and_order(tmp_path: Path) -> None:
     assert (len(found.train), len(found.heldout)) == (18, 2)
 
 
-def test_pictures_can_be_brought_to_one_size(tmp_path: Path) -> None:
+def test_a_size_scales_all_pictures(tmp_path: Path) -> None:
     assert load(store(tmp_path, "label") + "@4").size == (4, 4)
 
 
-def test_validation_serves_where_there_is_no_test(tmp_path: Path) -> None:
+def test_validation_is_the_test_set_if_there_is_no_test(tmp_path: Path) -> None:
     assert len(load(store(tmp_path, "label", parts=("train", "validation"))).test) == 20
 
 
-def test_several_label_columns_ask_for_one(tmp_path: Path) -> None:
+def test_several_label_columns_require_a_choice(tmp_path: Path) -> None:
     spec = store(tmp_path, "fine", "coarse")
     with pytest.raises(CrossfireError, match=r"columns: fine, coarse; write hf:.*#COLUMN"):
         load(spec)
@@ -50,14 +50,16 @@ def test_several_label_columns_ask_for_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("labels", "parts"), [((), ("train", "test")), (("label",), ("train",))])
-def test_what_is_missing_is_named(
+def test_a_missing_split_or_column_is_named(
     tmp_path: Path, labels: tuple[str, ...], parts: tuple[str, ...]
 ) -> None:
     with pytest.raises(CrossfireError, match=r"columns: none|splits train and test are needed"):
         load(store(tmp_path, *labels, parts=parts))
 
 
-def test_an_unknown_name_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_name_is_an_error_of_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(CrossfireError, match=r"cannot load hf:.*check name and network") as caught:
         load(f"hf:{tmp_path}/none")
     assert "\n" not in str(caught.value)

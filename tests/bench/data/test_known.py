@@ -36,7 +36,7 @@ def test_a_copy_of_digits_is_digits_at_any_length(tmp_path: Path) -> None:
     assert [identify(copy, n) for n in (1, 64, 65, 449, 450)] == ["digits"] * 5
 
 
-def test_a_prefix_of_the_set_is_known_only_as_far_as_it_reaches() -> None:
+def test_a_prefix_is_identified_only_up_to_its_length() -> None:
     short = load("digits").test.take(200)
     assert identify(short, 128) == "digits"
     assert identify(short, 129) is None
@@ -55,13 +55,13 @@ def changed(split: Split, how: str) -> Split:
 
 
 @pytest.mark.parametrize("how", ["pixel", "label", "order"])
-def test_one_example_that_differs_makes_it_another_set(how: str) -> None:
+def test_one_different_example_makes_it_another_set(how: str) -> None:
     other = changed(load("digits").test, how)
     # The changed example is within the shortest known prefix, evaluated or not.
     assert [identify(other, n) for n in (5, 64, 450)] == [None] * 3
 
 
-def test_images_of_another_shape_are_not_even_hashed() -> None:
+def test_images_of_another_shape_are_not_hashed() -> None:
     class Unread(Split):
         def sha256(self) -> str:
             raise AssertionError

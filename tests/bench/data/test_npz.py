@@ -42,7 +42,7 @@ def test_grey_images_may_lack_the_channel_axis(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
         ({"x_test": None}, "has no x_test"),
         ({"x_test": np.zeros((12, 5, 7, 3))}, "x_test .* float64; store pixels as uint8"),
@@ -55,15 +55,15 @@ def test_grey_images_may_lack_the_channel_axis(tmp_path: Path) -> None:
         ({"x_test": np.array([{}], dtype=object)}, "not a readable"),
     ],
 )
-def test_each_mistake_is_one_line_that_names_the_mend(
-    tmp_path: Path, changes: dict[str, Any], says: str
+def test_each_error_is_one_line_with_the_correction(
+    tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(CrossfireError, match=says) as caught:
+    with pytest.raises(CrossfireError, match=message) as caught:
         load(store(tmp_path, **changes))
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_a_truncated_and_a_foreign_file_are_told_apart(tmp_path: Path) -> None:
+def test_missing_truncated_and_other_files_have_different_errors(tmp_path: Path) -> None:
     with pytest.raises(CrossfireError, match="there is no file"):
         load(f"npz:{tmp_path}/none.npz")
     spec = store(tmp_path)
@@ -76,7 +76,7 @@ def test_a_missing_a_truncated_and_a_foreign_file_are_told_apart(tmp_path: Path)
         load(spec)
 
 
-def test_the_training_data_is_read_when_it_is_asked_for(tmp_path: Path) -> None:
+def test_the_training_data_is_read_when_it_is_used(tmp_path: Path) -> None:
     spec = store(tmp_path)
     file = tmp_path / "mine.npz"
     whole = load(spec)
@@ -88,13 +88,13 @@ def test_the_training_data_is_read_when_it_is_asked_for(tmp_path: Path) -> None:
         damaged.heldout  # noqa: B018
 
 
-def test_an_unknown_name_points_to_the_list() -> None:
+def test_an_unknown_name_is_answered_with_the_closest_one() -> None:
     with pytest.raises(CrossfireError, match="unknown data set 'cifar11'"):
         load("cifar11")
 
 
 @pytest.mark.realdata
-def test_real_cifar10_is_whole_and_balanced() -> None:
+def test_real_cifar10_is_complete_and_balanced() -> None:
     if "CROSSFIRE_DATA" not in os.environ:
         pytest.skip("CROSSFIRE_DATA names no folder")
     cifar10 = load(f"npz:{os.environ['CROSSFIRE_DATA']}/cifar10.npz")

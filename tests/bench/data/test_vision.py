@@ -81,7 +81,7 @@ def test_cifar_is_downloaded_once_and_keeps_its_order(
     assert load("cifar10", root=cifar).test.sha256() == cifar10.test.sha256()
 
 
-def test_the_environment_names_the_folder_of_downloads(
+def test_an_environment_variable_sets_the_folder_of_downloads(
     cifar: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CROSSFIRE_DATA", str(cifar))
@@ -95,7 +95,7 @@ def test_a_damaged_download_is_refused(cifar: Path, monkeypatch: pytest.MonkeyPa
         load("cifar10", root=cifar)
 
 
-def test_without_network_the_message_names_what_works(
+def test_without_network_the_message_names_alternatives(
     cifar: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(datasets.CIFAR10, "url", "file:///nowhere/cifar.tar.gz")
@@ -131,7 +131,7 @@ def test_mnist_is_grey(site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert torch.equal(mnist.test.images[:, 0], torch.from_numpy(GREY))
 
 
-def test_svhn_keeps_channels_in_front_and_its_training_data_is_loaded_when_asked_for(
+def test_svhn_keeps_channels_first_and_its_training_data_is_loaded_when_used(
     site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     matrix = {"X": COLOUR.transpose(2, 3, 1, 0), "y": np.where(LABELS == 0, 10, LABELS)[:, None]}

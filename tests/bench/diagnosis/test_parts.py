@@ -1,4 +1,4 @@
-"""The measures behind the checks, where the answer is known."""
+"""The quantities behind the checks, on cases with known values."""
 
 import pytest
 import torch
@@ -29,17 +29,17 @@ def test_losses_are_rescaled_to_the_unit_interval_and_constant_ones_are_zero() -
     assert not scaled[:, 1].any()
 
 
-def test_a_loss_that_goes_down_most_of_the_way_falls() -> None:
+def test_a_loss_falls_if_most_of_its_variation_is_downwards() -> None:
     assert falling(torch.stack([-LINE, LINE], 1)).tolist() == [True, False]
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_a_threat_that_allows_every_image_does(norm: str) -> None:
+def test_the_unbounded_threat_allows_every_image(norm: str) -> None:
     threat = everything(Threat.parse(f"{norm}:0.1"), pixels=36)
     assert threat.eps >= {"linf": 1, "l2": 6, "l1": 36}[norm]
 
 
-def test_points_outside_the_box_are_mirrored() -> None:
+def test_points_outside_the_box_are_reflected() -> None:
     mirrored = reflected(torch.tensor([[-0.25], [0.5], [1.25]]))
     assert mirrored.flatten().tolist() == [0.25, 0.5, 0.75]
 
@@ -69,7 +69,7 @@ def subject(model: nn.Module) -> Subject:
 
 
 @pytest.mark.parametrize("negated", [False, True])
-def test_a_backward_is_compared_with_finite_differences(negated: bool) -> None:
+def test_gradients_are_compared_with_finite_differences(negated: bool) -> None:
     some = subject(Changed(negated=negated))
     point = some.x.clone().requires_grad_()
     logits = some.model(point).topk(2).values
@@ -77,14 +77,14 @@ def test_a_backward_is_compared_with_finite_differences(negated: bool) -> None:
     assert wrong_derivatives(some, gradient) == float(negated)
 
 
-def test_the_scale_of_logits_is_judged_by_their_margins() -> None:
+def test_the_scale_of_logits_is_measured_by_their_margins() -> None:
     assert scale(subject(Changed())) == 0
     assert scale(subject(Changed(1e6))) > 0.9
     assert scale(subject(Changed(1e-6))) == 1
     assert zero_gradients(subject(Changed(1e6))) > 0.9
 
 
-def test_features_are_what_enters_the_last_linear_layer_or_else_the_logits() -> None:
+def test_features_are_the_input_of_the_last_linear_layer_or_else_the_logits() -> None:
     x = images(0, 4)
     layers = nn.Sequential(nn.Flatten(), nn.Linear(36, 5), nn.ReLU(), nn.Linear(5, 3))
     features, where = features_of(layers, x)
@@ -96,12 +96,12 @@ def test_features_are_what_enters_the_last_linear_layer_or_else_the_logits() -> 
     torch.testing.assert_close(features(x), toy(x))
 
 
-def test_a_rule_says_where_it_turns_and_gives_advice_unless_it_passes() -> None:
-    rule = Rule("X", "name", "someone", 0.01, 0.05, "mend it")
+def test_a_rule_states_its_thresholds_and_gives_advice_unless_it_passes() -> None:
+    rule = Rule("X", "name", "someone", 0.01, 0.05, "correct it")
     assert rule.threshold == "warn > 1 %, fail > 5 %"
     verdicts = [rule.found(value) for value in (0.01, 0.02, 0.06)]
     assert [check.verdict for check in verdicts] == ["pass", "warn", "fail"]
-    assert [check.advice for check in verdicts] == ["", "mend it", "mend it"]
+    assert [check.advice for check in verdicts] == ["", "correct it", "correct it"]
     assert [rule.counted(count, 10).verdict for count in (0, 2, 3)] == ["pass", "warn", "fail"]
     assert rule.skipped("why").verdict == "n/a"
     assert all(rule.id == id_ for id_, rule in RULES.items())

@@ -17,7 +17,7 @@ def small(arch: str, channels: int = 3) -> nn.Module:
 @pytest.mark.parametrize("arch", SMALL)
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [(8, 8), (28, 28), (10, 17)])
-def test_logits_have_one_column_a_class_for_any_image_size(
+def test_there_is_one_logit_for_each_class_for_any_image_size(
     arch: str, channels: int, size: tuple[int, int]
 ) -> None:
     model = build(arch, classes=7, channels=channels, size=size).eval()
@@ -85,7 +85,7 @@ def test_normalize_subtracts_the_mean_and_divides_by_the_deviation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arch", "says"),
+    ("arch", "message"),
     [
         ("resnet", "unknown architecture 'resnet'"),
         ("preactresnet19", "unknown architecture"),
@@ -94,8 +94,8 @@ def test_normalize_subtracts_the_mean_and_divides_by_the_deviation() -> None:
         ("wrn-4-1", "10, 16, 22, 28"),
     ],
 )
-def test_a_wrong_name_is_one_clear_line(arch: str, says: str) -> None:
-    with pytest.raises(CrossfireError, match=says):
+def test_a_wrong_name_is_an_error_of_one_line(arch: str, message: str) -> None:
+    with pytest.raises(CrossfireError, match=message):
         build(arch, classes=10, channels=3, size=(32, 32))
 
 

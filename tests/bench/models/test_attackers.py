@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from bench.geometry import GEOMETRY
 from bench.models.attackers import Kind, build_attacker, perturbation, shrink
 from bench.threats import Threat
+from bench.threats.geometry import GEOMETRY
 from tests.small import L1, L2, LINF
 
 UNUSED = 1
@@ -23,7 +23,7 @@ def test_sizes_are_the_published_ones(kind: Kind, published: int) -> None:
 
 @pytest.mark.parametrize("kind", ["wide", "two-layer", "slim"])
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 9, 7)])
-def test_they_write_an_image_of_the_size_they_read(kind: Kind, shape: tuple[int, ...]) -> None:
+def test_the_output_has_the_size_of_the_input(kind: Kind, shape: tuple[int, ...]) -> None:
     attacker = build_attacker(kind, inputs=2 * shape[0], channels=shape[0], width=8)
     out = attacker(torch.rand(2, 2 * shape[0], *shape[1:]))
     assert out.shape == (2, *shape)
@@ -31,7 +31,7 @@ def test_they_write_an_image_of_the_size_they_read(kind: Kind, shape: tuple[int,
 
 @pytest.mark.parametrize("threat", [LINF, L2, L1], ids=str)
 @pytest.mark.parametrize("make", [perturbation, shrink])
-def test_whatever_comes_out_is_within_the_ball(threat: Threat, make: type) -> None:
+def test_every_perturbation_is_within_the_ball(threat: Threat, make: type) -> None:
     raw = torch.randn(8, 3, 6, 6) * torch.logspace(-3, 2, 8).view(8, 1, 1, 1)
     delta = make(raw.requires_grad_(), threat)
     assert (GEOMETRY[threat.norm].distance(delta) <= threat.eps * (1 + 1e-5)).all()
@@ -44,7 +44,7 @@ def test_linf_is_epsilon_times_tanh() -> None:
     assert torch.equal(perturbation(raw, LINF), LINF.eps * raw.tanh())
 
 
-def test_shrink_leaves_what_is_inside() -> None:
+def test_shrink_does_not_change_perturbations_within_the_ball() -> None:
     inside = torch.full((1, 1, 2, 2), 0.01)
     for threat in (LINF, L2, L1):
         assert torch.equal(shrink(inside, threat), inside)

@@ -1,9 +1,14 @@
+import base64
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from bench.report.evidence import curves, falls, pictures, read_table, triptych, under
+from bench.report.combined import under
+from bench.report.evidence import cascades, curves, read_table
+from bench.report.pictures import data_url, pictures, triptych
 from leaderboard.flags import count, unpack
 from leaderboard.schema import Record
 from leaderboard.store import Board, column
@@ -52,14 +57,14 @@ def test_an_example_is_broken_from_the_smallest_perturbation_found(
     assert set(after) == {l2.points[1].accuracy}
 
 
-def test_survivors_fall_from_clean_to_the_verdict(board: Path, record: Record) -> None:
+def test_cascades_lead_from_clean_accuracy_to_the_verdict(board: Path, record: Record) -> None:
     table = read_table(board, record)
     assert table is not None
-    union, *cascades = falls(record, table)
+    union, *others = cascades(record, table)
     assert [name for name, _ in union.steps] == ["clean", "ℓ∞ 4/255", "ℓ∞ 8/255", "ℓ2 0.5"]
     assert union.steps[-1][1] == count(record.union)
-    for fall, verdict in zip(cascades, record.verdicts, strict=True):
-        assert fall.steps == [("clean", count(record.clean)), ("pgd-ce", count(verdict.flags))]
+    for cascade, verdict in zip(others, record.verdicts, strict=True):
+        assert cascade.steps == [("clean", count(record.clean)), ("pgd-ce", count(verdict.flags))]
 
 
 def test_attacks_come_in_the_order_in_which_they_ran(board: Path, record: Record) -> None:
@@ -70,7 +75,7 @@ def test_attacks_come_in_the_order_in_which_they_ran(board: Path, record: Record
     table.loc[broken[3:], attack] = "apgd-first"
     table.loc[broken[:3], attack] = "square-last"
     table.loc[broken[:3], passes] = 5000
-    steps = falls(record, table)[-1].steps
+    steps = cascades(record, table)[-1].steps
     assert [name for name, _ in steps] == ["clean", "apgd-first", "square-last"]
     assert steps[1][1] - steps[2][1] == 3
 
@@ -115,3 +120,11 @@ def test_a_picture_shows_image_adversarial_image_and_difference() -> None:
 def test_large_pictures_are_reduced() -> None:
     original = np.zeros((1, 224, 200), np.uint8)
     assert triptych(original, original.astype(np.float32)).shape == (56, 152, 1)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_address_holds_the_picture_as_png(channels: int) -> None:
+    pixels = np.arange(12 * channels, dtype=np.uint8).reshape(3, 4, channels)
+    _, _, text = data_url(pixels).partition("data:image/png;base64,")
+    with Image.open(io.BytesIO(base64.b64decode(text))) as image:
+        assert (np.asarray(image).reshape(pixels.shape) == pixels).all()

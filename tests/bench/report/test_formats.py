@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from bench.report import FORMATS, render, terminal
-from leaderboard.frame import Cells, cells
+from bench.report.combined import accuracies
+from leaderboard.frame import cells, measured
 from leaderboard.ranking import Table, tables
 from leaderboard.schema import UNION_ONLY, Finding
 from tests.records import make_record
@@ -24,23 +25,45 @@ def board(suites: tuple[str, ...] = ("pgd-100",)) -> list[Table]:
     return tables([*records, open_flag])
 
 
-def in_terminal(rows: list[Cells], width: int = 80, top: int | None = None) -> str:
+def in_terminal(table: Table, width: int = 80, top: int | None = None) -> str:
     console = Console(width=width, no_color=True, force_terminal=False)
     with console.capture() as capture:
-        console.print(terminal.render(rows, top))
+        console.print(terminal.render(table, width, top))
     return capture.get()
 
 
+@pytest.mark.parametrize("width", [80, 120])
 @pytest.mark.parametrize("suites", [("pgd-100",), ("pgd-100", "autoattack")])
-def test_the_terminal_table_fits_eighty_columns_and_cuts_no_number(suites: tuple[str, ...]) -> None:
-    (rows,) = map(cells, board(suites))
-    text = in_terminal(rows)
-    assert max(map(len, text.splitlines())) <= 80
+def test_the_terminal_table_fits_and_cuts_no_number(suites: tuple[str, ...], width: int) -> None:
+    (table,) = board(suites)
+    text = in_terminal(table, width)
+    assert max(map(len, text.splitlines())) <= width
     assert "…" not in text
-    for row in rows:
-        for column in ("clean", "union", *(f"l1:12/{suite}" for suite in suites)):
-            assert f" {100 * row[column]:.1f} " in text
+    for row, own in zip(cells(table), table.rows, strict=True):
+        numbers = [row["clean"], row["union"], accuracies(own, row)["l1:12"]]
+        if width == 120:
+            numbers = [row[column] for column in measured(row)]
+        for number in numbers:
+            assert f" {100 * number:.1f} " in text
         assert row["weights"][:8] in text
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_row_takes_two_lines(width: int) -> None:
+    (table,) = board(("pgd-100", "autoattack"))
+    lines = in_terminal(table, width).splitlines()
+    rule = next(k for k, line in enumerate(lines) if "───" in line)
+    assert [line.split()[1] for line in lines[rule + 1 : rule + 7 : 2]] == ["mat", "at", "standard"]
+
+
+def test_hashes_are_left_out_where_a_name_needs_the_room() -> None:
+    name = "a-name-of-thirty-seven-characters-xyz"
+    (table,) = tables([make_record(name)])
+    weights = cells(table)[0]["weights"][:8]
+    narrow, wide = in_terminal(table), in_terminal(table, 120)
+    assert name in narrow.split()
+    assert weights not in narrow
+    assert weights in wide
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -60,10 +83,10 @@ def test_the_terminal_breaks_no_name_inside_a_word(width: int) -> None:
         for variant in ("rslad", "adaad")
         for seed in range(3)
     ]
-    text = in_terminal(cells(tables(records)[0]), width)
+    text = in_terminal(tables(records)[0], width)
     assert max(map(len, text.splitlines())) <= width
     words = text.split()
-    for word in ("teacher-student", "rslad", "adaad", "preactresnet10-w16", "autoattack"):
+    for word in ("teacher-student", "rslad", "adaad", "preactresnet10-w16"):
         assert word in words
     assert not [word for word in words if "…" in word]
 
@@ -74,49 +97,49 @@ def test_a_report_says_what_its_ranks_mean(form: str) -> None:
 
 
 def test_the_terminal_says_what_was_measured_how_and_on_what() -> None:
-    (rows,) = map(cells, board())
-    text = in_terminal(rows)
-    assert f"cifar10 test · 500 examples · protocol v1 {rows[0]['protocol'][:8]}" in text
+    (table,) = board()
+    text = in_terminal(table)
+    assert f"cifar10 test · 500 examples · protocol v1 {table.protocol.sha256[:8]}" in text
     assert "pgd-100; union of linf 8/255, l2 0.5, l1 12" in text
 
 
 @pytest.mark.parametrize("form", ["terminal", "markdown", "html"])
 def test_a_report_says_when_nothing_but_the_union_was_measured(form: str) -> None:
     skipped = make_record("at", findings=(Finding(UNION_ONLY, "info", "some were skipped", None),))
-    said = "columns of single threats mean nothing"
-    assert said in " ".join(render(tables([skipped]), form).split())
+    note = "columns of single threats mean nothing"
+    assert note in " ".join(render(tables([skipped]), form).split())
     whole = make_record("at", findings=(Finding("A16", "info", "a suite ran more", None),))
-    assert said not in " ".join(render(tables([whole]), form).split())
+    assert note not in " ".join(render(tables([whole]), form).split())
 
 
 @pytest.mark.parametrize(
-    ("form", "said"), [("terminal", "bf16"), ("markdown", "| bf16 |"), ("html", "· bf16</span>")]
+    ("form", "word"), [("terminal", "bf16"), ("markdown", "| bf16 |"), ("html", "· bf16</span>")]
 )
-def test_a_report_names_arithmetics_where_a_table_holds_more_than_one(form: str, said: str) -> None:
+def test_a_report_names_arithmetics_where_a_table_holds_more_than_one(form: str, word: str) -> None:
     fast, strict = make_record("a"), make_record("b", precision="fp32")
     both = render(tables([fast, strict]), form)
-    assert said in both
-    assert said.replace("bf16", "fp32") in both
-    assert said not in render(tables([fast]), form)
+    assert word in both
+    assert word.replace("bf16", "fp32") in both
+    assert word not in render(tables([fast]), form)
 
 
 def test_a_flagged_row_is_shown_apart_with_its_reason() -> None:
-    for text in (in_terminal(cells(board()[0])), render(board(), "markdown")):
+    for text in (in_terminal(board()[0]), render(board(), "markdown")):
         ranked, _, apart = text.partition("Not ranked")
         assert "masked" not in ranked
         assert "masked, A8: Square breaks 3 examples that APGD left" in apart
 
 
 def test_the_terminal_shows_the_top_and_says_how_many_more() -> None:
-    (rows,) = map(cells, tables([make_record(f"m{i}") for i in range(5)]))
-    text = in_terminal(rows, top=2)
+    (table,) = tables([make_record(f"m{i}") for i in range(5)])
+    text = in_terminal(table, top=2)
     assert "… 3 more rows" in text
     assert sum(f"m{i} " in text for i in range(5)) == 2
 
 
 def test_names_are_never_read_as_markup() -> None:
     (table,) = tables([make_record("[red]at|x", arch="[bold]")])
-    assert "[red]at|x" in in_terminal(cells(table))
+    assert "[red]at|x" in in_terminal(table)
     assert "| [red]at\\|x |" in render([table], "markdown")
 
 

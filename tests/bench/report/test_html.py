@@ -60,7 +60,12 @@ def test_the_script_gets_the_flags_of_every_run(page: str) -> None:
 
 def test_a_card_shows_provenance_command_and_evidence(page: str) -> None:
     card = page.partition("<template")[2].partition("</template>")[0]
-    for words in ("Accuracy against ε", "Survivors", "Adversarial examples", "Provenance"):
+    for words in (
+        "Accuracy against ε",
+        "Examples robust after each attack",
+        "Adversarial examples",
+        "Provenance",
+    ):
         assert words in card
     assert "bench evaluate runs/" in card
     assert card.count("<figure>") > 3
@@ -90,8 +95,8 @@ def test_a_card_shows_what_the_doctor_found_about_the_weights(tmp_path: Path) ->
     keep(board, make_diagnosis(PASS, FAIL, weights=record.model.weights_sha256))
     page = render(tables(board.records()), "html", board=board.folder)
     card = page.partition("<template")[2].partition("</template>")[0]
-    assert "Is the number to be believed?" in card
+    assert "Is the number reliable?" in card
     assert "a black box breaks more" in card
     assert "outputs not finite" not in card
     without = render(tables(board.records()), "html", board=tmp_path / "elsewhere")
-    assert "Is the number to be believed?" not in without
+    assert "Is the number reliable?" not in without

@@ -3,7 +3,7 @@ import pytest
 from bench.report import render
 from bench.report.listing import Listing
 from bench.report.listing import render as render_listings
-from bench.report.listings import beside, changes, comparison
+from bench.report.listings import changes, comparison, with_published
 from leaderboard.changes import changes as find_changes
 from leaderboard.frame import Cells, cells
 from leaderboard.published import matching
@@ -34,14 +34,14 @@ def test_changes_name_table_row_ranks_and_reason() -> None:
 
 
 def test_published_figures_stand_beside_ours_only_at_the_same_epsilon() -> None:
-    names = [listing.title for listing in beside(rows())]
-    assert names == [f"cifar10, {t}: beside published figures" for t in ("linf:8/255", "l2:0.5")]
-    assert beside(rows(threats=("linf:0.03",))) == []
-    assert beside(rows(dataset="digits")) == []
+    names = [listing.title for listing in with_published(rows())]
+    assert names == [f"cifar10, {t}: with published figures" for t in ("linf:8/255", "l2:0.5")]
+    assert with_published(rows(threats=("linf:0.03",))) == []
+    assert with_published(rows(dataset="digits")) == []
 
 
 def test_published_figures_are_marked_and_ordered_with_ours() -> None:
-    listing = beside(rows())[0]
+    listing = with_published(rows())[0]
     assert "not measured here" in listing.note
     assert len(listing.rows) == len(matching("cifar10", "linf:8/255")) + 1
     robust = [float(row[3]) for row in listing.rows]
@@ -54,7 +54,7 @@ def test_published_figures_are_marked_and_ordered_with_ours() -> None:
 def test_ours_counts_under_its_strongest_suite() -> None:
     record = make_record("ours", examples=500, suites=("pgd-100", "autoattack"))
     ours = cells(tables([record])[0])
-    row = next(row for row in beside(ours)[0].rows if row[-1].startswith("here"))
+    row = next(row for row in with_published(ours)[0].rows if row[-1].startswith("here"))
     lowest = min(("pgd-100", "autoattack"), key=lambda suite: float(ours[0][f"linf:8/255/{suite}"]))
     assert row[4] == lowest
 

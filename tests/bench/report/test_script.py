@@ -17,7 +17,7 @@ from tests.records import make_record
 NODE = shutil.which("node")
 pytestmark = pytest.mark.skipif(not NODE, reason="needs node")
 
-ASK = """
+RANK = """
 const { n, rows } = JSON.parse(require("fs").readFileSync(0));
 for (const row of rows) row.moments = moments(row.masks.map(unpack), row.seeds, n);
 rank(rows, n);
@@ -55,10 +55,10 @@ def test_the_script_has_the_librarys_ranks_and_intervals() -> None:
     table = board()
     script = (files("bench.report") / "page" / "statistics.js").read_text(encoding="utf-8")
     sent = json.dumps({"n": 150, "rows": [given(row) for row in table.rows[::-1]]})
-    said = subprocess.run(
-        [str(NODE), "-e", script + ASK], input=sent, capture_output=True, text=True, check=True
+    done = subprocess.run(
+        [str(NODE), "-e", script + RANK], input=sent, capture_output=True, text=True, check=True
     )
-    found = json.loads(said.stdout)
+    found = json.loads(done.stdout)
     assert [(row["id"], row["low"], row["high"]) for row in found] == [
         (row.head.id, *(row.ranks or ())) for row in table.rows
     ]

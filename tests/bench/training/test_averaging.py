@@ -27,7 +27,7 @@ def test_batch_norm_statistics_are_averaged_and_its_counter_copied() -> None:
     assert ((between > 0) & (between < net.running_mean)).all()
 
 
-def test_it_goes_on_from_its_state() -> None:
+def test_it_resumes_from_its_state() -> None:
     net = nn.Linear(2, 2)
     one, other = Average(net, 0.9), Average(nn.Linear(2, 2), 0.9)
     one.update(net)

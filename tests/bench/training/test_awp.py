@@ -1,4 +1,4 @@
-"""Weights move up the loss by a share of their own length, layer by layer, and come back."""
+"""Weights are moved up the loss by a share of their norm, layer by layer, and restored."""
 
 import pytest
 import torch
@@ -33,14 +33,14 @@ def test_each_layer_moves_by_gamma_times_its_norm_along_the_gradient() -> None:
     assert all(torch.equal(p, old) for p, old in zip(net.parameters(), before, strict=True))
 
 
-def test_its_extra_pass_leaves_batch_norm_statistics_alone() -> None:
+def test_the_extra_pass_does_not_change_batch_norm_statistics() -> None:
     net, x, y = toy()
     before = [buffer.clone() for buffer in net.buffers()]
     with weights_perturbed(net, lambda: cross_entropy(net(x), y).mean(), 0.01):
         assert all(map(torch.equal, net.buffers(), before))
 
 
-def test_weights_come_back_after_an_error() -> None:
+def test_weights_are_restored_after_an_error() -> None:
     net, x, y = toy()
     before = [p.detach().clone() for p in net.parameters()]
     with (

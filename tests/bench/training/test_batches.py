@@ -1,4 +1,4 @@
-"""The batches of an epoch depend on seed, epoch and step alone."""
+"""The batches of an epoch depend on seed, epoch and step only."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ def epoch(made: Batches, number: int = 0) -> list[Batch]:
     return [made(number, step) for step in range(made.steps)]
 
 
-def test_an_epoch_shows_no_example_twice_and_leaves_the_remainder_out() -> None:
+def test_an_epoch_uses_no_example_twice_and_omits_the_remainder() -> None:
     labels = torch.cat([batch.y for batch in epoch(batches())])
     assert len(labels) == 16
     assert len(labels.unique()) == 16
@@ -61,7 +61,7 @@ def test_crops_are_windows_of_the_padded_image(augment: Augmentation) -> None:
     assert bool(mirrored) == (augment == "crop-flip")
 
 
-def test_devices_share_a_batch_without_changing_it() -> None:
+def test_the_parts_of_all_devices_are_the_batch() -> None:
     one = batches("crop-flip")(0, 0)
     parts = [batches("crop-flip", rank=rank, world=2)(0, 0) for rank in range(2)]
     for rank, part in enumerate(parts):

@@ -1,4 +1,4 @@
-"""Two devices share a batch, and end where one would have ended."""
+"""Training on two devices gives the same weights as on one."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ from socket import socket
 
 import torch
 
-from bench.checkpoint import load
+from bench.models.checkpoint import load
 
 SCRIPT = """
 import torch
@@ -20,7 +20,7 @@ SMALL = ("--arch", "cnn-w4", "--examples", "64", "--batch-size", "32", "--epochs
 PLAIN = ("--device", "cpu", "--precision", "fp32", "--display", "none", "--average", "0.9")
 
 
-def test_two_processes_train_the_network_that_one_does(tmp_path: Path) -> None:
+def test_two_processes_train_the_same_network_as_one(tmp_path: Path) -> None:
     script = tmp_path / "script.py"  # a file, because the second process runs it too
     script.write_text(SCRIPT)
 
@@ -37,7 +37,7 @@ def test_two_processes_train_the_network_that_one_does(tmp_path: Path) -> None:
     assert found.forward_passes == other.forward_passes == 2 * 64 * 11
 
 
-def test_two_nodes_under_torchrun_train_the_network_that_one_does(tmp_path: Path) -> None:
+def test_two_nodes_under_torchrun_train_the_same_network_as_one(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     with socket() as probe:
@@ -58,8 +58,8 @@ def test_two_nodes_under_torchrun_train_the_network_that_one_does(tmp_path: Path
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         agents.append(subprocess.Popen([*launcher, *where, *work, *out], **pipes))
     for agent in agents:
-        said, _ = agent.communicate(timeout=100)
-        assert agent.returncode == 0, said
+        output, _ = agent.communicate(timeout=100)
+        assert agent.returncode == 0, output
     alone = [sys.executable, str(script), "train", "at", *SMALL, *PLAIN]
     subprocess.run([*alone, "--out", str(tmp_path / "one")], check=True, capture_output=True)
     (one, _), (two, _) = (load(tmp_path / name / "last.safetensors") for name in ("one", "two"))

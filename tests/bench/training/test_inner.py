@@ -1,4 +1,4 @@
-"""The inner maximisation agrees with the measure's own PGD, and with arithmetic."""
+"""The inner maximisation agrees with the PGD of the evaluation, and with closed forms."""
 
 from pathlib import Path
 from typing import Any
@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from bench.attacks.pgd import pgd
-from bench.geometry import GEOMETRY
 from bench.losses import cross_entropy
 from bench.threats import Threat
+from bench.threats.geometry import GEOMETRY
 from bench.training import (
     adversarial,
+    adversarial_each,
     ascend,
     input_gradient,
     random_start,
-    side_by_side,
     small_start,
 )
 from tests.small import L1, L2, LINF, first_batch, small_job
@@ -26,7 +26,7 @@ THREATS = pytest.mark.parametrize("threat", [LINF, L2, L1], ids=str)
 
 
 @THREATS
-def test_without_a_random_start_it_is_the_measures_pgd(threat: Threat) -> None:
+def test_without_a_random_start_it_is_the_pgd_of_the_evaluation(threat: Threat) -> None:
     model, x, y = linear_model(0, classes=3), images(1, 8), torch.arange(8) % 3
     ours = ascend(lambda point: cross_entropy(model(point), y), x, threat, steps=5)
     theirs = pgd(model, x, y, threat, steps=5, random_start=False)
@@ -54,7 +54,7 @@ def test_starts_differ_by_example_and_lie_in_the_ball(threat: Threat, tmp_path: 
 
 
 @pytest.mark.parametrize("start", [random_start, small_start])
-def test_networks_that_train_side_by_side_have_starts_of_their_own(
+def test_networks_with_different_roles_have_different_starts(
     start: Any,  # noqa: ANN401
     tmp_path: Path,
 ) -> None:
@@ -72,7 +72,7 @@ def test_a_small_start_is_a_thousandth_of_a_standard_normal(tmp_path: Path) -> N
     assert float(small_start(batch, LINF)[inside].std()) == pytest.approx(0.001, rel=0.1)
 
 
-def test_the_objective_may_be_anything_of_the_image() -> None:
+def test_the_objective_may_be_any_function_of_the_image() -> None:
     x = images(0, 3)
     objective = lambda point: (point**2).flatten(1).sum(1)  # noqa: E731
     gradient: Tensor = input_gradient(objective, x)
@@ -80,14 +80,14 @@ def test_the_objective_may_be_anything_of_the_image() -> None:
     assert not gradient.requires_grad
 
 
-def test_attacks_side_by_side_are_those_one_after_the_other(tmp_path: Path) -> None:
+def test_parallel_attacks_are_the_same_as_sequential_ones(tmp_path: Path) -> None:
     job = small_job(tmp_path)
     batch, nets = first_batch(job), [job.model(), job.model("other")]
     attacked = [(net, threat) for net in nets for threat in (LINF, L2, L1)]
     expected = [adversarial(net, batch, threat, steps=3) for net, threat in attacked]
     passes, threads = job.passes.forwards.copy(), torch.get_num_threads()
     torch.set_num_threads(4)
-    found = side_by_side(attacked, batch, steps=3)
+    found = adversarial_each(attacked, batch, steps=3)
     torch.set_num_threads(threads)
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(found, expected, strict=True))
     assert job.passes.forwards == {role: 2 * count for role, count in passes.items()}

@@ -1,4 +1,4 @@
-"""The log is a table that spreadsheets read, and TensorBoard's only on request."""
+"""The log as CSV, its notices, and TensorBoard's event files on request."""
 
 import csv
 import sys
@@ -16,7 +16,7 @@ def row(epoch: int, clean: float, union: float, fgsm: float) -> Row:
     return {"epoch": epoch, "clean": clean, "union": union, "fgsm": fgsm}
 
 
-def test_each_row_says_what_had_gone_wrong_by_then(tmp_path: Path) -> None:
+def test_each_row_has_the_notice_of_its_epoch(tmp_path: Path) -> None:
     history = [row(1, 0.6, 0.4, 0.5), row(2, 0.7, 0.5, 0.6), row(3, 0.8, 0.0, 0.9)]
     write_csv(tmp_path / "log.csv", history, classes=10)
     with (tmp_path / "log.csv").open() as file:
@@ -25,14 +25,14 @@ def test_each_row_says_what_had_gone_wrong_by_then(tmp_path: Path) -> None:
     assert rows[1]["clean"] == "0.7"
 
 
-def test_a_notice_is_said_once(tmp_path: Path) -> None:
-    said: list[str] = []
-    Undefended().fit(small_job(tmp_path, epochs=6, lr=1e-6, say=said.append))
-    assert len(said) == 1
-    assert "undefended, epoch 3: collapse" in said[0]
+def test_a_notice_is_reported_once(tmp_path: Path) -> None:
+    messages: list[str] = []
+    Undefended().fit(small_job(tmp_path, epochs=6, lr=1e-6, notify=messages.append))
+    assert len(messages) == 1
+    assert "undefended, epoch 3: collapse" in messages[0]
 
 
-def test_tensorboard_is_missed_before_the_first_epoch(
+def test_missing_tensorboard_is_an_error_before_the_first_epoch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard", None)

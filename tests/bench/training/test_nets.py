@@ -1,4 +1,4 @@
-"""A network under a job counts its passes and is given back as it was found."""
+"""A network of a job counts its passes, and its modes are restored after attacks."""
 
 from pathlib import Path
 from shutil import which
@@ -6,7 +6,7 @@ from shutil import which
 import pytest
 import torch
 
-from bench.compiled import Form
+from bench.compute.compilation import Form
 from bench.losses import cross_entropy
 from bench.training import Net, adversarial, attacking, evaluating, input_gradient
 from tests.small import LINF, first_batch, small_job
@@ -23,7 +23,7 @@ def state(net: Net) -> list[bool]:
     return [m.training for m in net.modules()] + [p.requires_grad for p in net.parameters()]
 
 
-def test_an_attack_sees_eval_mode_and_frozen_parameters(tmp_path: Path) -> None:
+def test_during_an_attack_the_network_is_in_eval_mode_and_frozen(tmp_path: Path) -> None:
     net = net_with_modes(tmp_path)
     with attacking(net):
         assert not any(state(net))
@@ -33,7 +33,7 @@ def test_an_attack_sees_eval_mode_and_frozen_parameters(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("context", [attacking, evaluating])
-def test_modes_come_back_even_after_an_error(context: type, tmp_path: Path) -> None:
+def test_modes_are_restored_even_after_an_error(context: type, tmp_path: Path) -> None:
     net = net_with_modes(tmp_path)
     before = state(net)
     with pytest.raises(ZeroDivisionError), context(net):
@@ -41,7 +41,7 @@ def test_modes_come_back_even_after_an_error(context: type, tmp_path: Path) -> N
     assert state(net) == before
 
 
-def test_attacks_leave_batch_norm_statistics_alone(tmp_path: Path) -> None:
+def test_attacks_do_not_change_batch_norm_statistics(tmp_path: Path) -> None:
     job = small_job(tmp_path, arch="preactresnet10-w4")
     net = job.model()
     before = {name: buffer.clone() for name, buffer in net.named_buffers()}
@@ -49,7 +49,7 @@ def test_attacks_leave_batch_norm_statistics_alone(tmp_path: Path) -> None:
     assert all(torch.equal(buffer, before[name]) for name, buffer in net.named_buffers())
 
 
-def test_every_image_counts_once_a_pass(tmp_path: Path) -> None:
+def test_every_image_counts_once_in_each_pass(tmp_path: Path) -> None:
     job = small_job(tmp_path)
     net, batch = job.model(), first_batch(job)
     x_adv = adversarial(net, batch, LINF, steps=3)
@@ -79,7 +79,7 @@ def test_selection_is_not_counted(tmp_path: Path) -> None:
     assert job.passes.forwards.total() == job.passes.backwards.total() == 0
 
 
-def test_weights_follow_from_seed_and_role(tmp_path: Path) -> None:
+def test_weights_depend_on_seed_and_role(tmp_path: Path) -> None:
     def first(seed: int, role: str) -> torch.Tensor:
         return next(iter(small_job(tmp_path, seed=seed).model(role).parameters()))
 
@@ -101,23 +101,23 @@ def test_bf16_gives_float32_logits_near_the_exact_ones(tmp_path: Path) -> None:
     assert not torch.equal(logits, net.body(batch.x))
 
 
-def test_attacks_run_compiled_and_training_as_it_is(
+def test_attacks_run_compiled_and_training_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[bool] = []
+    compiled_calls: list[bool] = []
 
     def compiled(network: torch.nn.Module, points: torch.Tensor) -> Form:
-        return lambda points: asked.append(True) or network(points)
+        return lambda points: compiled_calls.append(True) or network(points)
 
     monkeypatch.setattr("bench.training.nets.compiled", compiled)
     job = small_job(tmp_path, compile=True)
     net, batch = job.model(), first_batch(job)
     adversarial(net, batch, LINF, steps=3)
-    assert len(asked) == 3
+    assert len(compiled_calls) == 3
     net(batch.x)
     with evaluating(net):
         net(batch.x)
-    assert len(asked) == 3
+    assert len(compiled_calls) == 3
     assert net.state_dict().keys() == job.model("other").state_dict().keys()
 
 
@@ -139,5 +139,5 @@ def test_compiled_attacks_are_the_same_attacks(tmp_path: Path) -> None:
     eager, faster = (small_job(tmp_path, compile=choice).model() for choice in (False, True))
     batch = first_batch(small_job(tmp_path))
     examples = [adversarial(net, batch, LINF, steps=3) for net in (eager, faster)]
-    assert faster._attacked not in (None, faster.body)
+    assert faster._compiled_body not in (None, faster.body)
     assert torch.isclose(*examples, atol=1e-4).float().mean() > 0.99

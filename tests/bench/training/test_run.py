@@ -1,4 +1,4 @@
-"""A run ends in the same weights however often it is killed, and keeps what a defense leaves."""
+"""A run ends with the same weights however often it is killed, and saves checkpoints and log."""
 
 import csv
 import itertools
@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import nn
 
-from bench import checkpoint
 from bench.errors import CrossfireError
 from bench.losses import cross_entropy
-from bench.training import Job, run
+from bench.models import checkpoint
+from bench.training import Job, Run, run
 from defenses.at import AT
 from defenses.undefended import Undefended
 from tests.small import sha256, small_job
@@ -63,7 +63,7 @@ def rows(job: Job) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_killed_at_random_instants_it_ends_in_the_same_weights(tmp_path: Path) -> None:
+def test_killed_at_random_times_it_ends_with_the_same_weights(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", KILLER, tmp_path], capture_output=True, text=True, check=True
     )
@@ -83,13 +83,13 @@ def stopped(job: Job, after: int) -> None:
     """Train with AT's loss, and stop after so many steps."""
     net = job.model()
     steps = itertools.count(1)
-    for batch in (training := job.run(AT(), net)):
+    for batch in (training := Run(job, AT(), net)):
         training.step(cross_entropy(net(batch.x), batch.y).mean())
         if next(steps) == after:
             raise Stop
 
 
-def test_it_goes_on_with_the_step_after_the_last_one_saved(
+def test_it_resumes_with_the_step_after_the_last_saved_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run, "SECONDS_BETWEEN_SAVES", 0.0)
@@ -104,19 +104,19 @@ def test_it_goes_on_with_the_step_after_the_last_one_saved(
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
-    said: list[str] = []
-    job = small_job(tmp_path, say=said.append)
+    messages: list[str] = []
+    job = small_job(tmp_path, notify=messages.append)
     Undefended().fit(job)
     first = (tmp_path / "last.safetensors").stat().st_mtime_ns
     Undefended().fit(job)
     assert (tmp_path / "last.safetensors").stat().st_mtime_ns == first
-    assert said == [f"{tmp_path} is already trained; --no-resume trains it anew"]
+    assert messages == [f"{tmp_path} is already trained; --no-resume trains it again"]
     Undefended().fit(small_job(tmp_path, resume=False))
     assert (tmp_path / "last.safetensors").stat().st_mtime_ns != first
 
 
 @pytest.mark.parametrize("after", [3, None])
-def test_another_run_is_never_overwritten(tmp_path: Path, after: int | None) -> None:
+def test_a_run_of_other_options_is_never_overwritten(tmp_path: Path, after: int | None) -> None:
     if after is None:
         stopped(small_job(tmp_path), -1)
     else:
@@ -132,18 +132,18 @@ def test_a_damaged_state_file_is_named(tmp_path: Path) -> None:
         Undefended().fit(small_job(tmp_path))
 
 
-def test_a_run_that_lost_its_state_is_named(tmp_path: Path) -> None:
+def test_a_run_without_its_state_is_named(tmp_path: Path) -> None:
     with pytest.raises(Stop):
         stopped(small_job(tmp_path), 3)
     (tmp_path / "state.pt").unlink()
-    with pytest.raises(CrossfireError, match="has lost its state"):
+    with pytest.raises(CrossfireError, match="lacks its state"):
         stopped(small_job(tmp_path), -1)
 
 
 def test_a_loss_of_nan_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
     job = small_job(tmp_path)
     net = job.model()
-    training = job.run(AT(), net)
+    training = Run(job, AT(), net)
 
     def train() -> None:
         for batch in training:
@@ -156,10 +156,10 @@ def test_a_loss_of_nan_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path) 
     assert metadata.epoch == 1
 
 
-def test_an_infinite_weight_is_never_kept(tmp_path: Path) -> None:
+def test_an_infinite_weight_is_never_saved(tmp_path: Path) -> None:
     job = small_job(tmp_path, epochs=1)
     net = job.model()
-    training = job.run(AT(), net)
+    training = Run(job, AT(), net)
 
     def train() -> None:
         for batch in training:
@@ -172,7 +172,7 @@ def test_an_infinite_weight_is_never_kept(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.safetensors"))
 
 
-def test_metadata_say_what_was_spent_and_on_what(tmp_path: Path) -> None:
+def test_metadata_hold_the_cost_and_the_data(tmp_path: Path) -> None:
     job = small_job(tmp_path, epochs=3)
     AT(steps=4).fit(job)
     _, found = checkpoint.load(tmp_path / "last.safetensors")
@@ -186,7 +186,7 @@ def test_metadata_say_what_was_spent_and_on_what(tmp_path: Path) -> None:
     assert found.heldout.keys() == {"clean", "linf:0.1", "union", "fgsm"}
 
 
-def test_best_is_the_epoch_that_did_best_on_the_held_out_split(tmp_path: Path) -> None:
+def test_best_is_the_epoch_with_the_highest_held_out_accuracy(tmp_path: Path) -> None:
     job = small_job(tmp_path, epochs=8)
     AT(steps=2).fit(job)
     merit = [(float(row["union"]), float(row["clean"])) for row in rows(job)]
@@ -194,7 +194,7 @@ def test_best_is_the_epoch_that_did_best_on_the_held_out_split(tmp_path: Path) -
     assert best.epoch == merit.index(max(merit)) + 1
 
 
-def test_the_log_has_a_row_an_epoch_with_cost_and_accuracies(tmp_path: Path) -> None:
+def test_the_log_has_a_row_for_each_epoch_with_cost_and_accuracies(tmp_path: Path) -> None:
     job = small_job(tmp_path)
     AT(steps=2).fit(job)
     found = rows(job)
@@ -203,7 +203,7 @@ def test_the_log_has_a_row_an_epoch_with_cost_and_accuracies(tmp_path: Path) -> 
     assert {"lr", "loss", "seconds", "clean", "union", "fgsm", "notice"} <= found[0].keys()
 
 
-def test_the_average_is_what_is_kept(tmp_path: Path) -> None:
+def test_the_averaged_network_is_saved(tmp_path: Path) -> None:
     job = small_job(tmp_path / "plain", epochs=1)
     AT(steps=1).fit(job)
     AT(steps=1).fit(small_job(tmp_path / "mean", epochs=1, average=0.99))
@@ -213,7 +213,7 @@ def test_the_average_is_what_is_kept(tmp_path: Path) -> None:
 def test_companions_become_checkpoints_of_their_own(tmp_path: Path) -> None:
     job = small_job(tmp_path, epochs=1)
     net, peer = job.model(), job.model("peer", "cnn-w2")
-    training = job.run(AT(), net, companions={"peer": peer})
+    training = Run(job, AT(), net, companions={"peer": peer})
     for batch in training:
         losses = [cross_entropy(each(batch.x), batch.y).mean() for each in (net, peer)]
         training.step(losses[0] + losses[1])
@@ -222,11 +222,11 @@ def test_companions_become_checkpoints_of_their_own(tmp_path: Path) -> None:
     assert all(map(torch.equal, model.parameters(), peer.parameters()))
 
 
-def test_the_gradient_of_each_network_is_clipped_by_itself(tmp_path: Path) -> None:
+def test_the_gradient_of_each_network_is_clipped_separately(tmp_path: Path) -> None:
     job = small_job(tmp_path, epochs=1, examples=32, clip=0.01, momentum=0.0, weight_decay=0.0)
     one, two = job.model(), job.model("peer")
     before = [[p.detach().clone() for p in net.parameters()] for net in (one, two)]
-    training = job.run(AT(), one, companions={"peer": two})
+    training = Run(job, AT(), one, companions={"peer": two})
     for batch in training:
         losses = [cross_entropy(net(batch.x), batch.y).mean() for net in (one, two)]
         training.step(100 * losses[0] + 1e-6 * losses[1])
@@ -244,7 +244,7 @@ def test_a_second_optimiser_keeps_its_own_rate(tmp_path: Path) -> None:
     net, other = job.model(), job.model("other")
     adam = torch.optim.Adam(other.parameters(), lr=1e-3)
     before = [p.detach().clone() for p in other.parameters()]
-    training = job.run(AT(), net, optimizer=job.sgd(net), state={"other": other, "adam": adam})
+    training = Run(job, AT(), net, optimizer=job.sgd(net), state={"other": other, "adam": adam})
     for batch in training:
         training.step(cross_entropy(net(batch.x), batch.y).mean())
         training.step(-cross_entropy(other(batch.x), batch.y).mean(), adam)
@@ -255,7 +255,7 @@ def test_a_second_optimiser_keeps_its_own_rate(tmp_path: Path) -> None:
 def test_torchs_own_generator_resumes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def noise(job: Job, after: int) -> list[Any]:
         net, drawn = job.model(), []
-        training = job.run(AT(), net)
+        training = Run(job, AT(), net)
         for batch in training:
             drawn.append(torch.rand(1).item())
             training.step(cross_entropy(net(batch.x), batch.y).mean())

@@ -5,7 +5,7 @@ import pytest
 from bench.training.schedules import factor
 
 
-def test_cyclic_rises_to_one_at_two_fifths_and_falls_to_nothing() -> None:
+def test_cyclic_rises_to_one_at_two_fifths_and_falls_to_zero() -> None:
     assert factor("cyclic", 0, 20, ()) == 0
     assert factor("cyclic", 4, 20, ()) == pytest.approx(0.5)
     assert factor("cyclic", 8, 20, ()) == pytest.approx(1)
@@ -37,5 +37,5 @@ def test_steps_divide_by_ten_at_each_drop(epoch: float, expected: float) -> None
     assert factor("steps", epoch, 200, (100, 150)) == pytest.approx(expected)
 
 
-def test_constant_stays() -> None:
+def test_constant_is_always_one() -> None:
     assert factor("constant", 7, 10, ()) == 1

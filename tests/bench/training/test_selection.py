@@ -1,4 +1,4 @@
-"""The held-out split decides, PGD under each threat; trouble is named."""
+"""Held-out accuracies under PGD for each threat, and the detection of overfitting."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ def accuracies(threats: tuple[Threat, ...], tmp_path: Path) -> dict[str, float]:
     return Heldout(job.data.heldout, threats, job.fabric.device).accuracies(net)
 
 
-def test_union_is_at_most_each_member_and_each_at_most_clean(tmp_path: Path) -> None:
+def test_union_is_at_most_each_threat_and_each_at_most_clean(tmp_path: Path) -> None:
     found = accuracies((LINF, L2), tmp_path)
     assert list(found) == ["clean", "linf:0.1", "l2:0.4", "union", "fgsm"]
     assert found["union"] <= min(found["linf:0.1"], found["l2:0.4"])
@@ -40,7 +40,7 @@ def test_more_examples_than_a_chunk_are_all_counted(
     assert accuracies((LINF,), tmp_path) == pytest.approx(whole)
 
 
-def test_what_a_defense_measures_comes_as_its_mean_over_examples(
+def test_metrics_of_a_defense_are_means_over_examples(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = small_job(tmp_path)
@@ -74,14 +74,14 @@ def test_overfitting_to_a_learned_attacker_is_named() -> None:
     assert "5% while accuracy against the learned attacker is 90%" in str(diagnose(history, 10))
 
 
-def test_collapse_is_named_once_training_had_time() -> None:
+def test_collapse_is_named_from_the_third_epoch_on() -> None:
     guess = row(0.1, 0.1, 0.1)
     assert diagnose([guess], 10) is None
     assert "collapse" in str(diagnose([guess] * 3, 10))
     assert diagnose([guess] * 3, 2) is not None
 
 
-def test_robust_overfitting_alone_is_no_alarm() -> None:
+def test_robust_overfitting_is_not_reported() -> None:
     assert (
         diagnose([row(0.8, 0.50, 0.55), row(0.83, 0.48, 0.55), row(0.85, 0.44, 0.55)], 10) is None
     )

@@ -1,4 +1,4 @@
-"""Weights and data are found where they are; where they are not, the rest is checked."""
+"""Weights and data are found in several places; if they are missing, the rest is checked."""
 
 import dataclasses
 import json
@@ -12,16 +12,15 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 import bench.verify
-from bench.checkpoint import Metadata, load, save
 from bench.data import load as load_data
 from bench.errors import CrossfireError
-from bench.evaluator import Settings
-from bench.measure import Measurement
-from bench.registry import get_defense
-from bench.verify import Options, Report, verify, verify_all
-from bench.verify import datasets as shelf
+from bench.evaluation.settings import Settings
+from bench.measurement import Measurement
+from bench.models.checkpoint import Metadata, load, save
+from bench.plugins.registry import get_defense
+from bench.verify import Options, Report, datasets, verify, verify_all
 from bench.verify.case import Case
-from bench.verify.rules import data_is_the_data_sets
+from bench.verify.rules import data_match
 from leaderboard.schema import Record, digest
 from leaderboard.store import Board
 from tests.records import make_record
@@ -44,7 +43,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def board(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Board:
-    """A clone of a board, elsewhere than where the models were trained."""
+    """A copy of a board in another folder than that of training."""
     shutil.copytree(original / "board", tmp_path / "board")
     monkeypatch.chdir(tmp_path)
     board = Board(tmp_path / "board")
@@ -53,7 +52,7 @@ def board(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bo
 
 
 def seal(board: Board, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change the only record, and give it the id of its content."""
+    """Change the only record, and give it the id of its changed content."""
     (path,) = (board.folder / "records").glob("*.json")
     plain = json.loads(path.read_text())
     change(plain)
@@ -71,11 +70,11 @@ def check(board: Board, **options: str) -> Report:
     return verify(board.path(only(board)), Options(**options))  # type: ignore[arg-type]
 
 
-def test_a_clone_with_weights_needs_nothing_else(board: Board) -> None:
+def test_a_board_with_weights_is_valid_without_the_training_folder(board: Board) -> None:
     assert check(board) == Report(board.path(only(board)), only(board), ())
 
 
-def test_without_weights_all_else_is_checked(board: Board) -> None:
+def test_without_weights_all_other_rules_are_checked(board: Board) -> None:
     board.weights(only(board)).unlink()
     report = check(board)
     assert (report.outcome, report.failures) == ("PARTLY CHECKED", ())
@@ -86,7 +85,7 @@ def test_without_weights_all_else_is_checked(board: Board) -> None:
     assert check(board).outcome == "INVALID"
 
 
-def test_the_weights_of_the_board_come_before_those_that_the_record_names(
+def test_the_boards_weights_have_priority_over_the_path_in_the_record(
     board: Board, original: Path
 ) -> None:
     net, metadata = load(original / "run")
@@ -102,7 +101,7 @@ def test_the_weights_of_the_board_come_before_those_that_the_record_names(
 
 
 @pytest.mark.parametrize("damage", ["cut off", "changed"])
-def test_a_board_that_holds_other_weights_is_wrong(board: Board, damage: str) -> None:
+def test_other_weights_on_the_board_are_a_failure(board: Board, damage: str) -> None:
     path = board.weights(only(board))
     if damage == "cut off":
         path.write_bytes(path.read_bytes()[:-100])
@@ -113,7 +112,7 @@ def test_a_board_that_holds_other_weights_is_wrong(board: Board, damage: str) ->
     assert [failure.rule for failure in check(board).failures] == ["V05"]
 
 
-def test_weights_for_another_architecture_are_not_the_models(board: Board) -> None:
+def test_weights_of_another_architecture_are_a_failure(board: Board) -> None:
     seal(board, lambda plain: plain["model"].update(arch="cnn"))
     assert [failure.rule for failure in check(board).failures] == ["V05"]
 
@@ -128,7 +127,7 @@ def test_an_architecture_that_is_not_installed_is_missing(board: Board) -> None:
     assert "somebody-elses" in report.text
 
 
-def test_without_data_all_else_is_checked(board: Board) -> None:
+def test_without_data_all_other_rules_are_checked(board: Board) -> None:
     seal(board, lambda plain: plain["data"].update(name="npz:none.npz", sha256="0" * 64))
     seal(board, lambda plain: plain["protocol"].update(version=1))
     report = check(board)
@@ -138,7 +137,7 @@ def test_without_data_all_else_is_checked(board: Board) -> None:
     assert "protocol 1 is older than these rules: V06" in report.text
 
 
-def test_a_data_set_that_the_reader_names_is_for_its_own_records_alone(board: Board) -> None:
+def test_a_data_set_named_in_the_options_is_used_only_for_records_on_it(board: Board) -> None:
     other = small_npz(Path("other.npz"))
     assert check(board, dataset=other).outcome == "VALID"
     seal(board, lambda plain: plain["data"].update(name="npz:moved.npz"))
@@ -155,41 +154,41 @@ def small_npz(path: Path) -> str:
     return f"npz:{path}"
 
 
-def test_examples_of_another_set_are_not_called_by_a_known_name(tmp_path: Path) -> None:
+def test_other_examples_under_a_known_name_are_a_failure(tmp_path: Path) -> None:
     record = make_record(examples=256, dataset="cifar10")
     case = Case(record, tmp_path, Options(dataset="npz:never-read.npz"))
-    assert list(data_is_the_data_sets(case)) == ["the first 256 examples of cifar10 are others"]
+    assert list(data_match(case)) == ["the record's data are not the first 256 examples of cifar10"]
 
 
 def test_data_that_records_share_are_read_once(
     board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
+    loaded: list[str] = []
 
     def counted(name: str) -> object:
-        asked.append(name)
+        loaded.append(name)
         return load_data(name)
 
-    monkeypatch.setattr(shelf, "load", counted)
+    monkeypatch.setattr(datasets, "load", counted)
     path, shown = board.path(only(board)), []
     reports = list(verify_all([path] * 3, Options(), lambda *step: shown.append(step[:2])))
     assert [report.outcome for report in reports] == ["VALID"] * 3
-    assert asked == ["digits"]
+    assert loaded == ["digits"]
     assert shown == [(0, 3), (1, 3), (2, 3), (3, 3)]
-    asked.clear()
+    loaded.clear()
     seal(board, lambda plain: plain["data"].update(name="npz:none.npz", sha256="0" * 64))
     path = board.path(only(board))
     assert len(list(verify_all([path] * 3, Options(), lambda *_: None))) == 3
-    assert asked == ["npz:none.npz"]
+    assert loaded == ["npz:none.npz"]
 
 
-def test_a_file_that_is_not_there_is_said_before_the_work(board: Board) -> None:
+def test_a_missing_file_is_an_error_before_any_record_is_verified(board: Board) -> None:
     paths = [board.path(only(board)), Path("board/records/none.json")]
     with pytest.raises(CrossfireError, match=r"there is no record .*none\.json"):
         next(verify_all(paths, Options(), lambda *_: None))
 
 
-def test_the_kept_file_is_the_checkpoint_as_it_was_left(board: Board, original: Path) -> None:
+def test_the_kept_weights_file_is_a_copy_of_the_checkpoint(board: Board, original: Path) -> None:
     kept = board.weights(only(board))
     assert kept.read_bytes() == (original / "run" / "best.safetensors").read_bytes()
     assert isinstance(load(kept)[1], Metadata)

@@ -1,1 +1,1 @@
-"""A package of somebody else's, with one plugin of each kind."""
+"""A package of another author, with one plugin of each kind."""

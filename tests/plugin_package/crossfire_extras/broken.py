@@ -1,3 +1,3 @@
 """A module that can't be imported."""
 
-import a_library_that_nobody_has  # noqa: F401
+import a_library_that_does_not_exist  # noqa: F401

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.attacks.base import Answer, Slots
-from bench.geometry import GEOMETRY
-from bench.suites import Pass
+from bench.attacks.base import Response, Slots
+from bench.evaluation.suites import Pass
 from bench.threats import Threat
+from bench.threats.geometry import GEOMETRY
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Darken:
         darker = GEOMETRY[threat.norm].project(slots.x, -slots.x, threat.eps)
         return slots.next(slots.x + darker, slots.done)
 
-    def step(self, slots: Slots, answer: Answer, threat: Threat) -> Slots:
+    def step(self, slots: Slots, response: Response, threat: Threat) -> Slots:
         """One question is all."""
         return slots.next(slots.point, torch.ones_like(slots.done))
 

@@ -1,4 +1,4 @@
-"""A data set of shades, a model that tells them apart, and a budget set."""
+"""A data set of shades, a model that classifies them, and a budget set."""
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ def shades() -> Dataset:
 
 
 class Brightness(nn.Module):
-    """Classifies by the mean shade, and exactly."""
+    """An exact classifier by the mean shade."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (n, 1, h, w) -> logits (n, 4)."""

@@ -5,16 +5,15 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from bench import checkpoint
-from bench.checkpoint import weights_sha256
 from bench.data import Dataset, Split
 from bench.errors import CrossfireError
-from bench.models import build
+from bench.models import build, checkpoint
+from bench.models.checkpoint import weights_sha256
 from bench.models.sources import find
 
 
 def shades(classes: int = 4, channels: int = 3, n: int = 40) -> Dataset:
-    """Images of one shade each; the class says how bright they are."""
+    """Images of one shade each; the class is given by their brightness."""
     labels = torch.arange(n) % classes
     bright = 40 + labels * (200 // classes)
     images = bright[:, None, None, None].expand(n, channels, 8, 8).to(torch.uint8).contiguous()
@@ -79,7 +78,7 @@ def saved(folder: Path, classes: int = 10, channels: int = 1) -> Path:
     return checkpoint.save(folder, "best", model, metadata)
 
 
-def test_a_checkpoint_is_found_by_its_folder_and_by_its_file(tmp_path: Path) -> None:
+def test_a_checkpoint_is_named_by_its_folder_or_its_file(tmp_path: Path) -> None:
     file = saved(tmp_path / "mine", classes=4, channels=3)
     by_folder, by_file = find(str(tmp_path / "mine"), shades()), find(str(file), shades())
     assert (by_folder.name, by_folder.defense, by_folder.arch) == ("mine", "at", "cnn-w4")
@@ -87,21 +86,21 @@ def test_a_checkpoint_is_found_by_its_folder_and_by_its_file(tmp_path: Path) -> 
     assert by_folder.weights_sha256 == by_file.weights_sha256 == weights_sha256(by_file.model)
 
 
-def test_a_function_of_a_file_gives_a_model_in_eval_mode(mine: Path) -> None:
+def test_a_function_in_a_file_returns_a_model_in_eval_mode(mine: Path) -> None:
     found = find(f"{mine}:make", shades())
     assert (found.name, found.arch, found.defense) == ("mine:make", "Shades", None)
     assert found.source == f"{mine}:make"
     assert not found.model.training
 
 
-def test_weights_for_a_function_of_a_file_come_from_another_file(mine: Path) -> None:
+def test_a_function_in_a_file_takes_weights_from_another_file(mine: Path) -> None:
     weights = mine.with_name("w.safetensors")
     save_file({"centres": torch.tensor([0.15, 0.35, 0.55, 0.75])}, weights)
     found = find(f"{mine}:make", shades(), weights=weights)
     assert found.model.state_dict()["centres"][0] == 0.15
 
 
-def test_normalisation_goes_inside_the_model(mine: Path) -> None:
+def test_normalisation_becomes_part_of_the_model(mine: Path) -> None:
     found = find(f"{mine}:signed", shades(), normalize="0.5,0.5")
     data = shades().test
     assert torch.equal(found.model(data.floats()).argmax(1), data.labels)
@@ -109,22 +108,22 @@ def test_normalisation_goes_inside_the_model(mine: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("callable_", "given", "mend"),
+    ("callable_", "given", "message"),
     [
         ("signed", None, "100% with --normalize 0.5,0.5"),
         ("bytes_", None, "100% with --normalize 0,0.003922"),
         ("make", "imagenet", "100% with no --normalize"),
     ],
 )
-def test_another_range_is_told_by_the_clean_accuracy(
-    mine: Path, callable_: str, given: str | None, mend: str
+def test_another_range_of_pixels_is_detected_by_the_clean_accuracy(
+    mine: Path, callable_: str, given: str | None, message: str
 ) -> None:
-    with pytest.raises(CrossfireError, match=mend):
+    with pytest.raises(CrossfireError, match=message):
         find(f"{mine}:{callable_}", shades(), normalize=given)
 
 
 @pytest.mark.parametrize(
-    ("spec", "says"),
+    ("spec", "message"),
     [
         ("nothing", "there is no model 'nothing'; name a checkpoint"),
         ("{mine}:none", "defines no 'none'"),
@@ -140,18 +139,18 @@ def test_another_range_is_told_by_the_clean_accuracy(
         ("torchvision:resnet18", "give its weights with --weights"),
     ],
 )
-def test_each_mistake_is_one_line_that_names_the_mend(mine: Path, spec: str, says: str) -> None:
+def test_each_error_is_one_line_with_the_correction(mine: Path, spec: str, message: str) -> None:
     saved(mine.parent / "grey")
     (mine.parent / "weights.pt").write_bytes(b"")
-    with pytest.raises(CrossfireError, match=says) as caught:
+    with pytest.raises(CrossfireError, match=message) as caught:
         find(spec.format(mine=mine, folder=mine.parent), shades())
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("spec", "options", "says"),
+    ("spec", "options", "message"),
     [
-        ("{folder}/ours", {"normalize": "cifar10"}, "leave out --normalize"),
+        ("{folder}/ours", {"normalize": "cifar10"}, "omit --normalize"),
         ("{folder}/ours", {"weights": Path("w.pt")}, "--weights is for an architecture"),
         ("{mine}:make", {"arch": "cnn"}, "--arch is for a file of weights"),
         ("{mine}:make", {"normalize": "cifar"}, "neither cifar10"),
@@ -161,8 +160,8 @@ def test_each_mistake_is_one_line_that_names_the_mend(mine: Path, spec: str, say
     ],
 )
 def test_options_that_do_not_fit_are_refused(
-    mine: Path, spec: str, options: dict[str, str], says: str
+    mine: Path, spec: str, options: dict[str, str], message: str
 ) -> None:
     saved(mine.parent / "ours", classes=4, channels=3)
-    with pytest.raises(CrossfireError, match=says):
+    with pytest.raises(CrossfireError, match=message):
         find(spec.format(mine=mine, folder=mine.parent), shades(), **options)

@@ -59,7 +59,7 @@ def test_timm_architectures_fit_channels_and_classes(tmp_path: Path) -> None:
         find("timm:resnet10z", noise())
 
 
-def test_a_missing_library_is_named_with_the_line_that_installs_it(
+def test_a_missing_library_is_named_with_the_command_that_installs_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for module, spec, extra in (
@@ -77,20 +77,20 @@ def test_a_model_of_the_hub_is_read_as_safetensors(
 ) -> None:
     hub: Any = pytest.importorskip("huggingface_hub")
     weights = stored(tmp_path, build("wrn-10-1", classes=5, channels=3, size=(32, 32)))
-    asked: list[tuple[str, ...]] = []
+    downloads: list[tuple[str, ...]] = []
 
     def download(*wanted: str) -> str:
-        asked.append(wanted)
+        downloads.append(wanted)
         return str(weights)
 
     monkeypatch.setattr(hub, "hf_hub_download", download)
     found = find("hf-hub:someone/robust", noise(), arch="wrn-10-1")
-    assert (found.name, asked) == ("someone/robust", [("someone/robust", "model.safetensors")])
-    with pytest.raises(CrossfireError, match="says nothing of its architecture"):
+    assert (found.name, downloads) == ("someone/robust", [("someone/robust", "model.safetensors")])
+    with pytest.raises(CrossfireError, match="does not name its architecture"):
         find("hf-hub:someone/robust/best.safetensors", noise())
 
 
-def test_the_hub_out_of_reach_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_hub_is_an_error_of_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     hub: Any = pytest.importorskip("huggingface_hub")
 
     def offline(*wanted: str) -> str:

@@ -7,7 +7,7 @@ from torch import nn
 
 from bench.errors import CrossfireError
 from bench.models import build
-from bench.models.sources.weights import adopt, read
+from bench.models.sources.weights import load_into, read
 
 
 def wrn(seed: int = 0) -> nn.Module:
@@ -22,43 +22,43 @@ def published() -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("nest", [None, "state_dict", "model"])
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module.model."])
-def test_wrappers_leave_no_trace(tmp_path: Path, nest: str | None, prefix: str) -> None:
+def test_prefixes_of_wrappers_are_removed(tmp_path: Path, nest: str | None, prefix: str) -> None:
     content = {prefix + name: tensor for name, tensor in published().items()}
     torch.save({nest: content, "epoch": 3} if nest else content, tmp_path / "w.pt")
     model = wrn()
-    adopt(model, read(tmp_path / "w.pt"), "w.pt")
+    load_into(model, read(tmp_path / "w.pt"), "w.pt")
     assert torch.equal(model.fc.weight, published()["fc.weight"])
 
 
 def test_mu_and_sigma_become_the_normalisation() -> None:
     model = wrn()
     extra = {"mu": torch.rand(1, 3, 1, 1), "sigma": torch.rand(1, 3, 1, 1) + 0.1}
-    adopt(model, published() | extra, "w.pt")
+    load_into(model, published() | extra, "w.pt")
     assert torch.equal(model.normalize.mean, extra["mu"][0])
     assert torch.equal(model.normalize.std, extra["sigma"][0])
 
 
-def test_layers_that_are_stored_but_never_used_are_left_out() -> None:
+def test_layers_that_are_stored_but_never_used_are_skipped() -> None:
     spare = {"sub_block1.layer.0.conv1.weight": torch.rand(3)}
-    adopt(wrn(), published() | spare, "w.pt")
+    load_into(wrn(), published() | spare, "w.pt")
 
 
 def test_counters_of_batch_normalisation_may_be_missing() -> None:
     old = {k: v for k, v in published().items() if not k.endswith("num_batches_tracked")}
-    adopt(wrn(), old, "w.pt")
+    load_into(wrn(), old, "w.pt")
 
 
-def test_a_missing_a_surplus_and_a_misshapen_tensor_are_named() -> None:
+def test_missing_unknown_and_misshapen_tensors_are_named() -> None:
     full = published()
     less = {k: v for k, v in full.items() if k != "fc.bias"}
-    for tensors, says in (
+    for tensors, message in (
         (less, "no 'fc.bias'"),
         (full | {"extra": torch.rand(1)}, "unknown 'extra'"),
         (full | {"fc.bias": torch.rand(100)}, r"'fc.bias' has shape \(100,\) in place of \(10,\)"),
         (full | {"fc.bias": torch.full((10,), torch.nan)}, "'fc.bias' holds NaN"),
     ):
-        with pytest.raises(CrossfireError, match=says):
-            adopt(wrn(), tensors, "w.pt")
+        with pytest.raises(CrossfireError, match=message):
+            load_into(wrn(), tensors, "w.pt")
 
 
 class Trap:
@@ -77,16 +77,16 @@ def test_a_pickle_is_refused_and_never_run(tmp_path: Path, monkeypatch: pytest.M
     assert not Path("trap-was-sprung").exists()
 
 
-def test_damaged_files_and_files_of_something_else_are_told_apart(tmp_path: Path) -> None:
+def test_damaged_files_and_other_files_have_different_errors(tmp_path: Path) -> None:
     file = tmp_path / "w.pt"
     torch.save(published(), file)
     whole = file.read_bytes()
-    for content, says in (
-        (whole[: len(whole) // 2], "not a whole file of weights"),
-        (b"", "not a whole file of weights"),
+    for content, message in (
+        (whole[: len(whole) // 2], "not a complete file of weights"),
+        (b"", "not a complete file of weights"),
     ):
         file.write_bytes(content)
-        with pytest.raises(CrossfireError, match=says) as caught:
+        with pytest.raises(CrossfireError, match=message) as caught:
             read(file)
         assert "\n" not in str(caught.value)
     torch.save({"epoch": 3}, file)

@@ -59,7 +59,7 @@ def test_a_zoo_model_is_loaded_from_a_file_and_from_a_folder(
     assert found.name == ID
 
 
-def test_the_same_weights_mean_the_same_in_our_own_architecture(
+def test_our_architecture_has_the_same_logits_with_the_same_weights(
     expected: torch.Tensor, reference: Path
 ) -> None:
     data = noise(expected.argmax(1))
@@ -68,12 +68,12 @@ def test_the_same_weights_mean_the_same_in_our_own_architecture(
     torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)
 
 
-def test_missing_weights_say_where_to_download_them(
+def test_the_error_of_missing_weights_names_the_download(
     entry: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    says = f"needs models/{ID}.pt; download https://drive.google.com/uc.id={entry['gdrive_id']}"
-    with pytest.raises(CrossfireError, match=says):
+    message = f"needs models/{ID}.pt; download https://drive.google.com/uc.id={entry['gdrive_id']}"
+    with pytest.raises(CrossfireError, match=message):
         find(f"robustbench:{ID}", noise())
     with pytest.raises(CrossfireError, match=r"Chen2020Adversarial.pt_m0.pt; download"):
         find("robustbench:cifar10/Linf/Chen2020Adversarial", noise())
@@ -86,7 +86,7 @@ def test_an_ambiguous_and_an_unknown_id_name_the_candidates() -> None:
         find("robustbench:Rice2020Overfiting", noise())
 
 
-def test_damaged_and_foreign_weights_are_one_line(tmp_path: Path) -> None:
+def test_damaged_and_other_weights_are_errors_of_one_line(tmp_path: Path) -> None:
     file = tmp_path / "w.pt"
     file.write_bytes(b"nothing")
     for content in (None, {"state_dict": {"conv1.weight": torch.rand(2)}}):

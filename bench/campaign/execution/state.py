@@ -1,0 +1,192 @@
+"""The state of all steps, saved atomically, so that other commands can read it."""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from bench.campaign.execution.plan import Plan, Step
+from bench.errors import CrossfireError
+from bench.files import write_atomic
+
+Status = Literal["waiting", "running", "done", "failed", "blocked"]
+MARK = "campaign.json"
+"""File in the folder of a run: the identity of its training."""
+
+
+@dataclass
+class Entry:
+    """The state of one step: `done` of `total` units of its present phase; `left` and `spent` in
+    seconds; `record` is the file of an evaluation's record."""
+
+    identity: str = ""
+    status: Status = "waiting"
+    text: str = ""
+    done: int = 0
+    total: int = 0
+    left: float | None = None
+    spent: float = 0.0
+    record: str = ""
+
+
+@dataclass
+class State:
+    """All steps of a plan, by key."""
+
+    plan: Plan
+    entries: dict[str, Entry] = field(default_factory=dict)
+    alive: bool = False
+    """Whether a command executes the campaign now."""
+
+    @classmethod
+    def load(cls, plan: Plan, *, locked_here: bool = False) -> "State":
+        """The saved state of the plan's steps. Steps that were running are waiting again, unless a
+        command executes them; `locked_here` says that this process holds the lock."""
+        folder = plan.campaign.state_folder
+        try:
+            saved = json.loads((folder / "state.json").read_text())
+        except (OSError, ValueError):
+            saved = {}
+        state = cls(plan, alive=not locked_here and _is_locked(folder / "lock"))
+        for key, step in plan.steps.items():
+            state.entries[key] = _entry(plan, step, saved.get(key, {}), state.alive)
+        state.alive = state.alive or locked_here
+        return state
+
+    def save(self) -> None:
+        """Save the state atomically."""
+        plain = {key: asdict(entry) for key, entry in self.entries.items()}
+        write_atomic(self.plan.campaign.state_folder / "state.json", json.dumps(plain).encode())
+
+    def ready(self) -> Iterator[Step]:
+        """The steps that can start now."""
+        for key, step in self.plan.steps.items():
+            if self.entries[key].status == "waiting" and all(
+                self.entries[need].status == "done" for need in step.needs
+            ):
+                yield step
+
+    def count(self, *statuses: Status) -> int:
+        """The number of steps in one of these states."""
+        return sum(entry.status in statuses for entry in self.entries.values())
+
+    def fail(self, step: Step, reason: str) -> None:
+        """Mark a step as failed, and those that need it as blocked."""
+        entry = self.entries[step.key]
+        entry.status, entry.text = "failed", reason
+        for key in self.plan.dependants(step.key):
+            self.entries[key].status = "blocked"
+            self.entries[key].text = f"needs '{step.key}', which failed"
+
+
+def _entry(plan: Plan, step: Step, saved: dict[str, object], alive: bool) -> Entry:
+    entry = Entry(step.identity)
+    if saved.get("identity") == step.identity:
+        entry = Entry(**saved)  # type: ignore[arg-type]
+        if not alive and entry.status != "done":
+            entry = Entry(step.identity, spent=entry.spent)
+    folder = plan.campaign.folder
+    if step.kind == "train":
+        finished = trained(folder / step.model, step.identity)
+        if finished or entry.status == "done":
+            entry.status = "done" if finished else "waiting"
+    elif (
+        entry.status == "done" and not (plan.campaign.board_at(step.board) / entry.record).is_file()
+    ):
+        entry.status = "waiting"
+    return entry
+
+
+def trained(folder: Path, identity: str) -> bool:
+    """Whether a training of this identity is complete in `folder`."""
+    mark = _read_mark(folder)
+    complete = (folder / "best.safetensors").is_file() and (folder / "last.safetensors").is_file()
+    return complete and mark.get("identity") == identity and bool(mark.get("finished"))
+
+
+def write_mark(folder: Path, identity: str, *, finished: bool) -> None:
+    """Save the identity of the training in `folder`."""
+    plain = {"identity": identity, "finished": finished}
+    write_atomic(folder / MARK, json.dumps(plain).encode())
+
+
+def reserve_folder(folder: Path, identity: str) -> None:
+    """Prepare `folder` for a training of this identity: a training of another identity is moved to
+    `earlier`, and one of this identity that was moved there is moved back."""
+    found = _read_mark(folder).get("identity")
+    if found == identity:
+        return
+    earlier = folder.parent / "earlier"
+    if isinstance(found, str):
+        earlier.mkdir(exist_ok=True)
+        target = earlier / f"{folder.name}-{found[:8]}"
+        shutil.rmtree(target, ignore_errors=True)
+        folder.rename(target)
+    kept = earlier / f"{folder.name}-{identity[:8]}"
+    if kept.is_dir() and not folder.exists():
+        kept.rename(folder)
+    write_mark(folder, identity, finished=trained(folder, identity))
+
+
+def _read_mark(folder: Path) -> dict[str, object]:
+    try:
+        plain = json.loads((folder / MARK).read_text())
+    except (OSError, ValueError):
+        return {}
+    return plain if isinstance(plain, dict) else {}
+
+
+def newest_record(board: Path, step: Step) -> str:
+    """The file, relative to `board`, of the newest record of an evaluation."""
+    assert step.evaluation is not None
+    wanted = step.evaluation.examples
+    for path in sorted((board / "records").glob("[!.]*.json"), key=_age):
+        plain = json.loads(path.read_text())
+        protocol = plain["protocol"]
+        same = plain["model"]["source"], tuple(protocol["suites"]), wanted and protocol["examples"]
+        if same == (step.model, step.evaluation.suites, wanted):
+            return f"records/{path.name}"
+    return ""
+
+
+def _age(path: Path) -> float:
+    return -path.stat().st_mtime
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a campaign, so that no other process executes it.
+
+    Raises:
+        CrossfireError: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a+") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            stream.seek(0)
+            raise CrossfireError(
+                f"process {stream.read().strip()} already executes this campaign; "
+                "show its state with: bench status FILE"
+            ) from None
+        stream.truncate(0)
+        stream.write(str(os.getpid()))
+        stream.flush()
+        yield
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        with path.open() as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False

@@ -1,0 +1,1 @@
+"""The results of a campaign: tables and a figure, computed from its records."""

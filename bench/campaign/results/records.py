@@ -1,0 +1,123 @@
+"""The records and training logs of a campaign's runs."""
+
+import csv
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from bench.campaign.definition.campaign import Run
+from bench.campaign.definition.teachers import TEACHERS
+from bench.campaign.execution.plan import Plan, Step
+from leaderboard.flags import conjunction, count
+from leaderboard.options import current
+from leaderboard.schema import Record
+from leaderboard.store import Board
+
+_RESOLVED = ("arch", "augment")
+"""Options whose default depends on the data."""
+
+
+@dataclass
+class SeedRecords:
+    """The records of a run with one seed, by checkpoint: `best` and `last`."""
+
+    records: dict[str, list[Record]] = field(default_factory=lambda: defaultdict(list))
+
+    def flags(self, tag: str, under: str, suite: str) -> str | None:
+        """Packed flags: correct when clean and under a norm, a threat or the `union`, by one suite;
+        None where that was not evaluated."""
+        records = self.records.get(tag, [])
+        chosen = [
+            verdict.flags
+            for record in records
+            for verdict in record.verdicts
+            if verdict.suite == suite
+            and under in ("union", verdict.threat, verdict.threat.partition(":")[0])
+        ]
+        return conjunction([records[0].clean, *chosen]) if chosen else None
+
+    def accuracy(self, tag: str, under: str, suite: str) -> float | None:
+        """Accuracy in percent; `clean` means no attack."""
+        records = self.records.get(tag)
+        if not records:
+            return None
+        packed = records[0].clean if under == "clean" else self.flags(tag, under, suite)
+        return None if packed is None else 100 * count(packed) / self.examples
+
+    @cached_property
+    def examples(self) -> int:
+        """The number of evaluated images."""
+        return next(record.data.examples for one in self.records.values() for record in one)
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """The cost of training up to the best epoch; empty where it is unknown."""
+        return next((r.model.training or {} for r in self.records.get("best", [])), {})
+
+
+Runs = dict[str, dict[int, SeedRecords]]
+"""Name of a run -> seed -> its records."""
+
+
+def collect(plan: Plan) -> Runs:
+    """The records of every run of the campaign that has any on one of its boards."""
+    steps = [step for step in plan.steps.values() if step.kind == "evaluate"]
+    runs = {run.name: run for run in plan.campaign.runs}
+    boards = {step.board for step in steps}
+    records = {name: _by_source(Board(plan.campaign.board_at(name)).records()) for name in boards}
+    found: Runs = defaultdict(lambda: defaultdict(SeedRecords))
+    for step in steps:
+        assert step.evaluation is not None
+        fitting = [
+            record
+            for record in records[step.board].get(step.model, [])
+            if fits(record, step, runs[step.run])
+        ]
+        if fitting:
+            found[step.run][step.seed].records[step.evaluation.checkpoint].append(fitting[-1])
+    return {name: dict(found[name]) for name in runs if name in found}
+
+
+def _by_source(records: Iterable[Record]) -> dict[str, list[Record]]:
+    found: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        found[record.model.source].append(record)
+    return found
+
+
+def fits(record: Record, step: Step, run: Run) -> bool:
+    """Whether a record of the step's model is of the step's evaluation and of the run's recipe."""
+    one, config = step.evaluation, current(record.model.defense, record.model.config)
+    assert one is not None
+    wanted = (one.suites, one.seed, one.examples or record.data.examples)
+    protocol = record.protocol
+    if wanted != (protocol.suites, protocol.seed, record.data.examples):
+        return False
+    own = {key: value for key, value in run.options.own.items() if key not in TEACHERS}
+    job = {key: value for key, value in run.options.job.items() if key not in _RESOLVED}
+    return _agree(own, config) and _agree(job, config.get("training", {}))
+
+
+def _agree(wanted: dict[str, Any], config: dict[str, Any]) -> bool:
+    plain = json.loads(json.dumps({k: v for k, v in wanted.items() if k in config}))
+    return all(config[key] == value for key, value in plain.items())
+
+
+def logs(plan: Plan) -> dict[str, list[list[dict[str, float]]]]:
+    """Name of a run -> for each seed with a `log.csv`, its numbers, a row an epoch."""
+    found: dict[str, list[list[dict[str, float]]]] = defaultdict(list)
+    for step in plan.steps.values():
+        path = plan.campaign.folder / step.model / "log.csv"
+        if step.kind == "train" and path.is_file():
+            found[step.run].append(_numbers(path))
+    return dict(found)
+
+
+def _numbers(path: Path) -> list[dict[str, float]]:
+    with path.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    return [{k: float(v) for k, v in row.items() if k != "notice" and v} for row in rows]

@@ -1,0 +1,180 @@
+"""The tables of a campaign: accuracies and costs of its runs, and comparisons of pairs."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean, stdev
+
+from bench.campaign.definition.campaign import Compare
+from bench.campaign.execution.plan import Plan
+from bench.campaign.results.autoattack import REFERENCE
+from bench.campaign.results.records import Runs, SeedRecords
+from bench.report.listing import Listing
+from leaderboard.flags import count
+from leaderboard.seeds import Runs as Flags
+from leaderboard.seeds import compare_runs
+from leaderboard.separation import holm
+
+NORMS = ("linf", "l2", "l1")
+
+
+@dataclass(frozen=True)
+class Column:
+    """An accuracy: its checkpoint, its threat or norm, and its suite."""
+
+    tag: str
+    under: str
+    suite: str
+
+    @property
+    def title(self) -> str:
+        """`clean`, `linf pgd-100`, or `union pgd-100, last`."""
+        if self.under == "clean":
+            return "clean"
+        return f"{self.under} {self.suite}{', last' if self.tag == 'last' else ''}"
+
+    def values(self, seeds: dict[int, SeedRecords]) -> list[float]:
+        """In percent, one for each evaluated seed."""
+        found = [one.accuracy(self.tag, self.under, self.suite) for one in seeds.values()]
+        return [accuracy for accuracy in found if accuracy is not None]
+
+
+def columns(runs: Runs) -> list[Column]:
+    """The accuracies that exist for any run: `best` under each norm and the union, `last` under the
+    union. AutoAttack is among them only if no other suite was run; otherwise
+    `against_autoattack` has a table of its own."""
+    everything = [one for seeds in runs.values() for one in seeds.values()]
+    found = [Column("best", "clean", "")]
+    for tag in ("best", "last"):
+        verdicts = [v for one in everything for r in one.records.get(tag, []) for v in r.verdicts]
+        suites = list(dict.fromkeys(verdict.suite for verdict in verdicts))
+        for suite in [one for one in suites if one != REFERENCE] or suites:
+            met = {v.threat.partition(":")[0] for v in verdicts if v.suite == suite}
+            alone = [norm for norm in NORMS if norm in met]
+            together = ["union"] if len(alone) > 1 else alone
+            shown = [*alone, *together] if tag == "best" else together
+            found += [Column(tag, under, suite) for under in dict.fromkeys(shown)]
+    return found
+
+
+def accuracies(runs: Runs) -> Listing:
+    """A row for each run, best first: accuracies in percent, and the cost of training."""
+    shown = columns(runs)
+    merit = merit_column(shown)
+    order = sorted(runs, key=lambda name: -mean(merit.values(runs[name]) or [-1.0]))
+    rows = [
+        (
+            *(name, str(len(runs[name]))),
+            *(_mean_text(column.values(runs[name])) for column in shown),
+            *_cost(runs[name]),
+        )
+        for name in order
+    ]
+    return Listing(
+        "Runs",
+        "mean ± standard deviation over seeds, in %; passes are images sent forward and backward "
+        "in training up to the best epoch",
+        ("run", "seeds", *(column.title for column in shown), "passes", "s"),
+        rows,
+    )
+
+
+def merit_column(shown: Sequence[Column]) -> Column:
+    """The column by which runs are ordered: `best` under all threats, by the last suite."""
+    return [column for column in shown if column.tag == "best"][-1]
+
+
+def _mean_text(values: list[float]) -> str:
+    if not values:
+        return ""
+    return f"{mean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
+
+
+def passes(seeds: dict[int, SeedRecords]) -> float | None:
+    """Passes of training, mean over seeds; None where they are unknown."""
+    spent = [one.training for one in seeds.values() if "forward_passes" in one.training]
+    totals = [one["forward_passes"] + one["backward_passes"] for one in spent]
+    return float(mean(totals)) if totals else None
+
+
+def _cost(seeds: dict[int, SeedRecords]) -> tuple[str, str]:
+    total = passes(seeds)
+    seconds = [one.training["seconds"] for one in seeds.values() if "seconds" in one.training]
+    return f"{total / 1000:,.0f} k" if total else "", f"{mean(seconds):.0f}" if seconds else ""
+
+
+def comparisons(plan: Plan, runs: Runs) -> Listing:
+    """A row for each pair that the file names: the difference in percentage points over all seeds,
+    the smallest and largest of one seed, and the p-value over images and seeds
+    (`leaderboard.seeds`)."""
+    pairs = [
+        (compare, one, other)
+        for compare in plan.campaign.compares
+        if (one := _flags(compare.a, compare, runs)) and (other := _flags(compare.b, compare, runs))
+    ]
+    tests = [compare_runs(one, other) for _, one, other in pairs]
+    corrected = holm([test.p for test in tests])
+    return Listing(
+        "Comparisons",
+        "p of the two-way test over images and seeds (McNemar's for two single models), by itself "
+        "and after Holm's correction for all pairs",
+        ("a", "b", "under", "seeds", "a − b", "by seed", "p", "Holm"),
+        [
+            (
+                *(compare.a, compare.b, f"{compare.under} {compare.suite}"),
+                " and ".join(dict.fromkeys(str(len(side.flags)) for side in (one, other))),
+                *(f"{100 * test.gap:+.1f}", _by_seed(one, other)),
+                *(f"{test.p:.2g}", f"{p:.2g}"),
+            )
+            for (compare, one, other), test, p in zip(pairs, tests, corrected, strict=True)
+        ],
+    )
+
+
+def _flags(name: str, compare: Compare, runs: Runs) -> Flags | None:
+    """Flags of a run's best checkpoints, seed by seed; None where it was not evaluated."""
+    seeds = runs.get(name, {})
+    packed = {seed: one.flags("best", compare.under, compare.suite) for seed, one in seeds.items()}
+    known = {seed: flags for seed, flags in sorted(packed.items()) if flags is not None}
+    if not known:
+        return None
+    return Flags(tuple(known.values()), seeds[min(known)].examples, tuple(known))
+
+
+def _by_seed(a: Flags, b: Flags) -> str:
+    """The smallest and largest difference, in percentage points, over the common seeds."""
+    one, other = (dict(zip(side.seeds, side.flags, strict=True)) for side in (a, b))
+    gaps = [100 * (count(one[s]) - count(other[s])) / a.examples for s in one if s in other]
+    return f"{min(gaps):+.1f} to {max(gaps):+.1f}" if len(gaps) > 1 else ""
+
+
+def to_csv(listings: Sequence[Listing]) -> str:
+    """The tables one below the other; the deviation after `±` gets a column of its own."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    for number, listing in enumerate(listings):
+        if number:
+            writer.writerow([])
+        split = [any(" ± " in row[i] for row in listing.rows) for i in range(len(listing.head))]
+        writer.writerow(
+            [
+                name
+                for head, is_split in zip(listing.head, split, strict=True)
+                for name in _heads(head, is_split)
+            ]
+        )
+        for row in listing.rows:
+            cells = zip(row, split, strict=True)
+            writer.writerow([part for cell, is_split in cells for part in _cells(cell, is_split)])
+    return text.getvalue()
+
+
+def _heads(head: str, is_split: bool) -> list[str]:
+    return [head, f"{head} sd"] if is_split else [head]
+
+
+def _cells(cell: str, is_split: bool) -> list[str]:
+    value, _, spread = cell.partition(" ± ")
+    plain = value.replace(",", "").replace(" k", "000") if value.endswith(" k") else value
+    return [plain, spread] if is_split else [plain]

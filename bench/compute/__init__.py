@@ -1,0 +1,1 @@
+"""Arithmetic, compilation, CPU threads and memory, and reproducible random numbers."""

@@ -1,0 +1,134 @@
+"""The attacked model on its device, in the judge's arithmetic and in that of the attacks."""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from bench.errors import CrossfireError, reason
+from bench.evaluation import gates
+from bench.evaluation.engine import Engine
+from bench.evaluation.judge import Judge
+from bench.evaluation.proposer import Proposer, proposer
+from bench.evaluation.queue import Job, State
+from bench.evaluation.repair import repaired
+from bench.evaluation.settings import Settings
+from bench.evaluation.suites import Pass
+from bench.models.checkpoint import weights_sha256
+from bench.threats.geometry import Batch
+from leaderboard.schema import Finding
+
+VOTES = 9
+"""Predictions whose majority decides for a random model."""
+
+
+@dataclass
+class AttackedModel:
+    """A model in eval mode, with the findings of its checks; `sample` (n, c, h, w) are a few images
+    on which its fast form is compared with the original. Call `prepare` before anything else."""
+
+    model: nn.Module
+    sample: Batch
+    settings: Settings
+    findings: Sequence[Finding]
+    weights: str
+    device: torch.device = field(init=False)
+    capacity: int = field(init=False)
+    judge: Judge = field(init=False)
+    fast: Proposer = field(init=False)
+
+    def prepare(self, device: torch.device) -> None:
+        """Move the model to a device, and make its judge and its fast form there."""
+        self.device = device
+        self.model, self.sample = self.model.to(device), self.sample.to(device)
+        self.capacity = self.settings.capacity or (1024 if device.type == "cuda" else 128)
+        random = any(finding.id == "P4" for finding in self.findings)
+        # On a CPU small batches are faster, because their activations fit into the caches.
+        limit = 64 if device.type == "cpu" else max(self.capacity, 256)
+        self.judge = Judge(self.model, limit=limit, votes=VOTES if random else 1)
+        precision = self.settings.precision
+        if precision == "auto" and gates.misleading(self.findings):
+            precision = "fp32"  # where gradients nearly vanish, bf16 would lose them
+        self.fast = proposer(
+            self.model,
+            self.sample,
+            precision=precision,
+            compiled=self.settings.compiled,
+            capacity=self.capacity,
+        )
+
+    def logits(self, images: Tensor) -> Float[Tensor, "n k"]:
+        """The judge's logits of images (n, c, h, w), uint8 or float32 in [0, 1], on the CPU."""
+        parts = torch.split(images, self.judge.limit)
+        return torch.cat([self.judge.logits(floats(x).to(self.device)).cpu() for x in parts])
+
+    def engine(
+        self,
+        save: Callable[[State], None],
+        show: Callable[[int, int, Job], None] = lambda done, total, job: None,
+    ) -> Engine:
+        """The engine that runs jobs on this model; `Engine` documents `save` and `progress`."""
+        return Engine(
+            propose=self.proposer,
+            judge=self.judge,
+            device=self.device,
+            seed=self.settings.seed,
+            capacity=self.capacity,
+            save=save,
+            progress=show,
+        )
+
+    def proposer(self, work: Pass) -> Proposer:
+        """The model as the attack of a pass queries it."""
+        queried = self.fast
+        if work.repair:
+            probabilities = any(finding.id == "P6" for finding in self.findings)
+            network = repaired(self.model, probabilities=probabilities)
+            queried = Proposer(network, torch.float64, self.capacity)
+        return replace(queried, repeats=work.repeats, blur=work.blur)
+
+    def check_unchanged(self) -> None:
+        """P3: the weights are those that were hashed.
+
+        Raises:
+            gates.Refusal: the model changed them during the evaluation.
+        """
+        if weights_sha256(self.model) != self.weights:
+            message = "the model changed its own weights during the evaluation; freeze them"
+            gates.refuse([Finding("P3", "refuse", message, None)])
+
+    @property
+    def arithmetic(self) -> tuple[str, str]:
+        """The device's name, and the arithmetic of the attacks on it."""
+        precision = "bf16" if self.fast.dtype == torch.bfloat16 else "fp32"
+        name = str(self.device)
+        if self.device.type == "cuda":
+            name = torch.cuda.get_device_name(self.device)
+        return name, precision
+
+    def portable(self) -> "AttackedModel":
+        """A copy on the CPU and not yet prepared, to be sent to a worker."""
+        model = copy.deepcopy(self.model).cpu()
+        return AttackedModel(model, self.sample.cpu(), self.settings, self.findings, self.weights)
+
+
+def choose_device(device: str | None) -> torch.device:
+    """The device of that name; without a name, CUDA if available, else the CPU.
+
+    Raises:
+        CrossfireError: this machine has no such device.
+    """
+    try:
+        chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.zeros(1, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise CrossfireError(f"no device '{device}' here ({reason(error)}); try cpu") from None
+    return chosen
+
+
+def floats(images: Tensor) -> Float[Tensor, "n c h w"]:
+    """Images as float32; uint8 becomes [0, 1]."""
+    return images.float() / 255 if images.dtype == torch.uint8 else images.float()

@@ -1,0 +1,258 @@
+"""The evaluator: which examples are robust to every attack of every suite under every threat.
+
+    outcome = evaluate(model, images, labels, threat="union", suites=("pgd-100",))
+    outcome.accuracy("union")
+
+Every column starts from the examples that the model classifies correctly, so that it can be
+compared with published figures; the union is the AND of the columns, example by example. An
+adversarial example found under one threat counts under every other whose budget it meets.
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+
+from bench import losses
+from bench.compute.processor import keep_memory
+from bench.data.splits import sha256
+from bench.display import Progress
+from bench.display import display as shown
+from bench.evaluation import gates, suites
+from bench.evaluation.attacked import AttackedModel, choose_device, floats
+from bench.evaluation.findings import alarms, credit, escalations
+from bench.evaluation.journal import Journal
+from bench.evaluation.outcome import Outcome, Pair
+from bench.evaluation.protocol import Protocol
+from bench.evaluation.queue import Alarm, Array, Column, Examples, Job
+from bench.evaluation.settings import Settings
+from bench.evaluation.suites import Pass
+from bench.files import sha256_bytes
+from bench.models.checkpoint import weights_sha256
+from bench.threats import Threat, budget_dataset, guess_dataset, resolve
+from leaderboard.schema import UNION_ONLY, Finding
+
+SAMPLE = 16
+"""Images on which the checks before the attacks query the model."""
+TARGETS = 9
+"""The most target classes of a targeted attack: the wrong classes with the largest clean logits."""
+
+
+def evaluate(
+    model: nn.Module,
+    images: Tensor,
+    labels: Int[Tensor, " n"],
+    *,
+    numbers: Int[Tensor, " n"] | None = None,
+    journal: Path | None = None,
+    display: str | None = None,
+    **settings: Any,  # noqa: ANN401
+) -> Outcome:
+    """Attack a model on images (n, c, h, w), uint8 or float32 in [0, 1], with labels (n,).
+
+    Further arguments are the fields of `Settings`. `numbers` are the examples' positions in the
+    data set, which key the random numbers. With a folder `journal`, an evaluation that was killed
+    is resumed. `display` says how progress is shown on stderr: `rich`, `plain`, `json` or `none`;
+    the default is a bar in terminals and notebooks, else lines.
+
+    Raises:
+        gates.Refusal: a check of the model or the images forbids the evaluation.
+        CrossfireError: a threat, suite or budget set is unknown.
+    """
+    numbers = torch.arange(len(labels)) if numbers is None else numbers
+    evaluation = Evaluation(model, images, labels, numbers, Settings(**settings))
+    with shown(display) as progress, tempfile.TemporaryDirectory() as scratch:
+        if journal is not None:
+            return evaluation.run(Journal(journal, evaluation.key), progress)
+        outcome = evaluation.run(Journal(Path(scratch), evaluation.key), progress)
+        for column in outcome.columns.values():
+            column.found = np.array(column.found)
+    return outcome
+
+
+class Evaluation:
+    """One model on one set of examples: checked, hashed, and ready to run or to resume."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        labels: Int[Tensor, " n"],
+        numbers: Int[Tensor, " n"],
+        settings: Settings,
+    ) -> None:
+        """Check model and images, and classify the unperturbed images.
+
+        Raises:
+            gates.Refusal: a check forbids the evaluation.
+        """
+        keep_memory()
+        self.settings = settings
+        shape = tuple(images.shape[1:])
+        named = budget_dataset(settings.dataset, shape)
+        self.threats = resolve(settings.threat, named, settings.budgets)
+        self.attacked = checked(model, images, labels, self.threats, settings)
+        self.logits = self.attacked.logits(images)
+        gates.refuse(list(gates.class_count(self.logits.shape[1], labels)))
+        self.examples = Examples(images, labels, numbers, target_classes(self.logits, labels))
+        self.suites: dict[Pair, tuple[Pass, ...]] = {
+            (str(threat), name): suites.get(name)(threat.norm, self.logits.shape[1])
+            for name in settings.suites
+            for threat in self.threats
+        }
+        self.protocol = self._protocol(settings.dataset or guess_dataset(shape))
+
+    def _protocol(self, dataset: str) -> Protocol:
+        images, labels = self.examples.images, self.examples.labels
+        return Protocol(
+            dataset=dataset,
+            split=self.settings.split,
+            data_sha256=sha256(images, labels),
+            examples=len(labels),
+            threats=tuple(map(str, self.threats)),
+            suites=self.settings.suites,
+            settings={"/".join(pair): suites.describe(work) for pair, work in self.suites.items()},
+            seed=self.settings.seed,
+            union_only=self.settings.union_only,
+        )
+
+    @property
+    def key(self) -> str:
+        """Identifies this evaluation: the hash of weights, protocol and arithmetic."""
+        parts = (
+            self.attacked.weights,
+            self.protocol.sha256,
+            self.settings.precision,
+            self.settings.compiled,
+        )
+        return sha256_bytes(repr(parts).encode())
+
+    @property
+    def clean(self) -> Array:
+        """Flags (n,): the image itself is classified correctly."""
+        right = self.logits.argmax(1) == self.examples.labels
+        return (right & self.logits.isfinite().all(1)).numpy()
+
+    def run(self, journal: Journal, progress: Progress | None = None) -> Outcome:
+        """Run every suite under every threat, resuming from the journal's state.
+
+        Raises:
+            gates.Refusal: the model changed its own weights meanwhile.
+        """
+
+        def show(done: int, total: int, job: Job) -> None:
+            if progress is not None:
+                progress(done, total, f"{job.threat} {job.work.attack.name}")
+
+        columns = self.columns(journal)
+        engine = self.attacked.engine(journal.save, show)
+        engine.run(self.jobs(), self.examples, columns, journal.load())
+        return self.outcome(columns)
+
+    def columns(self, journal: Journal) -> list[Column]:
+        """One new column for each threat and suite."""
+        shape = tuple(self.examples.images.shape)
+        return [
+            Column.of(self.clean, journal.found(str(i), shape)) for i in range(len(self.suites))
+        ]
+
+    def jobs(self) -> list[Job]:
+        """Every pass of every suite under every threat, in order."""
+        return [
+            Job(
+                column,
+                number,
+                work,
+                Threat.parse(threat),
+                self.settings.union_only,
+                self._alarms(work, passes, threat),
+            )
+            for column, ((threat, _), passes) in enumerate(self.suites.items())
+            for number, work in enumerate(passes)
+        ]
+
+    def _alarms(
+        self, work: Pass, passes: tuple[Pass, ...], threat: str
+    ) -> tuple[Alarm, ...] | None:
+        """The alarms that a pass waits for; None if it always runs."""
+        misleading = suites.CHECKS in work.after and gates.misleading(
+            self.attacked.findings, threat
+        )
+        if misleading or not work.after:
+            return None
+        return tuple(
+            (number, other.alarm)
+            for number, other in enumerate(passes)
+            if other.attack.name in work.after and other.alarm is not None
+        )
+
+    def outcome(self, columns: list[Column]) -> Outcome:
+        """The outcome, with the findings that follow from the columns.
+
+        Raises:
+            gates.Refusal: the model changed its own weights meanwhile.
+        """
+        self.attacked.check_unchanged()
+        named = dict(zip(self.suites, columns, strict=True))
+        findings = [
+            *self.attacked.findings,
+            *escalations(named, self.suites),
+            *credit(named, self.examples),
+            *alarms(named, self.suites),
+        ]
+        device, precision = self.attacked.arithmetic
+        return Outcome(
+            protocol=self.protocol,
+            labels=self.examples.labels.numpy(),
+            numbers=self.examples.numbers.numpy(),
+            predictions=self.logits.argmax(1).numpy(),
+            margins=-losses.margin(self.logits, self.examples.labels).numpy(),
+            clean=self.clean,
+            columns=named,
+            attacks={
+                pair: tuple(p.attack.name for p in work) for pair, work in self.suites.items()
+            },
+            findings=findings,
+            classes=self.logits.shape[1],
+            device=device,
+            precision=precision,
+            weights_sha256=self.attacked.weights,
+        )
+
+
+def checked(
+    model: nn.Module,
+    images: Tensor,
+    labels: Int[Tensor, " n"],
+    threats: tuple[Threat, ...],
+    settings: Settings,
+) -> AttackedModel:
+    """The model in eval mode and on its device, after checks of the images and the model.
+
+    Raises:
+        gates.Refusal: a check forbids the evaluation.
+    """
+    device = choose_device(settings.device)
+    model = model.to(device)
+    for part in torch.split(images, 256):
+        gates.refuse(list(gates.image_range(floats(part))))
+    x, y = floats(images[:SAMPLE]).to(device), labels[:SAMPLE].to(device)
+    findings = gates.preflight(model, x, y)
+    for threat in threats:
+        findings += gates.tangent(model, x, y, threat)
+    if settings.union_only:
+        message = "examples that one threat broke were not attacked under the next"
+        findings.append(Finding(UNION_ONLY, "info", message, None))
+    attacked = AttackedModel(model.eval(), x, settings, findings, weights_sha256(model))
+    attacked.prepare(device)
+    return attacked
+
+
+def target_classes(logits: Tensor, labels: Int[Tensor, " n"]) -> Int[Tensor, "n r"]:
+    """The wrong classes with the `TARGETS` largest of the logits (n, k), in decreasing order."""
+    ranked = logits.scatter(1, labels[:, None], -torch.inf).argsort(1, descending=True)
+    return ranked[:, : min(TARGETS, logits.shape[1] - 1)]

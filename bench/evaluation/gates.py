@@ -1,0 +1,216 @@
+"""Checks of the model and the images before the attacks; each is a pure function that yields
+findings. Several use the same logits of the images, so that the model is queried only once.
+
+A finding of gate `refuse` ends the evaluation with one line; `flag` ranks the row separately;
+`info` is only reported. P1 to P10 are the names of the checks in records and documents.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from bench import losses
+from bench.errors import CrossfireError
+from bench.threats import Norm, Threat
+from bench.threats.geometry import GEOMETRY, Batch
+from bench.types import Model
+from leaderboard.schema import Finding
+
+Logits = Float[Tensor, "n k"]
+
+STEEP = 3.0
+FLAT: dict[Norm, float] = {"linf": 0.4, "l2": 0.4, "l1": 0.2}
+"""P10's limits of the ratio between the change of a margin and its linear prediction. In ℓ1 the
+lower limit is smaller, because the steepest step moves fewer pixels than the prediction assumes."""
+
+_MISLEADING = ("P4", "P6", "P7", "P10")
+
+_MODE_DEPENDENT = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
+
+
+def misleading(findings: Sequence[Finding], threat: str | None = None) -> bool:
+    """Whether findings say that gradients are unreliable, under one threat or under any.
+
+    P10 names its threat; the others hold for all threats.
+    """
+    return any(
+        finding.id in _MISLEADING
+        and (threat is None or finding.id != "P10" or finding.message.startswith(f"{threat}: "))
+        for finding in findings
+    )
+
+
+class Refusal(CrossfireError):
+    """The model or the data can't be evaluated; nothing is written."""
+
+
+def refuse(findings: list[Finding]) -> None:
+    """Raise the first finding that forbids the evaluation.
+
+    Raises:
+        Refusal: there is such a finding.
+    """
+    for finding in findings:
+        if finding.gate == "refuse":
+            raise Refusal(f"refused ({finding.id}): {finding.message}")
+
+
+def image_range(images: Batch) -> Iterator[Finding]:
+    """P2: pixels are float32 in [0, 1]; a model's normalisation belongs inside the model."""
+    low, high = float(images.min()), float(images.max())
+    if low < -1e-6 or high > 1 + 1e-6 or not torch.isfinite(images).all():
+        advice = "divide them by 255" if low >= 0 and high > 2 else "give raw pixels in [0, 1]"
+        message = (
+            f"images range from {low:.4g} to {high:.4g}; {advice} and normalise inside the model"
+        )
+        yield Finding("P2", "refuse", message, max(-low, high - 1))
+
+
+def mode(model: Model) -> Iterator[Finding]:
+    """P3: batch norm and dropout are in eval mode."""
+    modules = model.modules() if isinstance(model, nn.Module) else ()
+    training = [type(m).__name__ for m in modules if isinstance(m, _MODE_DEPENDENT) and m.training]
+    if training:
+        message = (
+            f"{len(training)} layers such as {training[0]} are in train mode; call model.eval()"
+        )
+        yield Finding("P3", "refuse", message, float(len(training)))
+
+
+def finite(model: Model, images: Batch, logits: Logits) -> Iterator[Finding]:
+    """P1: logits of images and of noise are finite."""
+    noise = torch.rand(images.shape, generator=torch.Generator().manual_seed(0)).to(images)
+    bad = sum(int((~x.isfinite()).any(1).sum()) for x in (logits, predicted(model, noise)))
+    if bad:
+        message = f"{bad} of {2 * len(images)} outputs are NaN or infinite; correct the model"
+        yield Finding("P1", "refuse", message, float(bad))
+
+
+def determinism(model: Model, images: Batch, first: Logits) -> Iterator[Finding]:
+    """P4: five passes over the same images agree to 1e-4 of the logits' norm."""
+    others = [predicted(model, images) for _ in range(4)]
+    gap = max(
+        float(((o - first).norm(dim=1) / first.norm(dim=1).clamp_min(1e-12)).max()) for o in others
+    )
+    if gap > 1e-4 or any(bool((o.argmax(1) != first.argmax(1)).any()) for o in others):
+        message = "the model's outputs are random; use --suite autoattack-rand"
+        yield Finding("P4", "flag", message, gap)
+
+
+def batch_independence(model: Model, images: Batch, together: Logits) -> Iterator[Finding]:
+    """P5: an image's logits don't depend on the other images of its batch or on their order."""
+    alone = torch.cat([predicted(model, image[None]) for image in images])
+    reordered = predicted(model, images.flip(0)).flip(0)
+    spread = together.abs().amax().clamp_min(1e-12)
+    gap = max(float((other - together).abs().amax() / spread) for other in (alone, reordered))
+    if not gap <= 1e-3:
+        message = f"logits change by {gap:.2g} of their size with the other images of a batch"
+        yield Finding("P5", "refuse", f"{message}; each image must be classified on its own", gap)
+
+
+def probabilities(outputs: Logits) -> Iterator[Finding]:
+    """P6: outputs are logits; gradients of probabilities vanish where the model is confident."""
+    if bool((outputs >= 0).all()) and bool(((outputs.sum(1) - 1).abs() < 1e-5).all()):
+        yield Finding("P6", "flag", "outputs look like probabilities; remove the softmax", None)
+
+
+def gradients(model: Model, images: Batch, labels: Int[Tensor, " n"]) -> Iterator[Finding]:
+    """P7 and P8: the loss has a gradient with respect to the pixels, and it is not exactly zero."""
+    point = images.detach().clone().requires_grad_()
+    try:
+        loss = losses.cross_entropy(model(point), labels).sum()
+        (gradient,) = torch.autograd.grad(loss, point)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        message = f"no gradient reaches the pixels ({reason}); give a differentiable surrogate"
+        yield Finding("P8", "refuse", message, None)
+        return
+    zero = float((gradient.flatten(1) == 0).all(1).float().mean())
+    if zero:
+        message = f"the gradient of the loss is exactly zero on {zero:.0%} of the images tried"
+        yield Finding("P7", "flag", f"{message}: gradients may be masked", zero)
+
+
+def linearity(model: Model, images: Batch, labels: Int[Tensor, " n"], threat: Threat) -> float:
+    """The change of the margin by one step along the steepest direction, divided by the largest
+    change in the threat that the gradient predicts: the median over the images."""
+    geometry, point = GEOMETRY[threat.norm], images.detach().clone().requires_grad_()
+    before = losses.margin(model(point), labels)
+    (gradient,) = torch.autograd.grad(before.sum(), point)
+    predicted_change = geometry.gap(images, torch.zeros_like(images), gradient, threat.eps)
+    step = geometry.project(images, threat.eps * geometry.steepest(gradient, images), threat.eps)
+    change = (losses.margin(predicted(model, images + step), labels) - before.detach()).abs()
+    return float((change / predicted_change.clamp_min(1e-30)).nan_to_num(0).median())
+
+
+def tangent(
+    model: Model, images: Batch, labels: Int[Tensor, " n"], threat: Threat
+) -> Iterator[Finding]:
+    """P10: one step changes the margin about as much as its gradient predicts: for the median
+    image, at least `FLAT` times and at most `STEEP` times as much."""
+    ratio = linearity(model, images, labels, threat)
+    if not FLAT[threat.norm] <= ratio <= STEEP:
+        message = (
+            f"{threat}: a step changes margins by {ratio:.2g} times what their gradients predict: "
+            "gradients are unreliable, and the suite's escalation runs if it has one"
+        )
+        yield Finding("P10", "info", message, ratio)
+
+
+def class_count(classes: int, labels: Int[Tensor, " n"]) -> Iterator[Finding]:
+    """P9: every label has a logit; with few classes some losses are undefined."""
+    most = int(labels.max())
+    if most >= classes:
+        message = f"labels go up to {most} but the model has {classes} classes; check the data set"
+        yield Finding("P9", "refuse", message, float(classes))
+    elif classes < 4:
+        message = f"{classes} classes: margins replace the DLR losses, which need more classes"
+        yield Finding("P9", "info", message, float(classes))
+
+
+def preflight(model: Model, images: Batch, labels: Int[Tensor, " n"]) -> list[Finding]:
+    """Every check on a few images (n, c, h, w).
+
+    Raises:
+        Refusal: one of them forbids the evaluation, or the model rejects the images.
+    """
+    findings: list[Finding] = []
+
+    def run(checks: Iterator[Finding]) -> bool:
+        found = list(checks)
+        refuse(found)
+        findings.extend(found)
+        return bool(found)
+
+    run(image_range(images))
+    run(mode(model))
+    logits = predicted(model, images)
+    run(class_count(logits.shape[1], labels))
+    run(finite(model, images, logits))
+    if not run(determinism(model, images, logits)):
+        run(batch_independence(model, images, logits))
+    run(probabilities(logits))
+    run(gradients(model, images, labels))
+    return findings
+
+
+def predicted(model: Model, images: Batch) -> Logits:
+    """The model's logits (n, classes), float32.
+
+    Raises:
+        Refusal: the model does not accept the images, or returns something else.
+    """
+    try:
+        with torch.no_grad():
+            logits = model(images)
+    except (RuntimeError, ValueError, TypeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise Refusal(
+            f"the model does not accept images {tuple(images.shape[1:])}: {reason}"
+        ) from None
+    if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(images):
+        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise Refusal(f"the model must return logits (n, classes), not {shape}")
+    return logits.float()

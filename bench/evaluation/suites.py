@@ -1,0 +1,173 @@
+"""Suites: named, ordered lists of attack passes with fixed settings.
+
+A suite is a function of the threat's norm and the number of classes, as published suites are. The
+passes are part of the protocol, so that its hash covers every setting and not only the suite's
+name.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bench.attacks.apgd import APGD
+from bench.attacks.apgd_l1 import SparseAPGD
+from bench.attacks.base import Attack
+from bench.attacks.external import ExternalAttack
+from bench.attacks.fab import FAB
+from bench.attacks.learned import load_attacker
+from bench.attacks.margin import MarginPGD
+from bench.attacks.objectives import objective_for
+from bench.attacks.pgd import PGD
+from bench.attacks.reference import autoattack_reference
+from bench.attacks.square import Square
+from bench.plugins.registry import Entry, choose, plugins, summary
+from bench.threats import Norm
+
+CHECKS = "checks"
+"""In `Pass.after`: the checks before the attacks."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One attack on the examples that are still robust, against `targets` classes each (0:
+    untargeted), with `restarts` restarts per class."""
+
+    attack: Attack | ExternalAttack
+    targets: int = 0
+    restarts: int = 1
+    repeats: int = 1
+    """Responses of the model that are averaged at each step, for random models (EOT)."""
+    blur: float = 0.0
+    """Half the width of the uniform noise around a point over which gradients are averaged, in
+    pixel units: one of the `repeats` is the point itself."""
+    repair: bool = False
+    """Query the model as repaired by `bench.evaluation.repair`."""
+    sample: int | None = None
+    """Attack only so many of the robust examples, drawn by the seed."""
+    alarm: float | None = None
+    """Breaking more than this share of the attacked examples raises an alarm: the passes before
+    were too weak."""
+    after: tuple[str, ...] = ()
+    """Run only after an alarm of one of these passes or, with `CHECKS` among them, after a finding
+    of the checks before the attacks."""
+
+
+Suite = Callable[[Norm, int], tuple[Pass, ...]]
+"""(norm, classes) -> passes, in order."""
+
+
+def pgd_100(norm: Norm, classes: int) -> tuple[Pass, ...]:
+    """PGD with 100 steps of epsilon / 4 from one random start on the cross-entropy, stopped at an
+    exact cycle."""
+    return (Pass(PGD(steps=100, until_cycle=True, name="pgd-100")),)
+
+
+def autoattack(norm: Norm, classes: int) -> tuple[Pass, ...]:
+    """The standard version of AutoAttack (Croce & Hein 2020; for ℓ1 Croce & Hein 2021),
+    complete."""
+    untargeted, targets = (5, 5) if norm == "l1" else (1, 9)
+    run = SparseAPGD if norm == "l1" else APGD
+    return (
+        Pass(run("ce", name="apgd-ce"), restarts=untargeted),
+        Pass(run(objective_for(classes, targeted=True), name="apgd-t"), targets=targets),
+        Pass(FAB(), targets=9),
+        Pass(Square()),
+    )
+
+
+def reference(norm: Norm, classes: int) -> tuple[Pass, ...]:
+    """AutoAttack's standard version as its authors' package runs it; it depends on the batch."""
+    return (Pass(ExternalAttack(autoattack_reference, "pyautoattack")),)
+
+
+def autoattack_rand(norm: Norm, classes: int) -> tuple[Pass, ...]:
+    """AutoAttack for random models: gradients are means over 20 responses (Athalye et al. 2018)."""
+    run = SparseAPGD if norm == "l1" else APGD
+    return (
+        Pass(run("ce", name="apgd-ce"), repeats=20),
+        Pass(run(objective_for(classes, targeted=False), name="apgd-dlr"), repeats=20),
+    )
+
+
+def crossfire(norm: Norm, classes: int) -> tuple[Pass, ...]:
+    """Our own suite: margin ascent with early stopping, and alarms that start further passes.
+
+    The first pass decides most examples at less than a hundredth of AutoAttack's cost. The second
+    starts at a random point of a larger ball. If it breaks any example, and in l1 if sparse
+    Auto-PGD then breaks another, a third pass repeats the second without early stopping. Square
+    attack always attacks a few of the robust examples: it needs no gradients, so its success means
+    that gradients are unreliable. After an alarm of the third pass or of Square attack, or after a
+    finding of the checks before the attacks, the model is repaired and attacked again; if Square
+    attack still breaks an example, all of AutoAttack follows.
+    """
+    size = 8.0 if norm == "l1" else 3.0
+    wide = MarginPGD(steps=40, slack=1.0, noise=1.0, wide=size, name="margin-wide")
+    full = replace(wide, slack=0.0, name="margin-more")
+    averaged = replace(full, steps=30, name="margin-averaged")
+    sparse = SparseAPGD("targeted-margin", steps=50, name="apgd-more")
+    first = "apgd-more" if norm == "l1" else "margin-wide"
+    unreliable = (CHECKS, "margin-more", "square-alarm")
+    return (
+        Pass(MarginPGD(slack=2.0), targets=9),
+        Pass(wide, targets=9, alarm=0.0),
+        *((Pass(sparse, targets=3, alarm=0.0, after=("margin-wide",)),) if norm == "l1" else ()),
+        Pass(full, targets=9, restarts=2, alarm=0.05, after=(first,)),
+        Pass(Square(queries=50, name="square-alarm"), sample=16, alarm=0.0),
+        Pass(replace(full, name="margin-repaired"), targets=9, repair=True, after=unreliable),
+        Pass(averaged, targets=3, repair=True, repeats=8, blur=0.05, after=unreliable),
+        Pass(Square(queries=300, name="square-check"), sample=64, alarm=0.0, after=unreliable),
+        *(replace(work, after=("square-check",)) for work in autoattack(norm, classes)),
+    )
+
+
+_BUILT_IN: dict[str, Suite] = {
+    "pgd-100": pgd_100,
+    "crossfire": crossfire,
+    "autoattack": autoattack,
+    "autoattack-rand": autoattack_rand,
+    "autoattack-reference": reference,
+}
+
+
+def suites() -> dict[str, Entry]:
+    """Every suite by name: built-in ones, those of installed packages (entry-point group
+    `crossfire.suites`), and each of their attacks (`crossfire.attacks`) as a suite of its own."""
+    built_in = {
+        name: Entry(
+            name, "bench/evaluation/suites.py", partial(_BUILT_IN.get, name), summary(suite.__doc__)
+        )
+        for name, suite in _BUILT_IN.items()
+    }
+    alone = {n: replace(e, load=partial(_alone, e)) for n, e in plugins("attacks").items()}
+    return alone | plugins("suites") | built_in
+
+
+def _alone(entry: Entry) -> Suite:
+    """A suite of one attack of a plugin."""
+    found = entry.load()
+    attack = found() if isinstance(found, type) else found
+    return lambda norm, classes: (Pass(attack),)
+
+
+def get(name: str) -> Suite:
+    """The suite of that name, or for `l2l:CHECKPOINT` the attack that a run of `l2l` trained.
+
+    Raises:
+        CrossfireError: there is no such suite; the message names the closest one.
+    """
+    if name.startswith("l2l:"):
+        attack = load_attacker(Path(name.removeprefix("l2l:")))
+        return lambda norm, classes: (Pass(attack),)
+    suite: Suite = choose("suites", name, suites())
+    return suite
+
+
+def describe(passes: tuple[Pass, ...]) -> list[dict[str, Any]]:
+    """Every setting of every pass as JSON values, for the protocol and its hash."""
+    return [_plain(vars(p)) | {"attack": _plain(vars(p.attack))} for p in passes]
+
+
+def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: getattr(value, "__name__", value) for name, value in settings.items()}

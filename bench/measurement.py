@@ -1,0 +1,155 @@
+"""Evaluates the models that a command names and appends records to a board; a model that already
+has a record under the same protocol is not evaluated again."""
+
+import shlex
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from pathlib import Path
+
+import torch
+
+from bench import cluster
+from bench.data import load
+from bench.data.known import identify
+from bench.display import Progress
+from bench.errors import CrossfireError
+from bench.evaluation.evaluator import Evaluation
+from bench.evaluation.journal import Journal
+from bench.evaluation.record import publish
+from bench.evaluation.settings import Settings
+from bench.models.checkpoint import Metadata, file_of, read
+from bench.models.sources import LoadedModel, find
+from leaderboard.flags import count
+from leaderboard.schema import Record
+from leaderboard.store import Board
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """How to evaluate, on how many examples, and on which board records are written.
+
+    Without a data set a checkpoint is evaluated on the one that it was trained on, and any other
+    model on digits. `arch`, `weights` and `normalize` are for models that aren't checkpoints. With
+    `ray` (`auto` or HOST:PORT) the workers of that Ray cluster share the work. Without `images` the
+    evidence contains no adversarial examples. With `keep_weights` the checkpoint is copied to the
+    board.
+    """
+
+    settings: Settings = field(default_factory=Settings)
+    examples: int | None = None
+    board: Path = Path("board")
+    arch: str | None = None
+    weights: Path | None = None
+    normalize: str | None = None
+    ray: str | None = None
+    images: bool = True
+    keep_weights: bool = False
+
+    def measure(self, spec: str, progress: Progress) -> tuple[Record, bool]:
+        """The record of the model that `spec` names, and whether it is new.
+
+        A kill loses at most some seconds of work: the next call resumes.
+
+        Raises:
+            CrossfireError: the model can't be found, or a check forbids the evaluation.
+        """
+        loaded, evaluation = self.prepare(spec)
+        record, fresh = self._record(spec, loaded, evaluation, progress)
+        if self.keep_weights:
+            Board(self.board).keep_weights(file_of(Path(spec)))
+        return record, fresh
+
+    def _record(
+        self, spec: str, loaded: LoadedModel, evaluation: Evaluation, progress: Progress
+    ) -> tuple[Record, bool]:
+        board = Board(self.board)
+        for record in board.records():
+            known = record.model.weights_sha256, record.protocol.sha256
+            same = known == (evaluation.attacked.weights, evaluation.protocol.sha256)
+            if same and record.environment.precision == evaluation.attacked.arithmetic[1]:
+                return record, False
+        unfinished = self.board / ".unfinished"
+        journal = Journal(unfinished / "ray" if self.ray else unfinished, evaluation.key)
+
+        def show(done: int, total: int, text: str) -> None:
+            progress(done, total, f"{loaded.name}, {text}")
+
+        if self.ray:
+            outcome = cluster.run(evaluation, self.ray, journal, show)
+        else:
+            outcome = evaluation.run(journal, show)
+        command = self.command(spec, evaluation.protocol.dataset)
+        clean = evaluation.examples.images
+        record = publish(board, outcome, loaded, command, clean, images=self.images)
+        journal.close()
+        return record, True
+
+    def prepare(self, spec: str) -> tuple[LoadedModel, Evaluation]:
+        """The model that `spec` names, and its evaluation, checked and ready to run.
+
+        Raises:
+            CrossfireError: the model can't be found, or a check forbids the evaluation.
+        """
+        name = self.settings.dataset or trained_on(spec) or "digits"
+        data = load(name)
+        loaded = find(spec, data, arch=self.arch, weights=self.weights, normalize=self.normalize)
+        if self.keep_weights and not (loaded.metadata and Path(spec).exists()):
+            raise CrossfireError(
+                f"{spec} is no checkpoint of bench train; leave out --keep-weights"
+            )
+        split = data.test.take(self.examples)
+        settings = replace(self.settings, dataset=identify(data.test, len(split)) or name)
+        return loaded, Evaluation(
+            loaded.model, split.images, split.labels, torch.arange(len(split)), settings
+        )
+
+    def command(self, spec: str, dataset: str) -> str:
+        """The command that reproduces a record on any machine; paths of outputs are left out."""
+        settings = self.settings
+        options = {
+            "dataset": dataset,
+            "threat": settings.threat,
+            "suite": ",".join(settings.suites),
+            "budgets": settings.budgets,
+            "examples": self.examples,
+            "seed": settings.seed,
+            "precision": settings.precision,
+            "arch": self.arch,
+            "weights": self.weights,
+            "normalize": self.normalize,
+        }
+        given = [(f"--{name}", str(value)) for name, value in options.items() if value is not None]
+        union_only = ["--union-only"] if settings.union_only else []
+        return shlex.join(["bench", "evaluate", spec, *chain(*given), *union_only])
+
+
+def trained_on(spec: str) -> str | None:
+    """The data set that a checkpoint of `bench train` was trained on; None for any other model."""
+    path = file_of(Path(spec))
+    if path.suffix != ".safetensors" or not path.is_file():
+        return None
+    _, text = read(path)
+    try:
+        return Metadata.from_json(text).dataset if text else None
+    except (ValueError, TypeError):
+        return None
+
+
+def checkpoints(runs: Path) -> list[str]:
+    """The folders of all finished training runs, by name; interrupted ones are left out.
+
+    Raises:
+        CrossfireError: there is none.
+    """
+    folders = sorted(path.parent for path in runs.glob("*/best.safetensors"))
+    finished = [str(folder) for folder in folders if not (folder / "state.pt").exists()]
+    if not finished:
+        raise CrossfireError(f"no finished checkpoint in {runs}; make one with: bench train at")
+    return finished
+
+
+def line(record: Record, fresh: bool) -> str:
+    """One line: a record's accuracies in percent, and whether it is new."""
+    shares = {name: count(text) / record.data.examples for name, text in record.measured.items()}
+    numbers = ", ".join(f"{name} {100 * share:.1f}" for name, share in shares.items())
+    return f"{record.model.name}: {numbers} %{'' if fresh else ' (measured before)'}"

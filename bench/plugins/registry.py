@@ -1,0 +1,162 @@
+"""The registry: a defense is a file of the package `defenses`, or an entry point of a package.
+
+Other packages register under the group `crossfire.KIND`. Nothing is imported before it is used, so
+a broken plugin does not affect the others.
+"""
+
+import ast
+import dataclasses
+import importlib.util
+import pkgutil
+import sys
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from bench.errors import CrossfireError, reason, unknown
+
+KINDS = ("defenses", "attacks", "suites", "datasets", "budgets", "models")
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A registered object: its name, where it is defined, and how to load it.
+
+    `what` is a short description, if there is one that needs no import.
+    """
+
+    name: str
+    origin: str
+    load: Callable[[], Any]
+    what: str = ""
+
+
+def plugins(kind: str) -> dict[str, Entry]:
+    """The entry points of installed packages in the group `crossfire.KIND`, by name.
+
+    Loading one raises CrossfireError when its package doesn't import.
+    """
+    found = sorted(entry_points(group=f"crossfire.{kind}"), key=lambda point: point.name)
+    return {p.name: Entry(p.name, _origin(p), partial(_import, p), _about(p)) for p in found}
+
+
+def choose(kind: str, name: str, entries: dict[str, Entry]) -> Any:  # noqa: ANN401
+    """Load the entry called `name`.
+
+    Raises:
+        CrossfireError: there is none; the message names the closest one.
+    """
+    if name in entries:
+        return entries[name].load()
+    raise unknown(kind.removesuffix("s"), name, entries)
+
+
+def defenses() -> dict[str, Entry]:
+    """Every defense by its key: the file name, with hyphens for underscores."""
+    ours = [
+        Entry(_key(name), f"defenses/{name}.py", partial(import_module, f"defenses.{name}"), what)
+        for name, what in documented("defenses").items()
+    ]
+    # Ours come last, so that no plugin can replace a defense of the leaderboard.
+    return plugins("defenses") | {entry.name: entry for entry in ours}
+
+
+def documented(package: str) -> dict[str, str]:
+    """The public modules of a package and the summary of each one's docstring, without import."""
+    spec = importlib.util.find_spec(package)
+    folders = spec.submodule_search_locations if spec else None
+    found = {}
+    for info in pkgutil.iter_modules(folders):
+        module = importlib.util.find_spec(f"{package}.{info.name}")
+        if info.name[0] != "_" and module and module.origin:
+            tree = ast.parse(Path(module.origin).read_text())
+            found[info.name] = summary(ast.get_docstring(tree))
+    return found
+
+
+def summary(docstring: str | None) -> str:
+    """The first paragraph of a docstring as one line."""
+    return " ".join((docstring or "").partition("\n\n")[0].split())
+
+
+def get_defense(name: str) -> type[Any]:
+    """The defense called `name`, or the one in the Python file that `name` is the path of.
+
+    Raises:
+        CrossfireError: there is none; its file doesn't import, or defines no single dataclass.
+    """
+    if name.endswith(".py"):
+        return _checked(load_file(Path(name)), name)
+    return _checked(choose("defenses", _key(name), defenses()), f"defense '{name}'")
+
+
+def load_file(path: Path) -> ModuleType:
+    """Import a user's Python file, which was named on the command line.
+
+    Raises:
+        CrossfireError: there is no such file, or running it fails.
+    """
+    if not path.is_file():
+        raise CrossfireError(f"there is no file {path}; name a Python file that exists")
+    spec = importlib.util.spec_from_file_location(f"crossfire_user_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    if str(path.parent.absolute()) not in sys.path:
+        # As in `python FILE.py`, but at the end of the path, so that it shadows no other module.
+        sys.path.append(str(path.parent.absolute()))
+    # Dataclasses and pickle look a class's module up by name.
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise CrossfireError(f"{path} does not run: {reason(error)}") from error
+    return module
+
+
+def _checked(found: Any, origin: str) -> type[Any]:  # noqa: ANN401
+    if isinstance(found, ModuleType):
+        found = getattr(found, "DEFENSE", None) or _only_dataclass(found, origin)
+    if not (isinstance(found, type) and dataclasses.is_dataclass(found) and hasattr(found, "fit")):
+        raise CrossfireError(
+            f"{origin} is not a defense; it must be a dataclass with a method `fit`"
+        )
+    return found
+
+
+def _only_dataclass(module: ModuleType, origin: str) -> Any:  # noqa: ANN401
+    found = [
+        value
+        for value in vars(module).values()
+        if dataclasses.is_dataclass(value) and value.__module__ == module.__name__
+    ]
+    if len(found) != 1:
+        raise CrossfireError(
+            f"{origin} defines {len(found)} dataclasses; choose one with DEFENSE = Class"
+        )
+    return found[0]
+
+
+def _import(point: EntryPoint) -> Any:  # noqa: ANN401
+    try:
+        return point.load()
+    except Exception as error:
+        raise CrossfireError(
+            f"plugin '{point.name}' of {_origin(point)} does not import "
+            f"({reason(error)}); update or uninstall it"
+        ) from error
+
+
+def _origin(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+
+
+def _about(point: EntryPoint) -> str:
+    return str(point.dist.metadata.json.get("summary", "")) if point.dist else ""
+
+
+def _key(name: str) -> str:
+    return name.replace("_", "-")

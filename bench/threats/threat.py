@@ -1,0 +1,50 @@
+"""A threat model: a norm and a budget."""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Literal, get_args
+
+from bench.errors import CrossfireError
+
+Norm = Literal["linf", "l2", "l1"]
+NORMS: tuple[Norm, ...] = get_args(Norm)
+
+
+@dataclass(frozen=True)
+class Threat:
+    """All perturbations whose norm is at most epsilon, in pixel units of [0, 1].
+
+    Epsilon is the exact fraction that was typed, so 8/255 never becomes 0.031.
+    """
+
+    norm: Norm
+    epsilon: Fraction
+    typed: str = field(compare=False, repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> "Threat":
+        """Read `NORM:EPSILON`, for example `linf:8/255` or `l2:0.5`.
+
+        Raises:
+            CrossfireError: the norm is unknown, or epsilon isn't a positive number.
+        """
+        norm, colon, epsilon = text.strip().lower().partition(":")
+        if norm not in NORMS or not colon:
+            raise CrossfireError(f"threat '{text}' is not NORM:EPSILON; write e.g. linf:8/255")
+        try:
+            value = Fraction(epsilon)
+        except (ValueError, ZeroDivisionError):
+            raise CrossfireError(
+                f"epsilon '{epsilon}' in '{text}' is not a number; write for example 8/255 or 0.5"
+            ) from None
+        if value <= 0:
+            raise CrossfireError(f"epsilon in '{text}' must be greater than 0")
+        return cls(norm, value, epsilon)
+
+    @property
+    def eps(self) -> float:
+        """Epsilon as the nearest float64."""
+        return float(self.epsilon)
+
+    def __str__(self) -> str:
+        return f"{self.norm}:{self.typed}"

@@ -1,0 +1,140 @@
+"""The plan: commands, dependencies, order, and the identities of steps."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.campaign.definition.file import read
+from bench.campaign.execution import identity
+from bench.campaign.execution.plan import Plan, Step, make
+
+TEXT = """
+seeds = 2
+
+[[run]]
+name = "student"
+defense = "teacher-student"
+variant = "adaad"
+teacher = "at"
+
+[[run]]
+defense = "at"
+average = 0.9
+
+[[run]]
+name = "net"
+model = "mine.py:net"
+normalize = "cifar10"
+
+[[evaluate]]
+suites = ["pgd-100", "crossfire"]
+examples = 50
+images = "first"
+
+[[evaluate]]
+checkpoint = "last"
+seeds = 1
+board = "further"
+"""
+
+
+def plan(folder: Path, text: str = TEXT) -> Plan:
+    (folder / "c.toml").write_text(text)
+    return make(read(folder / "c.toml"))
+
+
+def step(folder: Path, text: str, key: str = "train student-0") -> Step:
+    return plan(folder, text).steps[key]
+
+
+def test_steps_are_commands_with_dependencies(tmp_path: Path) -> None:
+    steps = plan(tmp_path).steps
+    student = steps["train student-1"]
+    assert " ".join(student.command) == (
+        "train teacher-student --dataset digits --variant adaad --teacher runs/at-1 "
+        "--seed 1 --out runs/student-1"
+    )
+    assert student.needs == ("train at-1",)
+    best = steps["evaluate student-1 best by pgd-100,crossfire"]
+    assert " ".join(best.command) == (
+        "evaluate runs/student-1/best.safetensors --threat union --suite pgd-100,crossfire "
+        "--dataset digits --examples 50 --seed 0 --precision auto --board board --no-images"
+    )
+    assert best.needs == ("train student-1",)
+    assert steps["evaluate student-0 best by pgd-100,crossfire"].command[-1] == "--images"
+    assert "evaluate student-1 last by pgd-100" not in steps
+    last = steps["evaluate student-0 last by pgd-100"]
+    assert last.command[last.command.index("--board") + 1] == "further"
+    net = steps["evaluate net best by pgd-100,crossfire"]
+    assert net.needs == ()
+    assert net.command[-3:] == ("--board", "board", "--images")
+    assert "--normalize cifar10" in " ".join(net.command)
+
+
+def test_seeds_come_in_order_and_teachers_before_students(tmp_path: Path) -> None:
+    order = [key for key in plan(tmp_path).steps if key.startswith("train")]
+    assert order == ["train at-0", "train student-0", "train at-1", "train student-1"]
+
+
+def test_dependants_are_the_student_and_all_evaluations(tmp_path: Path) -> None:
+    found = plan(tmp_path)
+    stopped = found.dependants("train at-1")
+    assert stopped == {key for key in found.steps if "-1" in key.split()[1]} - {"train at-1"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ("average = 0.9", "average = 0.99", False),
+        ("average = 0.9", "average = 0.9\nepochs = 20", True),
+        ('variant = "adaad"', 'variant = "rslad"', False),
+        ("seeds = 2", "seeds = 5", True),
+        ("examples = 50", "examples = 60", True),
+    ],
+)
+def test_the_identity_of_a_training_depends_on_its_recipe_and_its_teachers(
+    old: str, new: str, same: bool, tmp_path: Path
+) -> None:
+    before, after = step(tmp_path, TEXT), step(tmp_path, TEXT.replace(old, new))
+    assert (before.identity == after.identity) is same
+
+
+def test_the_identity_of_an_evaluation_depends_on_its_training_and_its_options(
+    tmp_path: Path,
+) -> None:
+    key = "evaluate student-0 best by pgd-100,crossfire"
+    found = {
+        step(tmp_path, text, key).identity
+        for text in (
+            *(TEXT, TEXT.replace("average = 0.9", "average = 0.99")),
+            TEXT.replace("examples = 50", "examples = 60"),
+        )
+    }
+    assert len(found) == 3
+
+
+def test_the_identity_of_code_ignores_comments_but_not_numbers(tmp_path: Path) -> None:
+    code = '"""One."""\n\nx = 1\n'
+    versions = []
+    for text in (code, code.replace("One", "Two") + "# more\n", code.replace("1", "2")):
+        (tmp_path / "mine.py").write_text(text)
+        versions.append(identity.code("mine.py", tmp_path))
+    assert versions[0] == versions[1] != versions[2]
+    assert identity.code("mat", tmp_path) != identity.code("avg", tmp_path)
+
+
+def test_the_identity_of_data_is_the_content_of_their_file(tmp_path: Path) -> None:
+    (tmp_path / "a.npz").write_bytes(b"1")
+    (tmp_path / "b.npz").write_bytes(b"1")
+    (tmp_path / "c.npz").write_bytes(b"2")
+    a, b, c = (identity.data(f"npz:{name}.npz", tmp_path) for name in "abc")
+    assert a == b != c
+
+
+def test_a_thousand_steps_are_planned_in_two_seconds(tmp_path: Path) -> None:
+    values = ", ".join(f"{k / 100}" for k in range(1, 68))
+    text = f'seeds = 5\n[[run]]\ndefense = "mat"\nalpha = [{values}]\n'
+    began = time.perf_counter()
+    assert len(plan(tmp_path, text).steps) == 1005
+    assert time.perf_counter() - began < 2

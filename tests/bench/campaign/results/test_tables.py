@@ -1,0 +1,150 @@
+"""The tables of a campaign, from records whose accuracies are known."""
+
+import csv
+import io
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from bench.campaign.definition.file import read
+from bench.campaign.execution.plan import Plan, make
+from bench.campaign.results.figure import svg
+from bench.campaign.results.records import Runs, SeedRecords, fits
+from bench.campaign.results.tables import accuracies, comparisons, to_csv
+from bench.cli import main
+from leaderboard.schema import Record
+from leaderboard.seeds import Runs as Flags
+from leaderboard.seeds import compare_runs
+from leaderboard.statistics import mcnemar
+from tests.records import make_record
+
+TEXT = """
+seeds = 2
+
+[[run]]
+defense = "at"
+
+[[run]]
+defense = "trades"
+
+[[evaluate]]
+
+[[compare]]
+a = "at"
+b = "trades"
+under = "linf"
+"""
+LEADERBOARD = Path(__file__).parents[4] / "leaderboard"
+SPENT = {"forward_passes": 1_000_000, "backward_passes": 500_000, "seconds": 12.0}
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    (tmp_path / "c.toml").write_text(TEXT)
+    return make(read(tmp_path / "c.toml"))
+
+
+def record(name: str, seed: int) -> Record:
+    return make_record(
+        f"{name}-{seed}", dataset="digits", training={"seed": seed, **SPENT}, config={}
+    )
+
+
+@pytest.fixture
+def runs() -> Runs:
+    return {
+        name: {seed: SeedRecords({"best": [record(name, seed)]}) for seed in (0, 1)}
+        for name in ("at", "trades")
+    }
+
+
+def test_a_row_has_means_deviations_and_costs(runs: Runs) -> None:
+    table = accuracies(runs)
+    assert table.head == (
+        *("run", "seeds", "clean", "linf pgd-100", "l2 pgd-100", "l1 pgd-100", "union pgd-100"),
+        *("passes", "s"),
+    )
+    at = next(dict(zip(table.head, row, strict=True)) for row in table.rows if row[0] == "at")
+    values = [one.accuracy("best", "linf", "pgd-100") or 0.0 for one in runs["at"].values()]
+    assert at["linf pgd-100"].startswith(f"{sum(values) / 2:.1f} ± ")
+    assert (at["seeds"], at["passes"], at["s"]) == ("2", "1,500 k", "12")
+
+
+def test_runs_are_ordered_by_accuracy(runs: Runs) -> None:
+    order = [row[0] for row in accuracies(runs).rows]
+    union = {
+        name: sum(one.accuracy("best", "union", "pgd-100") or 0.0 for one in seeds.values())
+        for name, seeds in runs.items()
+    }
+    assert order == sorted(union, key=lambda name: -union[name])
+
+
+def test_a_pair_is_compared_seed_by_seed_on_the_same_images(plan: Plan, runs: Runs) -> None:
+    (row,) = comparisons(plan, runs).rows
+    cells = dict(zip(comparisons(plan, runs).head, row, strict=True))
+    differences = [
+        (runs["at"][s].accuracy("best", "linf", "pgd-100") or 0.0)
+        - (runs["trades"][s].accuracy("best", "linf", "pgd-100") or 0.0)
+        for s in (0, 1)
+    ]
+    assert float(cells["a − b"]) == pytest.approx(sum(differences) / 2, abs=0.051)
+    assert cells["by seed"] == f"{min(differences):+.1f} to {max(differences):+.1f}"
+
+
+def test_pairs_have_the_p_value_of_the_leaderboards_test(plan: Plan, runs: Runs) -> None:
+    one = {name: {0: seeds[0]} for name, seeds in runs.items()}
+    cells = dict(zip(comparisons(plan, one).head, comparisons(plan, one).rows[0], strict=True))
+    flags = [one[name][0].flags("best", "linf", "pgd-100") or "" for name in ("at", "trades")]
+    assert cells["p"] == cells["Holm"] == f"{mcnemar(*flags).p:.2g}"
+    both = [
+        Flags(tuple(seeds[s].flags("best", "linf", "pgd-100") or "" for s in (0, 1)), 40, (0, 1))
+        for seeds in (runs["at"], runs["trades"])
+    ]
+    several = dict(zip(comparisons(plan, runs).head, comparisons(plan, runs).rows[0], strict=True))
+    assert several["p"] == f"{compare_runs(*both).p:.2g}"
+    assert several["seeds"] == "2"
+
+
+def test_a_record_of_another_recipe_is_omitted(plan: Plan) -> None:
+    step = plan.steps["evaluate at-0 best by pgd-100"]
+    run = plan.campaign.runs[0]
+    source = {"source": step.model}
+    assert fits(make_record("at-0", config={"steps": 10}, **source), step, run)
+    assert not fits(make_record("at-0", config={"steps": 20}, **source), step, run)
+    other = {"config": {"training": {"epochs": 3}}}
+    assert not fits(make_record("at-0", **other, **source), step, run)
+
+
+def test_csv_has_deviations_in_columns_of_their_own(plan: Plan, runs: Runs) -> None:
+    rows = list(csv.reader(io.StringIO(to_csv([accuracies(runs), comparisons(plan, runs)]))))
+    assert rows[0][2:4] == ["clean", "clean sd"]
+    assert {row[-2] for row in rows[1:3]} == {"1500000"}
+    assert float(rows[1][2]) > 0
+    assert rows[3] == []
+
+
+def test_the_figure_is_valid_svg_and_deterministic(runs: Runs) -> None:
+    logs = {"at": [[{"union": 0.1}, {"union": 0.3}]]}
+    picture = svg(runs, logs)
+    assert ET.fromstring(picture).tag.endswith("svg")
+    assert picture == svg(runs, logs)
+    assert "trades" in picture
+
+
+def test_the_published_campaign_reads_the_published_records() -> None:
+    done = CliRunner().invoke(
+        main, ["results", str(LEADERBOARD / "digits.toml"), "--format", "csv"]
+    )
+    assert done.exit_code == 0
+    runs = [line.split(",")[:2] for line in done.stdout.splitlines()]
+    assert ["mat", "6"] in runs
+    assert ["mat-linf-alpha-0.75", "1"] in runs
+
+
+def test_without_records_the_message_names_the_command_to_run(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text(TEXT)
+    done = CliRunner().invoke(main, ["results", str(tmp_path / "c.toml")])
+    assert done.exit_code == 2
+    assert "begin with: bench run" in done.stderr

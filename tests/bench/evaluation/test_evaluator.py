@@ -1,0 +1,186 @@
+"""Verdicts equal the exact worst case where it is known, and don't depend on batches or order."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bench import evaluate
+from bench.evaluation.evaluator import Evaluation
+from bench.evaluation.journal import Journal
+from bench.evaluation.outcome import Outcome
+from bench.evaluation.settings import Settings
+from bench.threats import NORMS, Threat
+from leaderboard.schema import UNION_ONLY
+from tests.toy import exact_worst_case, images, linear_model
+
+THREATS = ("linf:0.05", "l2:0.3", "l1:1")
+SHAPE = (1, 6, 6)
+
+
+def problem(n: int = 60, classes: int = 2) -> tuple[nn.Module, Tensor, Tensor]:
+    model, x = linear_model(3, SHAPE, classes), images(5, n, SHAPE)
+    labels = model(x).argmax(1)
+    labels[::10] = (labels[::10] + 1) % classes
+    return model, x, labels
+
+
+def run(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    threat: str = ",".join(THREATS),
+    **settings: int | bool | Tensor | tuple[str, ...],
+) -> Outcome:
+    return evaluate(model, x, y, threat=threat, **{"precision": "fp32", **settings})
+
+
+def flags(outcome: Outcome) -> dict[tuple[str, str], list[bool]]:
+    return {pair: column.robust.tolist() for pair, column in outcome.columns.items()}
+
+
+def test_every_column_and_the_union_equal_the_exact_worst_case() -> None:
+    model, x, y = problem()
+    outcome = run(model, x, y)
+    union = torch.ones(len(y), dtype=torch.bool)
+    for (threat, _), column in outcome.columns.items():
+        exact = exact_worst_case(model, x, y, Threat.parse(threat))
+        sure = exact.abs() > 1e-3
+        assert 5 < int((exact > 0).sum()) < 55
+        assert column.robust[sure].tolist() == (exact > 0)[sure].tolist(), threat
+        union &= exact > 0
+    assert outcome.accuracy() == pytest.approx(float(union.float().mean()), abs=0.02)
+
+
+def test_the_union_is_no_larger_than_any_of_its_members() -> None:
+    outcome = run(*problem())
+    assert (
+        outcome.accuracy() <= min(outcome.accuracy(t) for t in THREATS) <= outcome.accuracy("clean")
+    )
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_larger_epsilon_never_helps_the_model(norm: str) -> None:
+    model, x, y = problem(30)
+    accuracies = [run(model, x, y, f"{norm}:{e}").accuracy() for e in ("0.01", "0.1", "1")]
+    assert accuracies == sorted(accuracies, reverse=True)
+    assert accuracies[0] > accuracies[-1]
+
+
+@pytest.mark.parametrize("capacity", [3, 64])
+def test_flags_do_not_depend_on_the_batch_size(capacity: int) -> None:
+    model, x, y = problem(20, classes=4)
+    assert flags(run(model, x, y, capacity=capacity)) == flags(run(model, x, y, capacity=16))
+
+
+def test_flags_do_not_depend_on_the_order_of_the_examples() -> None:
+    model, x, y = problem(20, classes=4)
+    order = torch.randperm(len(y), generator=torch.Generator().manual_seed(1))
+    straight, shuffled = run(model, x, y), run(model, x[order], y[order], numbers=order)
+    for pair, column in straight.columns.items():
+        assert column.robust[order.numpy()].tolist() == shuffled.columns[pair].robust.tolist()
+
+
+def test_pruning_across_norms_gives_the_same_union() -> None:
+    model, x, y = problem(30, classes=4)
+    full, pruned = run(model, x, y), run(model, x, y, union_only=True)
+    assert full.union.tolist() == pruned.union.tolist()
+    spent = [sum(int(c.forward.sum()) for c in o.columns.values()) for o in (full, pruned)]
+    assert spent[1] < spent[0]
+    assert [finding.id for finding in pruned.findings] == [UNION_ONLY]
+    assert UNION_ONLY not in [finding.id for finding in full.findings]
+
+
+def test_an_example_found_for_one_norm_counts_for_each_budget_that_it_meets() -> None:
+    model, x, y = problem()
+    outcome = run(model, x, y, "linf:0.05,l2:100", suites=("pgd-100",))
+    linf, l2 = outcome.columns.values()
+    assert not (l2.robust & ~linf.robust).any()
+
+
+class Stop(BaseException):
+    """A kill."""
+
+
+def test_a_killed_evaluation_resumes_and_ends_in_the_same_flags(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, x, y = problem(30, classes=4)
+    settings = Settings(threat=",".join(THREATS), precision="fp32", capacity=16)
+    whole = Evaluation(model, x, y, torch.arange(len(y)), settings).run(Journal(tmp_path, "whole"))
+    monkeypatch.setattr("bench.evaluation.engine.SAVE_EVERY", 0.0)
+    saves, stops = 0, 0
+    while True:
+        journal = Journal(tmp_path, "stopped")
+        save = journal.save
+
+        def counting(
+            state: dict[str, Tensor], save: Callable[[dict[str, Tensor]], None] = save
+        ) -> None:
+            nonlocal saves
+            save(state)
+            saves += 1
+            if saves % 60 == 0:
+                raise Stop
+
+        monkeypatch.setattr(journal, "save", counting)
+        evaluation = Evaluation(model, x, y, torch.arange(len(y)), settings)
+        try:
+            stopped = evaluation.run(journal)
+        except Stop:
+            stops += 1
+            continue
+        break
+    assert stops >= 3
+    assert flags(stopped) == flags(whole)
+    for pair, column in whole.columns.items():
+        assert np.array_equal(column.forward, stopped.columns[pair].forward)
+        assert np.array_equal(column.found, stopped.columns[pair].found)
+
+
+class NaNs(nn.Module):
+    """A linear model that returns NaN near some images, but not at them."""
+
+    def __init__(self, x: Tensor) -> None:
+        super().__init__()
+        self.inner = linear_model(3, SHAPE)
+        self.register_buffer("known", x.flatten(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        nearest = torch.cdist(x.flatten(1), self.known, p=torch.inf).amin(1)
+        bad = (nearest > 1e-5) & (nearest < 0.1)
+        return self.inner(x).masked_fill(bad[:, None], torch.nan)
+
+
+def test_logits_that_become_nan_under_attack_count_as_broken() -> None:
+    _, x, _ = problem(20)
+    model = NaNs(x).eval()
+    y = model(x).argmax(1)
+    noisy = run(model, x, y, "linf:0.02")
+    assert noisy.accuracy("clean") == 1
+    assert noisy.accuracy() == 0
+    assert run(linear_model(3, SHAPE), x, y, "linf:0.02").accuracy() > 0.5
+
+
+def test_uint8_images_are_read_as_fractions_of_255() -> None:
+    model, x, _ = problem()
+    pixels = (x * 255).round().to(torch.uint8)
+    y = model(pixels.float() / 255).argmax(1)
+    assert flags(run(model, pixels, y)) == flags(run(model, pixels.float() / 255, y))
+
+
+def test_the_table_has_a_row_per_example_and_a_norm_for_each_broken_one() -> None:
+    model, x, y = problem()
+    outcome = run(model, x, y)
+    table = outcome.table()
+    assert len(table) == len(y)
+    for threat in THREATS:
+        robust = table[f"{threat}/pgd-100/robust"]
+        broken = ~robust & (table["prediction"] == table["label"])
+        norms = table[f"{threat}/pgd-100/norm"]
+        assert norms[broken].max() <= Threat.parse(threat).eps + 1e-5
+        assert norms[~broken].isna().all()
+        assert set(table[f"{threat}/pgd-100/attack"][broken]) <= {"pgd-100", "credit"}

@@ -1,0 +1,121 @@
+"""Models that can't be evaluated are refused; models with signs of gradient masking are flagged."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bench.evaluation import gates
+from bench.evaluation.gates import Refusal, preflight
+from bench.threats import Threat
+from tests.toy import images, linear_model
+
+SHAPE = (1, 6, 6)
+X = images(0, 16, SHAPE)
+INNER = linear_model(0, SHAPE, 5)
+Y = INNER(X).argmax(1)
+
+
+class Wrapped(nn.Module):
+    """A model whose forward is a function."""
+
+    def __init__(self, function: object) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)  # type: ignore[operator, no-any-return]
+
+
+def refused(model: nn.Module, x: Tensor = X) -> str:
+    with pytest.raises(Refusal) as caught:
+        preflight(model.eval(), x, Y)
+    return str(caught.value)
+
+
+def ids(model: nn.Module) -> list[str]:
+    return [finding.id for finding in preflight(model.eval(), X, Y)]
+
+
+def test_a_plain_model_has_no_findings() -> None:
+    assert preflight(INNER, X, Y) == []
+
+
+def test_p1_refuses_logits_that_are_not_finite() -> None:
+    assert "P1" in refused(Wrapped(lambda x: INNER(x) * torch.nan))
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(255.0, 0.0), (2.0, -1.0), (4.0, -2.0)])
+def test_p2_refuses_images_outside_the_unit_box(scale: float, shift: float) -> None:
+    assert "P2" in refused(INNER, X * scale + shift)
+
+
+def test_p3_refuses_a_model_in_train_mode() -> None:
+    model = nn.Sequential(nn.BatchNorm2d(1), INNER).train()
+    with pytest.raises(Refusal, match=r"P3.*model\.eval\(\)"):
+        preflight(model, X, Y)
+
+
+def test_p4_flags_a_model_with_random_outputs() -> None:
+    assert "P4" in ids(Wrapped(lambda x: INNER(x + 0.1 * torch.randn_like(x))))
+
+
+def test_p5_refuses_a_model_whose_logits_depend_on_the_batch() -> None:
+    assert "P5" in refused(Wrapped(lambda x: INNER(x - x.mean(0))))
+
+
+def test_p5_refuses_batch_norm_that_stays_in_train_mode() -> None:
+    norm = nn.BatchNorm2d(1, track_running_stats=False)
+    assert "P5" in refused(nn.Sequential(norm, INNER))
+
+
+def test_p6_flags_probabilities() -> None:
+    assert "P6" in ids(Wrapped(lambda x: INNER(x).softmax(1)))
+
+
+def test_p7_flags_gradients_that_are_exactly_zero() -> None:
+    assert "P7" in ids(Wrapped(lambda x: INNER(x) * 1e6))
+
+
+def test_p8_refuses_a_model_through_which_no_gradient_flows() -> None:
+    assert "P8" in refused(Wrapped(lambda x: INNER(x.detach())))
+    assert "P8" in refused(Wrapped(lambda x: INNER((x * 8).round().detach() / 8)))
+
+
+def test_p9_refuses_labels_without_a_logit_and_reports_few_classes() -> None:
+    assert "P9" in refused(linear_model(0, SHAPE, 2))
+    few = linear_model(0, SHAPE, 3)
+    assert [f.id for f in preflight(few, X, few(X).argmax(1))] == ["P9"]
+
+
+def test_a_model_for_images_of_another_shape_is_refused_in_one_line() -> None:
+    message = refused(nn.Sequential(nn.Conv2d(3, 1, 1), nn.Flatten()))
+    assert "does not accept images (1, 6, 6)" in message
+    assert "\n" not in message
+
+
+def test_an_info_finding_does_not_end_the_evaluation() -> None:
+    gates.refuse(list(gates.class_count(3, torch.zeros(1, dtype=torch.int64))))
+
+
+LINF = Threat.parse("linf:0.1")
+
+
+def test_p10_has_no_finding_on_ordinary_models_at_any_scale_of_the_logits() -> None:
+    for scale in (1e-4, 1.0, 1e3):
+        model = Wrapped(lambda x, scale=scale: INNER(x) * scale)
+        for threat in (LINF, Threat.parse("l2:0.3"), Threat.parse("l1:1")):
+            assert list(gates.tangent(model, X, Y, threat)) == []
+
+
+@pytest.mark.parametrize(
+    "masked",
+    [
+        lambda x: INNER((7 * x).round() / 7 + 1e-4 * torch.sin(60 * x)),
+        lambda x: 10 * torch.tanh(INNER(20 * x)),
+        lambda x: (200 * INNER(x)).double().softmax(1),
+    ],
+    ids=["ripples", "saturation", "probabilities"],
+)
+def test_p10_finds_unreliable_gradients(masked: object) -> None:
+    (finding,) = gates.tangent(Wrapped(masked), X, Y, LINF)
+    assert (finding.id, finding.gate) == ("P10", "info")

@@ -1,0 +1,83 @@
+"""A repaired model has the model's outputs, and gradients where the model's vanish."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bench.attacks.base import Slots
+from bench.attacks.pgd import PGD
+from bench.evaluation.proposer import Proposer
+from bench.evaluation.repair import repaired
+from tests.toy import images, linear_model
+from tests.walk import fresh
+
+SHAPE = (1, 6, 6)
+X = images(5, 4, SHAPE)
+
+
+class Behind(nn.Module):
+    """A linear model with a function before it and a softmax after it."""
+
+    def __init__(self, before: str, temperature: float = 0.0) -> None:
+        super().__init__()
+        self.inner, self.before, self.temperature = linear_model(3, SHAPE, 4), before, temperature
+
+    def forward(self, x: Tensor) -> Tensor:
+        stepped = {
+            "floor": lambda: torch.floor(7 * x) / 7,
+            "round": lambda: (7 * x).round() / 7,
+            "nothing": lambda: x,
+        }[self.before]()
+        logits: Tensor = self.inner(stepped)
+        return (logits / self.temperature).softmax(1) if self.temperature else logits
+
+
+def gradient(model: nn.Module, probabilities: bool) -> Tensor:
+    point = X.double().requires_grad_()
+    logits = repaired(model.eval(), probabilities=probabilities)(point)
+    (found,) = torch.autograd.grad((logits[:, 1] - logits[:, 0]).sum(), point)
+    return found
+
+
+@pytest.mark.parametrize("before", ["floor", "round"])
+def test_rounding_keeps_its_values_and_passes_gradients_on(before: str) -> None:
+    model = Behind(before)
+    outputs = repaired(model, probabilities=False)(X.double())
+    assert torch.allclose(outputs.float(), model(X), atol=1e-5)
+    assert torch.allclose(gradient(model, False), gradient(Behind("nothing"), False))
+
+
+def test_probabilities_that_saturate_in_float32_become_logits() -> None:
+    sharp = Behind("nothing", temperature=1e-2)
+    assert bool((sharp(X).max(1).values == 1).any())
+    expected = gradient(Behind("nothing"), False) / 1e-2
+    assert torch.allclose(gradient(sharp, True), expected, rtol=1e-6)
+
+
+def test_the_model_itself_is_unchanged() -> None:
+    model = Behind("floor")
+    repaired(model, probabilities=False)
+    assert model.inner.weight.dtype == torch.float32
+    assert not bool((model(X) != Behind("floor")(X)).any())
+
+
+class Rippled(nn.Module):
+    """A line of slope 1 plus a ripple that is much steeper."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        rising = (x + 0.004 * torch.sin(800 * x)).flatten(1).sum(1)
+        return torch.stack([-rising, rising], 1)
+
+
+def test_averaged_gradients_are_those_without_a_ripple() -> None:
+    y = torch.zeros(4, dtype=torch.int64)
+    slots: Slots = fresh(X, y, y + 1)
+    attack = PGD(steps=5, random_start=False)
+
+    def slopes(proposer: Proposer) -> Tensor:
+        return proposer.query(attack, slots).ascent.sign()
+
+    alone, many = Proposer(Rippled()), Proposer(Rippled(), repeats=64, blur=0.05)
+    assert (slopes(alone) > 0).float().mean() < 0.9
+    assert (slopes(many) > 0).float().mean() > 0.95
+    assert torch.equal(many.query(attack, slots).logits, alone.query(attack, slots).logits)

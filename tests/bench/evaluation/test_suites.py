@@ -1,0 +1,146 @@
+"""Suites find the exact worst case, escalate if gradients are unreliable, and describe all
+settings."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bench import evaluate
+from bench.attacks.pgd import PGD
+from bench.attacks.square import Square
+from bench.evaluation import gates, suites
+from bench.evaluation.outcome import Outcome
+from bench.evaluation.queue import Column
+from bench.threats import Threat
+from leaderboard.schema import Finding
+from tests.toy import exact_worst_case, images, linear_model
+
+THREATS = "linf:0.05,l2:0.3,l1:1"
+SHAPE = (1, 6, 6)
+X = images(5, 40, SHAPE)
+
+
+def run(model: nn.Module, suite: str, threat: str = THREATS, n: int = 40) -> Outcome:
+    y = model(X[:n]).argmax(1)
+    return evaluate(model.eval(), X[:n], y, threat=threat, suites=(suite,), precision="fp32")
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_crossfire_equals_the_exact_worst_case(classes: int) -> None:
+    model = linear_model(3, SHAPE, classes)
+    outcome = run(model, "crossfire")
+    for (threat, _), column in outcome.columns.items():
+        exact = exact_worst_case(model, X, model(X).argmax(1), Threat.parse(threat))
+        sure = exact.abs() > 2e-3
+        assert column.robust[sure].tolist() == (exact > 0)[sure].tolist(), threat
+
+
+@pytest.mark.parametrize("scale", [1e-4, 10.0])
+def test_the_scale_of_the_logits_changes_no_verdict(scale: float) -> None:
+    plain, scaled = linear_model(3, SHAPE, 4), linear_model(3, SHAPE, 4)
+    scaled.weight.mul_(scale)
+    scaled.bias.mul_(scale)
+    flags = [
+        [c.robust.tolist() for c in run(m, "crossfire", n=12).columns.values()]
+        for m in (plain, scaled)
+    ]
+    assert flags[0] == flags[1]
+
+
+class Masked(nn.Module):
+    """A linear model after a quantiser, with gradients that are unrelated to its logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = linear_model(3, SHAPE, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        steps = torch.floor(x * 12 + 0.5) / 12
+        flat: Tensor = 1e-4 * torch.sin(40 * x).flatten(1)[:, :4]
+        logits: Tensor = self.inner(steps.detach())
+        return logits + flat
+
+
+def test_masked_gradients_raise_the_alarm_and_start_the_escalation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    everything = (suites.Pass(Square(queries=300)),)
+    monkeypatch.setattr(suites, "autoattack", lambda norm, classes: everything)
+    masked = run(Masked().eval(), "crossfire", "linf:0.1", 12)
+    (column,) = masked.columns.values()
+    names = suites.get("crossfire")("linf", 4)
+    alarms = [i for i, work in enumerate(names) if work.alarm is not None]
+    assert (column.by == alarms[0]).any()
+    assert "A8" in [finding.id for finding in masked.findings]
+    assert column.robust.any()
+    assert (column.forward[column.robust] > 50 + 300).all()
+
+
+def test_a_finding_about_one_threat_starts_the_repair_under_that_threat_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def l2_only(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> list[Finding]:
+        return [Finding("P10", "info", f"{threat}: steep", 9.0)] if threat.norm == "l2" else []
+
+    monkeypatch.setattr(gates, "tangent", l2_only)
+    outcome = run(linear_model(3, SHAPE, 4), "crossfire", "linf:0.05,l2:0.3", 12)
+    ran = {
+        threat: {outcome.attacks[threat, suite][number] for number in column.run}
+        for (threat, suite), column in outcome.columns.items()
+    }
+    assert "margin-repaired" in ran["l2:0.3"]
+    assert "margin-repaired" not in ran["linf:0.05"]
+
+
+@pytest.mark.parametrize(("alarm", "raised"), [(0.1, True), (0.99, False)])
+def test_a_second_pass_that_breaks_many_examples_starts_a_third(
+    alarm: float, raised: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes = (
+        suites.Pass(PGD(steps=1, step_size=0.0, random_start=False, name="blind")),
+        suites.Pass(PGD(steps=20, name="second"), alarm=alarm),
+        suites.Pass(Square(queries=5, name="third"), after=("second",)),
+    )
+    monkeypatch.setitem(suites._BUILT_IN, "crossfire", lambda norm, classes: passes)
+    outcome = run(linear_model(3, SHAPE, 4), "crossfire", "linf:0.05", 12)
+    (column,) = outcome.columns.values()
+    assert (column.by == 1).sum() > 0.1 * (column.robust | (column.by == 1)).sum()
+    passes_of_robust = column.forward[column.robust]
+    assert (passes_of_robust >= 1 + 20 + 5).all() == raised
+    messages = [finding.message for finding in outcome.findings if finding.id == "A16"]
+    expected = ["linf:0.05: after an alarm third ran, and broke 0 more"]
+    assert messages == (expected if raised else [])
+
+
+def test_a_pass_is_alarmed_by_its_share_of_the_examples_robust_before_it() -> None:
+    column = Column.of(np.array([False, True, True, True, True]), np.empty(5))
+    column.by[2], column.robust[2] = 0, False
+    column.by[3], column.robust[3] = 1, False
+    assert column.alarmed(0, 0.2)
+    assert not column.alarmed(0, 0.25)
+    assert column.alarmed(1, 0.25)
+    assert not column.alarmed(2, 0.0)
+
+
+def test_an_ordinary_model_raises_no_alarm_and_is_not_escalated() -> None:
+    outcome = run(linear_model(3, SHAPE, 4), "crossfire")
+    assert [finding.id for finding in outcome.findings] == []
+    assert all(int(column.by.max()) < 2 for column in outcome.columns.values())
+
+
+def test_a_suite_describes_every_setting_of_its_attacks() -> None:
+    passes = suites.get("autoattack")("l1", 10)
+    plain = suites.describe(passes)
+    assert [part["attack"]["name"] for part in plain] == [p.attack.name for p in passes]
+    assert plain[0]["restarts"] == 5
+    assert plain[1]["targets"] == 5
+    assert plain[0]["attack"]["steps"] == 100
+
+
+def test_the_reference_is_a_suite_and_agrees_with_crossfire_on_a_linear_model() -> None:
+    outcome = run(linear_model(3, SHAPE, 4), "autoattack-reference", "linf:0.05", 12)
+    ours = run(linear_model(3, SHAPE, 4), "crossfire", "linf:0.05", 12)
+    (theirs,), (mine,) = outcome.columns.values(), ours.columns.values()
+    assert theirs.robust.tolist() == mine.robust.tolist()
+    assert theirs.forward.sum() > 10 * mine.forward.sum()

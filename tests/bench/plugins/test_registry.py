@@ -1,0 +1,68 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from bench.errors import CrossfireError
+from bench.plugins.registry import Entry, choose, get_defense
+
+DEFENSE = '''
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Mine:
+    """A defense."""
+
+    steps: int = 3
+
+    def fit(self, job):
+        """Train."""
+'''
+
+
+def write(folder: Path, text: str) -> str:
+    file = folder / "mine.py"
+    file.write_text(text)
+    return str(file)
+
+
+def test_a_defense_may_be_a_file_named_on_the_command_line(tmp_path: Path) -> None:
+    found = get_defense(write(tmp_path, DEFENSE))
+    assert found.__name__ == "Mine"
+    assert dataclasses.asdict(found()) == {"steps": 3}
+
+
+def test_several_dataclasses_require_a_choice(tmp_path: Path) -> None:
+    two = DEFENSE + "\n@dataclass\nclass Other:\n    pass\n"
+    with pytest.raises(CrossfireError, match="DEFENSE = Class"):
+        get_defense(write(tmp_path, two))
+    assert get_defense(write(tmp_path, two + "DEFENSE = Mine\n")).__name__ == "Mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "defines 0 dataclasses"),
+        ("DEFENSE = 3", "must be a dataclass with a method `fit`"),
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("1 +", "SyntaxError"),
+    ],
+)
+def test_a_broken_file_is_an_error_of_one_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(CrossfireError, match=message) as caught:
+        get_defense(write(tmp_path, text))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_reported() -> None:
+    with pytest.raises(CrossfireError, match="there is no file"):
+        get_defense("nowhere/mine.py")
+
+
+def test_the_error_of_a_misspelt_name_names_the_closest_one() -> None:
+    entries = {name: Entry(name, "here", lambda: 1) for name in ("mat", "at")}
+    with pytest.raises(CrossfireError, match=r"unknown defense 'mta'; did you mean 'mat'"):
+        choose("defenses", "mta", entries)
+    with pytest.raises(CrossfireError, match="choose from at, mat"):
+        choose("defenses", "xyz", entries)
+    assert choose("defenses", "mat", entries) == 1
