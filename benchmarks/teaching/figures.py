@@ -44,7 +44,7 @@ def _curves(rows: Sequence[Row], name: str, columns: Sequence[str]) -> Figure:
     found = found if name == "digits" else in_order(found)
     across = [(one, column) for one in found for column in columns]
     figure, axes = plt.subplots(
-        2, len(across), figsize=(2.6 * len(across) + 1.9, 5), sharey=True, squeeze=False
+        2, len(across), figsize=(2.6 * len(across) + 2.3, 5), sharey=True, squeeze=False
     )
     for place, (one, column) in enumerate(across):
         of_it = arms(row for row in rows if problem(row) == one and "," not in row["arm"])
@@ -55,7 +55,7 @@ def _curves(rows: Sequence[Row], name: str, columns: Sequence[str]) -> Figure:
         axis.set_ylabel("robust accuracy, %")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="center right", frameon=False)
-    figure.tight_layout(rect=(0, 0, 1 - 1.8 / figure.get_figwidth(), 1))
+    figure.tight_layout(rect=(0, 0, 1 - 2.2 / figure.get_figwidth(), 1))
     return figure
 
 
