@@ -48,11 +48,11 @@ th:first-child, td:first-child {{ text-align: left; }}
 
 
 def write(folder: Path) -> Path:
-    """Write report.html, curves.svg and summary.md from the folder's runs; returns the page."""
+    """Write report.html, curves.svg and table.txt from the folder's runs; returns the page."""
     results, expert = read_results(folder), expert_scores(folder)
     chart = svg(results, mean(expert))
     write_atomic(folder / "curves.svg", chart.encode())
-    write_atomic(folder / "summary.md", (markdown(results, expert) + "\n").encode())
+    write_atomic(folder / "table.txt", (markdown(results, expert) + "\n").encode())
     page = folder / "report.html"
     write_atomic(page, html(results, expert, chart).encode())
     return page

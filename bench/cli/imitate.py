@@ -81,5 +81,5 @@ def command(
     study = Study(task, chosen, seeds, steps, episodes, thin, out or Path("imitation") / task)
     with shown(display) as progress:
         page = work(study, progress)
-    click.echo((page.parent / "summary.md").read_text().rstrip())
+    click.echo((page.parent / "table.txt").read_text().rstrip())
     click.echo(f"\nThe report: {page}")

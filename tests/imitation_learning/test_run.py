@@ -172,7 +172,7 @@ def test_the_command_runs_each_method_once_and_reports(
     assert done.exit_code == 0, done.output
     folder = tmp_path / "imitation" / "CartPole-v1"
     names = {f"{method}-{seed}.json" for method in DEFAULT for seed in (0, 1)}
-    reports = {"expert.npz", "report.html", "curves.svg", "summary.md"}
+    reports = {"expert.npz", "report.html", "curves.svg", "table.txt"}
     assert {path.name for path in folder.iterdir()} == names | reports
     page = (folder / "report.html").read_text()
     assert all(f"<td>{method}</td>" in page for method in DEFAULT)
