@@ -58,7 +58,7 @@ def ask_teacher(teacher: Model, points: Points, ask: Ask) -> Answers:
     return Answers(points.detach(), logits.detach(), pair, slopes)
 
 
-def lesson(student: Model, answers: Answers, ask: Ask) -> Values:
+def answer_loss(student: Model, answers: Answers, ask: Ask) -> Values:
     """The student's loss at each answer, (s, n).
 
     Cross-entropy with the label or the prediction; for `gradients` also the squared error of its

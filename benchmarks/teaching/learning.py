@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .answers import Answers, Ask, ask_teacher, lesson, price
+from .answers import Answers, Ask, answer_loss, ask_teacher, price
 from .balls import Ball, ascend
 from .shapes import Labels, Model, Points, Values, at
 
@@ -56,7 +56,7 @@ class Course:
 
 
 @dataclass
-class Class:
+class Cohort:
     """s students before one teacher, with their data and all that was answered so far."""
 
     students: nn.Module
@@ -119,7 +119,7 @@ class Class:
         if self.answers is None:
             return loss
         some = self.answers.select(self.drawn(self.asked, min(self.course.batch, self.asked)))
-        return loss + lesson(self.students, some, self.arm.ask).mean(1).sum()
+        return loss + answer_loss(self.students, some, self.arm.ask).mean(1).sum()
 
 
 def cross_entropy(logits: Tensor, y: Labels) -> Values:
@@ -127,22 +127,22 @@ def cross_entropy(logits: Tensor, y: Labels) -> Values:
     return F.cross_entropy(logits.transpose(1, 2), y, reduction="none")
 
 
-def learn(room: Class, queries: int) -> float:
+def learn(cohort: Cohort, queries: int) -> float:
     """Train the students, who ask `queries` questions each. Returns the bits of the answers."""
-    course = room.course
-    if room.arm.place == "data":
-        queries = min(queries, room.x.shape[1])
-    optimiser = torch.optim.Adam(room.students.parameters(), course.lr)
+    course = cohort.course
+    if cohort.arm.place == "data":
+        queries = min(queries, cohort.x.shape[1])
+    optimiser = torch.optim.Adam(cohort.students.parameters(), course.lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, course.steps)
     for step in range(course.steps):
-        missing = course.due(step, queries) - room.asked
+        missing = course.due(step, queries) - cohort.asked
         if missing > 0:
-            room.question(missing)
+            cohort.question(missing)
         optimiser.zero_grad()
-        room.loss().backward()  # type: ignore[no-untyped-call]
+        cohort.loss().backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
-    if room.answers is None:
+    if cohort.answers is None:
         return 0.0
-    classes, d = room.answers.logits.shape[-1], room.x.shape[-1]
-    return room.asked * price(room.arm.ask, classes, d)
+    classes, d = cohort.answers.logits.shape[-1], cohort.x.shape[-1]
+    return cohort.asked * price(cohort.arm.ask, classes, d)

@@ -16,7 +16,7 @@ from . import digits
 from .balls import Ball
 from .exact_students import Measured, measure
 from .grid import Run, runs
-from .learning import Class, Course, learn
+from .learning import Cohort, Course, learn
 from .students import Networks, Quadratics
 from .teachers import Discs, Known, Sphere, Support, sample
 
@@ -117,8 +117,8 @@ def _exact(run: Run, effort: Effort, _: Path) -> tuple[float, Measured]:
     students = Quadratics(seeds, problem.d) if spheres else Networks(seeds, (2, 32, 2))
     ball = Ball("l2", eps * run.arm.reach)
     course = Course(ball, effort.steps * run.arm.longer, lr=0.01)
-    room = Class(students, teacher, x, y, run.arm, course, torch.Generator().manual_seed(0))
-    bits = learn(room, run.queries)
+    cohort = Cohort(students, teacher, x, y, run.arm, course, torch.Generator().manual_seed(0))
+    bits = learn(cohort, run.queries)
     return bits, measure(students, teacher, seeds, support, eps=eps, tests=effort.tests)
 
 
@@ -132,6 +132,6 @@ def _digits(run: Run, effort: Effort, teachers: Path) -> tuple[float, Measured]:
     x, y = digits.images(seeds, run.problem.n)
     students = Networks(seeds, (digits.PIXELS, 128, 64, digits.CLASSES), centre=0.5)
     course = Course(digits.BALL, effort.digits_steps, lr=0.003)
-    room = Class(students, teacher, x, y, run.arm, course, torch.Generator().manual_seed(0))
-    bits = learn(room, run.queries)
+    cohort = Cohort(students, teacher, x, y, run.arm, course, torch.Generator().manual_seed(0))
+    bits = learn(cohort, run.queries)
     return bits, digits.measure(students, teacher, len(seeds), effort.images)

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from bench.errors import CrossfireError
-from benchmarks.teaching.answers import Ask, ask_teacher, lesson, price
+from benchmarks.teaching.answers import Ask, answer_loss, ask_teacher, price
 from benchmarks.teaching.balls import Ball
 from benchmarks.teaching.grid import runs
-from benchmarks.teaching.learning import Arm, Class, Course, Place, learn
+from benchmarks.teaching.learning import Arm, Cohort, Course, Place, learn
 from benchmarks.teaching.shapes import Labels, Points
 from benchmarks.teaching.students import Networks, Quadratics
 from benchmarks.teaching.study import read, study, write
@@ -30,28 +30,28 @@ def data() -> tuple[Points, Labels]:
     return sample(Sphere(), [0, 1], 24, Support(5, 2, 0.05), salt=0)
 
 
-def classroom(arm: Arm, course: Course = COURSE) -> Class:
+def trained_cohort(arm: Arm, course: Course = COURSE) -> Cohort:
     students = Quadratics([0, 1], 5, 8)
-    return Class(students, Sphere(), *data(), arm, course, torch.Generator().manual_seed(0))
+    return Cohort(students, Sphere(), *data(), arm, course, torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("ask", ["labels", "soft", "gradients"])
 @pytest.mark.parametrize("place", ["ball", "adversarial", "uncertain"])
 def test_a_student_asks_what_it_may_within_the_ball_and_pays_for_it(place: Place, ask: Ask) -> None:
-    room = classroom(Arm("one", place, ask))
-    bits = learn(room, 30)
-    assert room.answers is not None
-    assert room.asked == 30
+    cohort = trained_cohort(Arm("one", place, ask))
+    bits = learn(cohort, 30)
+    assert cohort.answers is not None
+    assert cohort.asked == 30
     assert bits == 30 * price(ask, 2, 5)
-    distances = torch.cdist(room.answers.points, room.x).amin(-1)
+    distances = torch.cdist(cohort.answers.points, cohort.x).amin(-1)
     assert (distances <= 0.3 + 1e-4).all()
 
 
 def test_a_passive_student_asks_about_its_data_once() -> None:
-    room = classroom(Arm("one", "data", "soft"))
-    assert learn(room, 1000) == 24 * 32
-    assert room.answers is not None
-    assert torch.equal(room.answers.points, room.x)
+    cohort = trained_cohort(Arm("one", "data", "soft"))
+    assert learn(cohort, 1000) == 24 * 32
+    assert cohort.answers is not None
+    assert torch.equal(cohort.answers.points, cohort.x)
 
 
 def test_answers_have_their_price_in_bits() -> None:
@@ -64,7 +64,7 @@ def test_answers_have_their_price_in_bits() -> None:
 def test_a_student_that_is_its_teacher_has_nothing_to_learn(ask: Ask) -> None:
     twin = Networks([0, 1], (5, 16, 3))
     answers = ask_teacher(twin, data()[0], ask)
-    lesson(twin, answers, ask).sum().backward()  # type: ignore[no-untyped-call]
+    answer_loss(twin, answers, ask).sum().backward()  # type: ignore[no-untyped-call]
     gradients = [parameter.grad for parameter in twin.parameters()]
     assert max(float(g.abs().max()) for g in gradients if g is not None) < 1e-4
 
@@ -75,7 +75,7 @@ def test_students_do_not_learn_from_each_other() -> None:
         students = Quadratics(range(count), 5, 8)
         x, y = sample(Sphere(), range(count), 24, Support(5, 2, 0.05), salt=0)
         generator = torch.Generator().manual_seed(0)
-        learn(Class(students, Sphere(), x, y, Arm("plain"), course, generator), 0)
+        learn(Cohort(students, Sphere(), x, y, Arm("plain"), course, generator), 0)
         return students.weight[0].detach()
 
     assert torch.allclose(first(1), first(3), atol=1e-6)
