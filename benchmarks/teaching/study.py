@@ -43,7 +43,7 @@ class Effort:
     teacher_examples: int | None = None
 
 
-SMALL = Effort(2, 20, 20, 2, 20, 8, 1, "cnn-w8", 128)
+SMALL = Effort(2, 8, 20, 2, 8, 8, 1, "cnn-w8", 128)
 
 
 def read(path: Path) -> list[Row]:
