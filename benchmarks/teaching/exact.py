@@ -33,10 +33,13 @@ def worst_quadratic(
     gradient = 2 * x @ matrix + slope[:, None]
     start = ((x @ matrix) * x).sum(-1) + (x * slope[:, None]).sum(-1) + offset[:, None]
     turned, curvature = gradient @ vectors, values[:, None]
-    multiplier = _multiplier(turned, curvature, radius)
+    # What rounding leaves of a zero would be a direction of its own where the curvature is zero too.
+    largest = turned.abs().amax(-1, keepdim=True)
+    clean = turned.where(turned.abs() > 1e-12 * largest, 0)
+    multiplier = _multiplier(clean, curvature, radius)
     shifted = curvature + multiplier[..., None]
     lower = start - (turned.square() / (4 * shifted)).sum(-1) - multiplier * radius.square()
-    step = -turned / (2 * shifted)
+    step = -clean / (2 * shifted)
     step = step * (radius / step.norm(dim=-1)).clamp_max(1)[..., None]
     # In the hard case the step ends inside the ball; what is missing goes along the least
     # eigenvalue, which changes nothing else.
