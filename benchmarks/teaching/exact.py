@@ -33,7 +33,7 @@ def worst_quadratic(
     gradient = 2 * x @ matrix + slope[:, None]
     start = ((x @ matrix) * x).sum(-1) + (x * slope[:, None]).sum(-1) + offset[:, None]
     turned, curvature = gradient @ vectors, values[:, None]
-    # What rounding leaves of a zero would be a direction of its own where the curvature is zero too.
+    # What rounding leaves of a zero would matter where the curvature is zero too.
     largest = turned.abs().amax(-1, keepdim=True)
     clean = turned.where(turned.abs() > 1e-12 * largest, 0)
     multiplier = _multiplier(clean, curvature, radius)
