@@ -21,8 +21,9 @@ from bench.threats import budget_dataset, resolve
 
 NONE = Disguise("none", ())
 SHOWN = (
-    *("none", "quantised input", "quantised input, rippled", "saturated logits"),
-    *("logits × 1000", "logits / 100,000", "probabilities, sharpened", "randomised input"),
+    *("none", "quantised input", "quantised input, rippled", "rippled input"),
+    *("saturated logits", "logits × 1000", "logits / 100,000", "probabilities, sharpened"),
+    *("randomised input", "gradient of a constant"),
 )
 
 

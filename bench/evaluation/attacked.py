@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
@@ -83,12 +84,14 @@ class AttackedModel:
 
     def proposer(self, work: Pass) -> Proposer:
         """The model as the attack of a pass queries it."""
-        queried = self.fast
-        if work.repair:
-            probabilities = any(finding.id == "P6" for finding in self.findings)
-            network = repaired(self.model, probabilities=probabilities)
-            queried = Proposer(network, torch.float64, self.capacity)
+        queried = self._repaired if work.repair else self.fast
         return replace(queried, repeats=work.repeats, blur=work.blur)
+
+    @cached_property
+    def _repaired(self) -> Proposer:
+        probabilities = any(finding.id == "P6" for finding in self.findings)
+        network, dtype = repaired(self.model, self.sample, probabilities=probabilities)
+        return Proposer(network, dtype, self.capacity)
 
     def check_unchanged(self) -> None:
         """P3: the weights are those that were hashed.

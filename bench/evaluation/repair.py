@@ -1,9 +1,9 @@
 """Repairs a model whose gradients are unreliable: its outputs stay, its gradients become useful.
 
 Common causes of gradient masking are removed: rounding passes gradients on (BPDA), probabilities
-become logits, and float64 resolves the small gradients of saturated outputs; averaging over a
-neighbourhood (`Proposer.blur`) smooths ripples. A repaired model is only used by attacks; verdicts
-come from the original model.
+become logits, and where float32 loses the small gradients of saturated outputs float64 resolves
+them; averaging over a neighbourhood (`Proposer.blur`) smooths ripples. A repaired model is only
+used by attacks; verdicts come from the original model.
 """
 
 import copy
@@ -25,8 +25,11 @@ STEPPED: frozenset[Callable[..., Any]] = frozenset(
     if (function := getattr(owner, name, None)) is not None
 )
 """Piecewise constant functions: their derivative is zero wherever it exists."""
-LEAST = 1e-300
+LEAST = {torch.float32: 1e-38, torch.float64: 1e-300}
 """Smaller probabilities are replaced by this one."""
+AGREEMENT = 0.99
+"""Gradients whose cosine is larger have the same direction."""
+_TYPES = (torch.float32, torch.float64)
 
 
 class StraightThrough(TorchFunctionMode):
@@ -48,14 +51,36 @@ class StraightThrough(TorchFunctionMode):
         return value
 
 
-def repaired(model: nn.Module, *, probabilities: bool) -> Model:
-    """The model in float64 with straight-through steps; with `probabilities`, the logarithms of its
-    outputs."""
-    exact = copy.deepcopy(model).double().requires_grad_(False)
+def repaired(model: nn.Module, sample: Batch, *, probabilities: bool) -> tuple[Model, torch.dtype]:
+    """The model with straight-through steps, and the data type of its weights; with
+    `probabilities`, its outputs are their logarithms.
+
+    That is float64 if the gradient of the spread of the logits at some image of the sample
+    (n, c, h, w) has another direction in float32.
+    """
+    single, double = (_repaired(model, dtype, probabilities) for dtype in _TYPES)
+    in_single = _slopes(single, sample)
+    in_double = _slopes(double, sample.double())
+    agree = torch.cosine_similarity(in_single, in_double) > AGREEMENT
+    return (single, torch.float32) if bool(agree.all()) else (double, torch.float64)
+
+
+def _repaired(model: nn.Module, dtype: torch.dtype, probabilities: bool) -> Model:
+    copied = copy.deepcopy(model).to(dtype).requires_grad_(False)
+    least = LEAST[dtype]
 
     def logits(points: Batch) -> Float[Tensor, "n k"]:
         with StraightThrough():
-            outputs: Tensor = exact(points)
-        return outputs.clamp_min(LEAST).log() if probabilities else outputs
+            outputs: Tensor = copied(points)
+        return outputs.clamp_min(least).log() if probabilities else outputs
 
     return logits
+
+
+def _slopes(model: Model, images: Batch) -> Float[Tensor, "n d"]:
+    """Gradients of the largest logit minus the smallest, in float64."""
+    point = images.clone().requires_grad_()
+    with torch.enable_grad():
+        logits = model(point)
+        (slopes,) = torch.autograd.grad((logits.amax(1) - logits.amin(1)).sum(), point)
+    return slopes.flatten(1).double()

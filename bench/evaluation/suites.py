@@ -96,29 +96,38 @@ def crossfire(norm: Norm, classes: int) -> tuple[Pass, ...]:
 
     The first pass decides most examples at less than a hundredth of AutoAttack's cost. The second
     starts at a random point of a larger ball. If it breaks any example, and in l1 if sparse
-    Auto-PGD then breaks another, a third pass repeats the second without early stopping. Square
-    attack always attacks a few of the robust examples: it needs no gradients, so its success means
-    that gradients are unreliable. After an alarm of the third pass or of Square attack, or after a
-    finding of the checks before the attacks, the model is repaired and attacked again; if Square
-    attack still breaks an example, all of AutoAttack follows.
+    Auto-PGD then breaks another, a third pass repeats the second without early stopping, more often
+    and against fewer classes. Square attack always attacks a few of the robust examples: it needs
+    no gradients, so its success means that gradients are unreliable. After an alarm of the third
+    pass or of Square attack, or after a finding of the checks before the attacks, the model is
+    repaired and attacked by the first two passes again. If Square attack still breaks an example,
+    averaged gradients and all of AutoAttack follow, the black box first: its attacks with gradients
+    only if it broke many examples, and after untargeted Auto-PGD only if that broke another.
     """
     size = 8.0 if norm == "l1" else 3.0
+    narrow = MarginPGD(slack=2.0)
     wide = MarginPGD(steps=40, slack=1.0, noise=1.0, wide=size, name="margin-wide")
-    full = replace(wide, slack=0.0, name="margin-more")
-    averaged = replace(full, steps=30, name="margin-averaged")
+    more = replace(wide, slack=0.0, name="margin-more")
     sparse = SparseAPGD("targeted-margin", steps=50, name="apgd-more")
     first = "apgd-more" if norm == "l1" else "margin-wide"
     unreliable = (CHECKS, "margin-more", "square-alarm")
+    repair = Pass(narrow, targets=9, repair=True, after=unreliable)
+    averaged = replace(repair, targets=3, repeats=8, blur=0.05, after=("square-check",))
+    untargeted, targeted, fab, square = autoattack(norm, classes)
     return (
-        Pass(MarginPGD(slack=2.0), targets=9),
+        Pass(narrow, targets=9),
         Pass(wide, targets=9, alarm=0.0),
         *((Pass(sparse, targets=3, alarm=0.0, after=("margin-wide",)),) if norm == "l1" else ()),
-        Pass(full, targets=9, restarts=2, alarm=0.05, after=(first,)),
+        Pass(more, targets=3, restarts=4, alarm=0.05, after=(first,)),
         Pass(Square(queries=50, name="square-alarm"), sample=16, alarm=0.0),
-        Pass(replace(full, name="margin-repaired"), targets=9, repair=True, after=unreliable),
-        Pass(averaged, targets=3, repair=True, repeats=8, blur=0.05, after=unreliable),
+        replace(repair, attack=replace(narrow, name="margin-repaired")),
+        replace(repair, attack=replace(wide, name="margin-wide-repaired")),
         Pass(Square(queries=300, name="square-check"), sample=64, alarm=0.0, after=unreliable),
-        *(replace(work, after=("square-check",)) for work in autoattack(norm, classes)),
+        replace(averaged, attack=replace(wide, name="margin-averaged")),
+        replace(square, alarm=0.05, after=("square-check",)),
+        replace(untargeted, alarm=0.0, after=("square",)),
+        replace(targeted, after=("apgd-ce",)),
+        replace(fab, after=("apgd-ce",)),
     )
 
 

@@ -33,30 +33,45 @@ class Behind(nn.Module):
 
 
 def gradient(model: nn.Module, probabilities: bool) -> Tensor:
-    point = X.double().requires_grad_()
-    logits = repaired(model.eval(), probabilities=probabilities)(point)
-    (found,) = torch.autograd.grad((logits[:, 1] - logits[:, 0]).sum(), point)
+    logits, dtype = repaired(model.eval(), X, probabilities=probabilities)
+    point = X.to(dtype).requires_grad_()
+    outputs = logits(point)
+    (found,) = torch.autograd.grad((outputs[:, 1] - outputs[:, 0]).sum(), point)
     return found
 
 
 @pytest.mark.parametrize("before", ["floor", "round"])
 def test_rounding_keeps_its_values_and_passes_gradients_on(before: str) -> None:
     model = Behind(before)
-    outputs = repaired(model, probabilities=False)(X.double())
-    assert torch.allclose(outputs.float(), model(X), atol=1e-5)
+    logits, dtype = repaired(model, X, probabilities=False)
+    assert torch.allclose(logits(X.to(dtype)).float(), model(X), atol=1e-5)
     assert torch.allclose(gradient(model, False), gradient(Behind("nothing"), False))
 
 
 def test_probabilities_that_saturate_in_float32_become_logits() -> None:
-    sharp = Behind("nothing", temperature=1e-2)
-    assert bool((sharp(X).max(1).values == 1).any())
-    expected = gradient(Behind("nothing"), False) / 1e-2
+    sharp = Behind("nothing", temperature=3e-3)
+    assert bool((sharp(X).max(1).values == 1).all())
+    expected = gradient(Behind("nothing"), False).double() / 3e-3
     assert torch.allclose(gradient(sharp, True), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("model", "probabilities", "dtype"),
+    [
+        (Behind("floor"), False, torch.float32),
+        (Behind("nothing", temperature=1.0), True, torch.float32),
+        (Behind("nothing", temperature=3e-3), True, torch.float64),
+    ],
+)
+def test_only_gradients_that_float32_loses_are_computed_in_float64(
+    model: nn.Module, probabilities: bool, dtype: torch.dtype
+) -> None:
+    assert repaired(model.eval(), X, probabilities=probabilities)[1] == dtype
 
 
 def test_the_model_itself_is_unchanged() -> None:
     model = Behind("floor")
-    repaired(model, probabilities=False)
+    repaired(model, X, probabilities=False)
     assert model.inner.weight.dtype == torch.float32
     assert not bool((model(X) != Behind("floor")(X)).any())
 

@@ -65,8 +65,9 @@ class Masked(nn.Module):
 def test_masked_gradients_raise_the_alarm_and_start_the_escalation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    everything = (suites.Pass(Square(queries=300)),)
-    monkeypatch.setattr(suites, "autoattack", lambda norm, classes: everything)
+    gradients = (suites.Pass(PGD(steps=5, name=name)) for name in ("apgd-ce", "apgd-t", "fab"))
+    short = (*gradients, suites.Pass(Square(queries=300)))
+    monkeypatch.setattr(suites, "autoattack", lambda norm, classes: short)
     masked = run(Masked().eval(), "crossfire", "linf:0.1", 12)
     (column,) = masked.columns.values()
     names = suites.get("crossfire")("linf", 4)
