@@ -1,4 +1,4 @@
-"""What a teacher is asked, what it answers, and how a student learns from that."""
+"""Queries to a teacher, its answers, and how a student learns from them."""
 
 import math
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ from torch.nn import functional as F
 
 from .shapes import Indices, Logits, Model, Points, Values, at
 
-Ask = Literal["labels", "soft", "gradients"]
+Response = Literal["labels", "soft", "gradients"]
 FLOAT_BITS = 32
 
 
-def price(ask: Ask, classes: int, d: int) -> float:
+def price(response: Response, classes: int, d: int) -> float:
     """The bits of an answer: log2 k for a label; 32 for each number, of k probabilities k − 1."""
-    if ask == "labels":
+    if response == "labels":
         return math.log2(classes)
-    return FLOAT_BITS * (classes - 1 + (d if ask == "gradients" else 0))
+    return FLOAT_BITS * (classes - 1 + (d if response == "gradients" else 0))
 
 
 @dataclass
 class Answers:
-    """What the teacher said at the points (s, n, d): logits, and for `gradients` those of the
+    """The answers of a teacher at the points (s, n, d): logits, and for `gradients` those of the
     difference of its two largest logits, whose classes are `pair` (s, n, 2)."""
 
     points: Points
@@ -47,27 +47,27 @@ class Answers:
         return Answers(points, logits, at(self.pair, indices), slopes)
 
 
-def ask_teacher(teacher: Model, points: Points, ask: Ask) -> Answers:
-    """Ask at each of the points."""
-    points = points.detach().requires_grad_(ask == "gradients")
+def query_teacher(teacher: Model, points: Points, response: Response) -> Answers:
+    """The answers at each of the points."""
+    points = points.detach().requires_grad_(response == "gradients")
     logits = teacher(points)
     pair = logits.topk(2, dim=-1).indices
     slopes = None
-    if ask == "gradients":
+    if response == "gradients":
         (slopes,) = torch.autograd.grad(_lead(logits, pair).sum(), points)
     return Answers(points.detach(), logits.detach(), pair, slopes)
 
 
-def answer_loss(student: Model, answers: Answers, ask: Ask) -> Values:
+def answer_loss(student: Model, answers: Answers, response: Response) -> Values:
     """The student's loss at each answer, (s, n).
 
     Cross-entropy with the label or the prediction; for `gradients` also the squared error of its
     own gradient, relative to the mean square of the teacher's.
     """
-    wanted = ask == "gradients"
+    wanted = response == "gradients"
     points = answers.points.requires_grad_(wanted)
     logits = student(points)
-    if ask == "labels":
+    if response == "labels":
         labels = answers.logits.argmax(-1)
         return F.cross_entropy(logits.transpose(1, 2), labels, reduction="none")
     loss = -(answers.logits.softmax(-1) * logits.log_softmax(-1)).sum(-1)

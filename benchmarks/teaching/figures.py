@@ -68,8 +68,8 @@ def _title(one: tuple[str, ...], column: str) -> str:
 def _curve(axis: Axes, found: dict[str, list[Row]], column: str, unit: str) -> None:
     axis.set_xscale("log")
     axis.minorticks_off()
-    asked = [float(row[unit]) for rows in found.values() for row in rows if row["queries"] != "0"]
-    axis.set_xlim(min(asked) / 1.5, 1.5 * max(asked))
+    spent = [float(row[unit]) for rows in found.values() for row in rows if row["queries"] != "0"]
+    axis.set_xlim(min(spent) / 1.5, 1.5 * max(spent))
     axis.set_xlabel(f"{unit} a student")
     for arm, rows in found.items():
         means = [mean(row[column]) for row in rows]

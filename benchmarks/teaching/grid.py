@@ -14,7 +14,7 @@ SOFT = Arm("adversarial soft", "adversarial", "soft")
 GRADIENTS = Arm("adversarial gradients", "adversarial", "gradients")
 UNCERTAIN = Arm("uncertain labels", "uncertain", "labels")
 ACTIVE = (LABELS, SOFT, GRADIENTS)
-ASKING = (BALL, *ACTIVE, UNCERTAIN)
+QUERYING = (BALL, *ACTIVE, UNCERTAIN)
 TRIED = (
     Arm("at, half the radius", copies=True, reach=0.5),
     Arm("adversarial soft, four times as long", "adversarial", "soft", longer=4),
@@ -90,7 +90,7 @@ def runs(*, small: bool = False) -> list[Run]:
     found += [Run(p, PLAIN, 0) for p in SILENT]
     found += [Run(p, arm, 0) for p in COPYING for arm in (PLAIN, AT)]
     found += [Run(p, LABELS, 256) for p in COPYING]
-    found += [Run(SPHERES[0], arm, 256 if arm.ask == "soft" else 0) for arm in TRIED]
+    found += [Run(SPHERES[0], arm, 256 if arm.response == "soft" else 0) for arm in TRIED]
     found += _digits(DIGITS, DIGITS_QUERIES)
     found += [Run(MORE_DIGITS, arm, 0) for arm in (PLAIN, AT)]
     return found + [Run(MORE_DIGITS, with_at(arm), 1024) for arm in (PASSIVE, LABELS, SOFT)]
@@ -101,7 +101,7 @@ def _curves(problem: Problem, queries: tuple[int, ...]) -> Iterator[Run]:
     yield Run(problem, AT, 0)
     yield Run(problem, PASSIVE, problem.n)
     yield Run(problem, PASSIVE_GRADIENTS, problem.n)
-    for arm in ASKING:
+    for arm in QUERYING:
         yield from (Run(problem, arm, q) for q in queries)
 
 

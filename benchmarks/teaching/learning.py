@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .answers import Answers, Ask, answer_loss, ask_teacher, price
+from .answers import Answers, Response, answer_loss, price, query_teacher
 from .balls import Ball, ascend
 from .shapes import Labels, Model, Points, Values, at
 
@@ -20,16 +20,16 @@ CANDIDATES = 4
 class Arm:
     """A way to learn.
 
-    `place` is where the teacher is asked: at data points, at random points of their balls, at the
+    `place` is where the teacher is queried: at data points, at random points of their balls, at the
     student's adversarial examples, or at those of them about which the student is least certain.
     With `copies` the data are learned adversarially: the label of x is copied to x'. What else was
     tried: `longer` multiplies the steps, `reach` the radius in which a student looks for its own
-    adversarial examples, `sharper` the logits that the teacher answers.
+    adversarial examples, `sharper` the logits of the answers.
     """
 
     name: str
     place: Place = "nowhere"
-    ask: Ask = "labels"
+    response: Response = "labels"
     copies: bool = False
     longer: int = 1
     reach: float = 1.0
@@ -49,7 +49,7 @@ class Course:
     pgd: int = 5
 
     def due(self, step: int, queries: int) -> int:
-        """How many questions there should have been by this step."""
+        """How many queries there should have been by this step."""
         for_each = 0.5 / max(self.rounds - 1, 1)
         began = sum(step >= int(self.steps * (0.1 + for_each * i)) for i in range(self.rounds))
         return queries * began // self.rounds
@@ -57,7 +57,7 @@ class Course:
 
 @dataclass
 class Cohort:
-    """s students before one teacher, with their data and all that was answered so far."""
+    """s students before one teacher, with their data and all answers so far."""
 
     students: nn.Module
     teacher: Model
@@ -69,20 +69,20 @@ class Cohort:
     answers: Answers | None = None
 
     @property
-    def asked(self) -> int:
+    def queried(self) -> int:
         """The queries of each student so far."""
         return 0 if self.answers is None else self.answers.points.shape[1]
 
-    def question(self, n: int) -> None:
-        """Ask for n more answers, a student."""
-        said = ask_teacher(self.teacher, self.points(n), self.arm.ask)
-        said.logits = said.logits * self.arm.sharper
-        self.answers = said if self.answers is None else self.answers.and_also(said)
+    def query(self, n: int) -> None:
+        """Query the teacher at n more points for each student."""
+        answers = query_teacher(self.teacher, self.points(n), self.arm.response)
+        answers.logits = answers.logits * self.arm.sharper
+        self.answers = answers if self.answers is None else self.answers.and_also(answers)
 
     def points(self, n: int) -> Points:
-        """Where to ask next."""
+        """The points of the next n queries."""
         if self.arm.place == "data":
-            return self.x[:, self.asked : self.asked + n]
+            return self.x[:, self.queried : self.queried + n]
         several = CANDIDATES if self.arm.place == "uncertain" else 1
         chosen = self.drawn(self.x.shape[1], several * n)
         x, y = at(self.x, chosen), at(self.y, chosen)
@@ -118,8 +118,8 @@ class Cohort:
         loss = cross_entropy(self.students(x), y).mean(1).sum()
         if self.answers is None:
             return loss
-        some = self.answers.select(self.drawn(self.asked, min(self.course.batch, self.asked)))
-        return loss + answer_loss(self.students, some, self.arm.ask).mean(1).sum()
+        some = self.answers.select(self.drawn(self.queried, min(self.course.batch, self.queried)))
+        return loss + answer_loss(self.students, some, self.arm.response).mean(1).sum()
 
 
 def cross_entropy(logits: Tensor, y: Labels) -> Values:
@@ -128,16 +128,16 @@ def cross_entropy(logits: Tensor, y: Labels) -> Values:
 
 
 def learn(cohort: Cohort, queries: int) -> float:
-    """Train the students, who ask `queries` questions each. Returns the bits of the answers."""
+    """Train the students with `queries` queries each. Returns the bits of the answers."""
     course = cohort.course
     if cohort.arm.place == "data":
         queries = min(queries, cohort.x.shape[1])
     optimiser = torch.optim.Adam(cohort.students.parameters(), course.lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, course.steps)
     for step in range(course.steps):
-        missing = course.due(step, queries) - cohort.asked
+        missing = course.due(step, queries) - cohort.queried
         if missing > 0:
-            cohort.question(missing)
+            cohort.query(missing)
         optimiser.zero_grad()
         cohort.loss().backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -145,4 +145,4 @@ def learn(cohort: Cohort, queries: int) -> float:
     if cohort.answers is None:
         return 0.0
     classes, d = cohort.answers.logits.shape[-1], cohort.x.shape[-1]
-    return cohort.asked * price(cohort.arm.ask, classes, d)
+    return cohort.queried * price(cohort.arm.response, classes, d)

@@ -42,7 +42,7 @@ def problem(row: Row) -> tuple[str, ...]:
 
 
 def problems(rows: Iterable[Row], name: str) -> list[tuple[str, ...]]:
-    """Those of a name on which students asked different numbers of queries, in their order."""
+    """Those of a name with several numbers of queries, in their order."""
     curves = {problem(row) for row in rows if row["arm"].endswith("adversarial soft")}
     order = dict.fromkeys(problem(row) for row in rows if row["problem"] == name)
     return [found for found in order if found in curves]

@@ -15,7 +15,7 @@ from .shapes import Labels, Logits, Points, Values, two_logits
 
 TEMPERATURE = 0.25
 NEARER = 0.8
-"""Robustness is asked for within this share of the distance to the teacher's boundary, at most."""
+"""Radii are at most this share of the distance to the teacher's boundary."""
 
 
 class Known(Protocol):
@@ -108,6 +108,6 @@ def _drawn(teacher: Known, seed: int, n: int, support: Support) -> Tensor:
 
 
 def radii(teacher: Known, x: Points, eps: float) -> Values:
-    """How far robustness is asked for at each point: ε, or `NEARER` of the distance to the boundary
+    """The radius of each point's ball: ε, or `NEARER` of the distance to the boundary
     where that is less. The teacher's answer is constant in that ball."""
     return (NEARER * teacher.distance(x).abs()).clamp_max(eps)

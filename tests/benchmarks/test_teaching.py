@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bench.errors import CrossfireError
-from benchmarks.teaching.answers import Ask, answer_loss, ask_teacher, price
+from benchmarks.teaching.answers import Response, answer_loss, price, query_teacher
 from benchmarks.teaching.balls import Ball
 from benchmarks.teaching.grid import runs
 from benchmarks.teaching.learning import Arm, Cohort, Course, Place, learn
@@ -35,14 +35,14 @@ def trained_cohort(arm: Arm, course: Course = COURSE) -> Cohort:
     return Cohort(students, Sphere(), *data(), arm, course, torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("ask", ["labels", "soft", "gradients"])
+@pytest.mark.parametrize("response", ["labels", "soft", "gradients"])
 @pytest.mark.parametrize("place", ["ball", "adversarial", "uncertain"])
-def test_a_student_asks_what_it_may_within_the_ball_and_pays_for_it(place: Place, ask: Ask) -> None:
-    cohort = trained_cohort(Arm("one", place, ask))
+def test_queries_lie_within_the_ball_and_have_their_price(place: Place, response: Response) -> None:
+    cohort = trained_cohort(Arm("one", place, response))
     bits = learn(cohort, 30)
     assert cohort.answers is not None
-    assert cohort.asked == 30
-    assert bits == 30 * price(ask, 2, 5)
+    assert cohort.queried == 30
+    assert bits == 30 * price(response, 2, 5)
     distances = torch.cdist(cohort.answers.points, cohort.x).amin(-1)
     assert (distances <= 0.3 + 1e-4).all()
 
@@ -60,11 +60,11 @@ def test_answers_have_their_price_in_bits() -> None:
     assert price("gradients", 10, 64) == 32 * (9 + 64)
 
 
-@pytest.mark.parametrize("ask", ["soft", "gradients"])
-def test_a_student_that_is_its_teacher_has_nothing_to_learn(ask: Ask) -> None:
+@pytest.mark.parametrize("response", ["soft", "gradients"])
+def test_a_student_that_is_its_teacher_has_nothing_to_learn(response: Response) -> None:
     twin = Networks([0, 1], (5, 16, 3))
-    answers = ask_teacher(twin, data()[0], ask)
-    answer_loss(twin, answers, ask).sum().backward()  # type: ignore[no-untyped-call]
+    answers = query_teacher(twin, data()[0], response)
+    answer_loss(twin, answers, response).sum().backward()  # type: ignore[no-untyped-call]
     gradients = [parameter.grad for parameter in twin.parameters()]
     assert max(float(g.abs().max()) for g in gradients if g is not None) < 1e-4
 

@@ -1,7 +1,6 @@
 """The page in a real browser: sort, filter, tick, open a card; no error in the console."""
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -56,20 +55,6 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = render(tables(board.records()), "html", published=True, board=board.folder)
     (folder / "index.html").write_text(text, encoding="utf-8")
     return folder / "index.html"
-
-
-@pytest.fixture(scope="module")
-def started(page: Path) -> Iterator[Browser]:
-    browser = Browser(page, width=1200, dark=False)
-    yield browser
-    browser.driver.quit()
-
-
-@pytest.fixture
-def browser(started: Browser) -> Iterator[Browser]:
-    started.open()
-    yield started
-    assert started.driver.get_log("browser") == []
 
 
 def ranks(threats: tuple[str, ...]) -> dict[str, str]:
