@@ -3,12 +3,14 @@
     python benchmarks/breadth.py train --data FOLDER
     python benchmarks/breadth.py attack --data FOLDER
     python benchmarks/breadth.py report
+    python benchmarks/breadth.py attack --again --results NEW --data FOLDER
 
 FOLDER has cifar10.npz and mnist.npz. The networks are those of breadth/networks.txt; a third of
 them was used to choose settings (split `choose`), the rest only to test them (split `judge`).
 Networks and results are kept in benchmarks/breadth, and finished work is not repeated;
 `attack --again` repeats only `crossfire`, so that the seconds of the reference are those of an
-earlier run. One thread.
+earlier run, and are not compared if that was on another machine; `--results` keeps results in
+another folder. One thread.
 """
 
 import argparse
@@ -106,13 +108,14 @@ def found(robust: np.ndarray, seconds: float) -> Finding:
     return {"robust": flags, "seconds": round(seconds, 3), "machine": processor()}
 
 
-def attack(subject: Subject, folder: Path, again: bool) -> None:
+def attack(subject: Subject, folder: Path, results: Path, again: bool) -> None:
     """Compare the two on one network, and save both results."""
     split = load(spec(subject.dataset, folder)).test.take(IMAGES)
     budgets = budget_dataset(subject.dataset, tuple(split.images.shape[1:]))
     for threat in resolve("union", budgets):
-        path = KEPT / f"{subject.name}-{threat.norm}.json"
-        kept = json.loads(path.read_text()) if path.exists() else {}
+        path = results / f"{subject.name}-{threat.norm}.json"
+        earlier = path if path.exists() else KEPT / path.name
+        kept = json.loads(earlier.read_text()) if earlier.exists() else {}
         if "crossfire" in kept and not again:
             continue
         model, x, y = network(subject), split.floats(), split.labels
@@ -121,7 +124,7 @@ def attack(subject: Subject, folder: Path, again: bool) -> None:
             kept = {"threat": str(threat), "reference": reference(model, x, y, threat)}
         kept |= {"crossfire": ours(model, x, y, threat), "one_run": fresh}
         write_atomic(path, json.dumps(kept, indent=1).encode())
-        print(*row(subject, threat.norm), sep=" | ", flush=True)
+        print(*row(subject, threat.norm, results), sep=" | ", flush=True)
 
 
 def flags(finding: Finding) -> np.ndarray:
@@ -130,16 +133,20 @@ def flags(finding: Finding) -> np.ndarray:
     return np.unpackbits(bits)[:IMAGES].astype(bool)
 
 
-def row(subject: Subject, norm: str) -> tuple[str, ...]:
+def row(subject: Subject, norm: str, results: Path) -> tuple[str, ...]:
     """A row of the table: both results on one network under one norm."""
-    kept = json.loads((KEPT / f"{subject.name}-{norm}.json").read_text())
+    kept = json.loads((results / f"{subject.name}-{norm}.json").read_text())
     theirs, own = flags(kept["reference"]), flags(kept["crossfire"])
-    ratio = kept["reference"]["seconds"] / kept["crossfire"]["seconds"]
+    ratio = f"{kept['reference']['seconds'] / kept['crossfire']['seconds']:.0f}"
+    if kept["reference"]["machine"] != kept["crossfire"]["machine"]:
+        ratio = "–"
+    elif not kept["one_run"]:
+        ratio += "*"
     return (
         *(subject.name, subject.split, kept["threat"], f"{theirs.mean():.1%}", f"{own.mean():.1%}"),
         *(str(int((own & ~theirs).sum())), str(int((theirs & ~own).sum()))),
         *(f"{kept['reference']['seconds']:.0f}", f"{kept['crossfire']['seconds']:.2f}"),
-        f"{ratio:.0f}" + ("" if kept["one_run"] else "*"),
+        ratio,
         "yes" if kept["crossfire"]["escalated"] else "–",
     )
 
@@ -150,12 +157,12 @@ HEAD = (
 )
 
 
-def rows() -> Iterator[tuple[str, ...]]:
+def rows(results: Path) -> Iterator[tuple[str, ...]]:
     """The rows of all finished attacks."""
     for subject in SUBJECTS:
         for norm in ("linf", "l2", "l1"):
-            if (KEPT / f"{subject.name}-{norm}.json").exists():
-                yield row(subject, norm)
+            if (results / f"{subject.name}-{norm}.json").exists():
+                yield row(subject, norm, results)
 
 
 def summary(table: list[tuple[str, ...]]) -> Iterator[str]:
@@ -173,8 +180,11 @@ def summary(table: list[tuple[str, ...]]) -> Iterator[str]:
             f"{len(mine)}"
         )
         for norm in ("linf", "l2", "l1"):
-            ratios = [float(r[9].rstrip("*")) for r in mine if r[2].startswith(norm)]
-            yield f"{split} {norm}: median ratio {np.median(ratios):.0f}, least {min(ratios):.0f}"
+            own = [r[9].rstrip("*") for r in mine if r[2].startswith(norm)]
+            ratios = [float(ratio) for ratio in own if ratio != "–"]
+            if ratios:
+                middle, least = np.median(ratios), min(ratios)
+                yield f"{split} {norm}: median ratio {middle:.0f}, least {least:.0f}"
 
 
 def main() -> None:
@@ -185,22 +195,23 @@ def main() -> None:
     parser.add_argument("--split", choices=["choose", "judge"])
     parser.add_argument("--only", nargs="*")
     parser.add_argument("--again", action="store_true")
+    parser.add_argument("--results", type=Path, default=KEPT)
     given = parser.parse_args()
     register()
     torch.set_num_threads(1)
-    KEPT.mkdir(exist_ok=True)
+    given.results.mkdir(exist_ok=True)
     chosen = [s for s in SUBJECTS if given.split in (None, s.split)]
     if given.only:
         chosen = [s for s in chosen if s.name in given.only]
     if given.what == "report":
-        table = list(rows())
+        table = list(rows(given.results))
         print(f"| {HEAD} |", "|---|---|---|--:|--:|--:|--:|--:|--:|--:|---|", sep="\n")
         print(*(f"| {' | '.join(r)} |" for r in table), "", *summary(table), sep="\n")
         return
     for subject in chosen:
         kept = KEPT / f"{subject.name}.safetensors"
         if given.what == "attack":
-            attack(subject, given.data, given.again)
+            attack(subject, given.data, given.results, given.again)
         elif not kept.exists():
             train(subject, given.data)
 

@@ -95,21 +95,22 @@ def crossfire(norm: Norm, classes: int) -> tuple[Pass, ...]:
     """Our own suite: margin ascent with early stopping, and alarms that start further passes.
 
     The first pass decides most examples at less than a hundredth of AutoAttack's cost. The second
-    starts at a random point of a larger ball. If it breaks any example, and in l1 if sparse
-    Auto-PGD then breaks another, a third pass repeats the second without early stopping, more often
-    and against fewer classes. Square attack always attacks a few of the robust examples: it needs
-    no gradients, so its success means that gradients are unreliable. After an alarm of the third
-    pass or of Square attack, or after a finding of the checks before the attacks, the model is
-    repaired and attacked by the first two passes again. If Square attack still breaks an example,
-    averaged gradients and all of AutoAttack follow, the black box first: its attacks with gradients
-    only if it broke many examples, and after untargeted Auto-PGD only if that broke another.
+    starts at a random point of a larger ball; in l1 sparse Auto-PGD follows. If that breaks any
+    example (in l1 more than a twentieth of them), the second pass is repeated without early
+    stopping, more often and against fewer classes. Square attack always attacks a few of the robust
+    examples: it needs no gradients, so its success means that gradients are unreliable. After an
+    alarm of the repeated pass or of Square attack, or after a finding of the checks before the
+    attacks, the model is repaired and attacked by the first two passes again. If Square attack
+    still breaks an example, averaged gradients and all of AutoAttack follow, the black box first:
+    its attacks with gradients only if it broke many examples, and after untargeted Auto-PGD only if
+    that broke another.
     """
     size = 8.0 if norm == "l1" else 3.0
     narrow = MarginPGD(slack=2.0)
     wide = MarginPGD(steps=40, slack=1.0, noise=1.0, wide=size, name="margin-wide")
     more = replace(wide, slack=0.0, name="margin-more")
-    sparse = SparseAPGD("targeted-margin", steps=50, name="apgd-more")
-    first = "apgd-more" if norm == "l1" else "margin-wide"
+    sparse = SparseAPGD("targeted-margin", steps=50, name="apgd-sparse")
+    last = "apgd-sparse" if norm == "l1" else "margin-wide"
     unreliable = (CHECKS, "margin-more", "square-alarm")
     repair = Pass(narrow, targets=9, repair=True, after=unreliable)
     averaged = replace(repair, targets=3, repeats=8, blur=0.05, after=("square-check",))
@@ -117,8 +118,8 @@ def crossfire(norm: Norm, classes: int) -> tuple[Pass, ...]:
     return (
         Pass(narrow, targets=9),
         Pass(wide, targets=9, alarm=0.0),
-        *((Pass(sparse, targets=3, alarm=0.0, after=("margin-wide",)),) if norm == "l1" else ()),
-        Pass(more, targets=3, restarts=4, alarm=0.05, after=(first,)),
+        *((Pass(sparse, targets=1, alarm=0.05),) if norm == "l1" else ()),
+        Pass(more, targets=3, restarts=4, alarm=0.05, after=(last,)),
         Pass(Square(queries=50, name="square-alarm"), sample=16, alarm=0.0),
         replace(repair, attack=replace(narrow, name="margin-repaired")),
         replace(repair, attack=replace(wide, name="margin-wide-repaired")),
