@@ -118,7 +118,7 @@ def crossfire(norm: Norm, classes: int) -> tuple[Pass, ...]:
     return (
         Pass(narrow, targets=9),
         Pass(wide, targets=9, alarm=0.0),
-        *((Pass(sparse, targets=1, alarm=0.05),) if norm == "l1" else ()),
+        *((Pass(sparse, targets=3, alarm=0.05),) if norm == "l1" else ()),
         Pass(more, targets=3, restarts=4, alarm=0.05, after=(last,)),
         Pass(Square(queries=50, name="square-alarm"), sample=16, alarm=0.0),
         replace(repair, attack=replace(narrow, name="margin-repaired")),
