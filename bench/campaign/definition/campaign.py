@@ -7,7 +7,8 @@ from typing import Literal
 
 from bench.campaign.definition.options import Options
 
-Images = Literal["all", "first", "none"]
+Kept = Literal["all", "first", "none"]
+"""Of which seeds adversarial images or weights are kept."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Evaluation:
     runs: tuple[str, ...] | None = None
     seeds: int | None = None
     board: str | None = None
-    images: Images | None = None
+    images: Kept | None = None
 
     @property
     def name(self) -> str:
@@ -49,7 +50,7 @@ class Run:
     model: str | None = None
     teachers: dict[str, str] = field(default_factory=dict)
     board: str | None = None
-    images: Images | None = None
+    images: Kept | None = None
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ class Campaign:
     dataset: str = "digits"
     checkpoints: str = "runs"
     board: str = "board"
-    images: Images = "all"
+    images: Kept = "all"
+    keep_weights: Kept = "none"
     cpus: int = 1
 
     def board_at(self, name: str) -> Path:

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from bench.campaign.definition.campaign import Campaign, Compare, Evaluation, Images, Run
+from bench.campaign.definition.campaign import Campaign, Compare, Evaluation, Kept, Run
 from bench.campaign.definition.options import (
     MODEL_OPTIONS,
     Context,
@@ -19,7 +19,7 @@ from bench.campaign.definition.teachers import resolve_teachers
 from bench.campaign.definition.toml import Table, load
 from bench.errors import CrossfireError, unknown
 
-_TOP_KEYS = ("dataset", "seeds", "folder", "runs", "board", "images", "cpus")
+_TOP_KEYS = ("dataset", "seeds", "folder", "runs", "board", "images", "keep_weights", "cpus")
 _TABLES = ("train", "evaluate", "run", "compare")
 _SHARED = ("name", "defense", "model", "seeds", "board", "images")
 
@@ -53,7 +53,8 @@ def read(path: Path) -> Campaign:
         dataset=dataset,
         checkpoints=top.get("runs", str, "runs"),
         board=top.get("board", str, "board"),
-        images=top.get("images", Images, "all"),
+        images=top.get("images", Kept, "all"),
+        keep_weights=top.get("keep_weights", Kept, "none"),
         cpus=_positive(top, "cpus", 1),
     )
 
@@ -94,7 +95,7 @@ def _runs(table: Table, shared: Table, context: Context, seeds: tuple[int, ...])
     )
     common = {
         "board": table.get("board", str),
-        "images": table.get("images", Images),
+        "images": table.get("images", Kept),
         "seeds": _seeds(table, seeds),
     }
     if model is not None:

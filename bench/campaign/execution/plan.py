@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
-from bench.campaign.definition.campaign import Campaign, Evaluation, Run
+from bench.campaign.definition.campaign import Campaign, Evaluation, Kept, Run
 from bench.campaign.definition.options import flag
 from bench.campaign.execution import identity
 from bench.evaluation.protocol import VERSION
@@ -151,8 +151,10 @@ def _evaluation(
     else:
         trained = identity.model(model, campaign.folder)
     board = one.board or run.board or campaign.board
-    images = one.images or run.images or campaign.images
-    kept = images == "all" or (images == "first" and position == 0)
+    images = _is_kept(one.images or run.images or campaign.images, position)
+    weights = (
+        run.model is None and board == campaign.board and _is_kept(campaign.keep_weights, position)
+    )
     settings = {
         "threat": one.threat,
         "suite": one.suites,
@@ -175,14 +177,21 @@ def _evaluation(
         seed=seed,
         command=(
             *("evaluate", model, *arguments, "--board", board),
-            "--images" if kept else "--no-images",
+            "--images" if images else "--no-images",
+            *(("--keep-weights",) if weights else ()),
         ),
         needs=needs,
-        identity=identity.digest(trained, one.checkpoint, settings, data, board, kept, VERSION),
+        identity=identity.digest(
+            trained, one.checkpoint, settings, data, board, images, weights, VERSION
+        ),
         model=model,
         board=board,
         evaluation=one,
     )
+
+
+def _is_kept(kept: Kept, position: int) -> bool:
+    return kept == "all" or (kept == "first" and position == 0)
 
 
 def _folder(campaign: Campaign, name: str, seed: int) -> str:

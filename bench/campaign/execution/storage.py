@@ -51,7 +51,8 @@ class Storage:
                 write_atomic(target, self._read(name))
 
     def keep(self, step: Step, record: str) -> None:
-        """Store the results of a step: the folder of a run, or a record with its evidence.
+        """Store the results of a step: the folder of a run, or a record with its evidence and
+        kept weights.
 
         Raises:
             CrossfireError: it can't be written.
@@ -63,7 +64,7 @@ class Storage:
                 self._write(f"runs/{folder.name}/{path.relative_to(folder)}", path)
         elif record:
             board = campaign.board_at(step.board)
-            for name in (*_evidence(board / record), record):
+            for name in (*_files_of(board, record), record):
                 self._write(f"boards/{board.name}/{name}", board / name)
 
     def keep_state(self) -> None:
@@ -104,8 +105,12 @@ class Storage:
         )
 
 
-def _evidence(record: Path) -> Iterator[str]:
-    plain: dict[str, Any] = json.loads(record.read_text())
+def _files_of(board: Path, record: str) -> Iterator[str]:
+    """The evidence of a record, and its weights if the board keeps them."""
+    plain: dict[str, Any] = json.loads((board / record).read_text())
     for part in (plain.get("evidence") or {}).values():
         if part:
             yield part["file"]
+    weights = f"weights/{plain['model']['weights_sha256'][:16]}.safetensors"
+    if (board / weights).is_file():
+        yield weights

@@ -72,6 +72,14 @@ def test_steps_are_commands_with_dependencies(tmp_path: Path) -> None:
     assert "--normalize cifar10" in " ".join(net.command)
 
 
+def test_weights_of_the_first_seed_are_kept_on_the_campaign_s_board(tmp_path: Path) -> None:
+    steps = plan(tmp_path, 'keep_weights = "first"\n' + TEXT).steps
+    kept = {key for key, step in steps.items() if "--keep-weights" in step.command}
+    assert "evaluate at-0 best by pgd-100,crossfire" in kept
+    assert not any("-1 " in key or key.startswith("evaluate net") for key in kept)
+    assert {steps[key].board for key in kept} == {"board"}
+
+
 def test_seeds_come_in_order_and_teachers_before_students(tmp_path: Path) -> None:
     order = [key for key in plan(tmp_path).steps if key.startswith("train")]
     assert order == ["train at-0", "train student-0", "train at-1", "train student-1"]

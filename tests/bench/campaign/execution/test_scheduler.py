@@ -65,13 +65,17 @@ class FakeJobs:
             for tag in ("best", "last"):
                 (self.folder / step.model / f"{tag}.safetensors").write_bytes(b"")
         else:
+            name = f"{len(self.started):016}"
             record = {
-                "model": {"source": step.model},
+                "model": {"source": step.model, "weights_sha256": name.ljust(64, "0")},
                 "protocol": {"suites": ["pgd-100"], "examples": 450},
             }
             path = self.folder / step.board / "records" / f"{len(self.started)}.json"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(record))
+            weights = self.folder / step.board / "weights" / f"{name}.safetensors"
+            weights.parent.mkdir(exist_ok=True)
+            weights.write_bytes(b"")
 
     def ended(self) -> Iterator[Ended]:
         for step in self._running:
