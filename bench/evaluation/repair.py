@@ -56,11 +56,14 @@ def repaired(model: nn.Module, sample: Batch, *, probabilities: bool) -> tuple[M
     `probabilities`, its outputs are their logarithms.
 
     That is float64 if the gradient of the spread of the logits at some image of the sample
-    (n, c, h, w) has another direction in float32.
+    (n, c, h, w) has another direction in float32, and if the model runs in float64.
     """
     single, double = (_repaired(model, dtype, probabilities) for dtype in _TYPES)
     in_single = _slopes(single, sample)
-    in_double = _slopes(double, sample.double())
+    try:
+        in_double = _slopes(double, sample.double())
+    except (RuntimeError, TypeError, ValueError):
+        return single, torch.float32
     agree = torch.cosine_similarity(in_single, in_double) > AGREEMENT
     return (single, torch.float32) if bool(agree.all()) else (double, torch.float64)
 

@@ -69,6 +69,19 @@ def test_only_gradients_that_float32_loses_are_computed_in_float64(
     assert repaired(model.eval(), X, probabilities=probabilities)[1] == dtype
 
 
+class InFloat32(nn.Module):
+    """A linear model that runs in float32 only."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1) @ torch.ones(36, 4)
+
+
+def test_a_model_that_does_not_run_in_float64_is_repaired_in_float32() -> None:
+    logits, dtype = repaired(InFloat32().eval(), X, probabilities=False)
+    assert dtype == torch.float32
+    assert torch.equal(logits(X), InFloat32()(X))
+
+
 def test_the_model_itself_is_unchanged() -> None:
     model = Behind("floor")
     repaired(model, X, probabilities=False)
