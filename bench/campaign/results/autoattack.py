@@ -24,19 +24,25 @@ def against_autoattack(runs: Runs, suite: str = "crossfire") -> Listing | None:
 
 
 def alarms(runs: Runs, suite: str = "crossfire") -> Listing | None:
-    """A row for each threat: in how many verdicts an alarm made the suite run all of AutoAttack;
-    None if the suite was not run."""
+    """A row for each threat: in how many verdicts an alarm made the suite repair the model, and run
+    all of AutoAttack; None if the suite was not run."""
     verdicts: Counter[str] = Counter()
-    alarmed: Counter[str] = Counter()
+    ran: Counter[tuple[str, str]] = Counter()
     for record in (r for seeds in runs.values() for m in seeds.values() for r in m.records["best"]):
         verdicts.update(v.threat for v in record.verdicts if v.suite == suite)
-        messages = [finding.message for finding in record.findings if finding.id == "A16"]
-        alarmed.update(message.rpartition(": ")[0] for message in messages if "fab" in message)
+        for message in (finding.message for finding in record.findings if finding.id == "A16"):
+            threat = message.rpartition(": ")[0]
+            ran.update((threat, work) for work in ("margin-repaired", "fab") if work in message)
     rows: list[tuple[str, ...]] = [
-        (threat, str(count), str(alarmed[threat])) for threat, count in verdicts.items()
+        (threat, str(count), str(ran[threat, "margin-repaired"]), str(ran[threat, "fab"]))
+        for threat, count in verdicts.items()
     ]
-    note = f"verdicts, and in how many of them an alarm made {suite} run all of AutoAttack"
-    return Listing("Alarms", note, ("threat", "verdicts", "AutoAttack"), rows) if rows else None
+    note = (
+        f"verdicts, and in how many of them an alarm made {suite} repair the model, and run all of "
+        "AutoAttack"
+    )
+    head = ("threat", "verdicts", "repaired", "AutoAttack")
+    return Listing("Alarms", note, head, rows) if rows else None
 
 
 def _row(name: str, seeds: dict[int, SeedRecords], suite: str) -> Iterator[tuple[str, ...]]:

@@ -10,11 +10,12 @@ from click.testing import CliRunner
 
 from bench.campaign.definition.file import read
 from bench.campaign.execution.plan import Plan, make
+from bench.campaign.results.autoattack import alarms
 from bench.campaign.results.figure import svg
 from bench.campaign.results.records import Runs, SeedRecords, fits
 from bench.campaign.results.tables import accuracies, comparisons, to_csv
 from bench.cli import main
-from leaderboard.schema import Record
+from leaderboard.schema import Finding, Record
 from leaderboard.seeds import Runs as Flags
 from leaderboard.seeds import compare_runs
 from leaderboard.statistics import mcnemar
@@ -70,6 +71,21 @@ def test_a_row_has_means_deviations_and_costs(runs: Runs) -> None:
     values = [one.accuracy("best", "linf", "pgd-100") or 0.0 for one in runs["at"].values()]
     assert at["linf pgd-100"].startswith(f"{sum(values) / 2:.1f} ± ")
     assert (at["seeds"], at["passes"], at["s"]) == ("2", "1,500 k", "12")
+
+
+def test_verdicts_after_an_alarm_are_counted_by_what_ran() -> None:
+    def ran(*names: str) -> SeedRecords:
+        message = f"linf:8/255: after an alarm {', '.join(names)} ran, and broke 1 more"
+        finding = Finding("A16", "info", message, 1.0)
+        return SeedRecords({"best": [make_record(suites=("crossfire",), findings=(finding,))]})
+
+    repaired = ran("margin-more", "margin-repaired", "square-check")
+    whole = ran("margin-repaired", "square", "apgd-ce", "apgd-t", "fab")
+    table = alarms({"at": {0: ran("margin-more"), 1: repaired, 2: whole}})
+    assert table is not None
+    assert table.head == ("threat", "verdicts", "repaired", "AutoAttack")
+    assert table.rows[0] == ("linf:8/255", "3", "2", "1")
+    assert table.rows[1][2:] == ("0", "0")
 
 
 def test_runs_are_ordered_by_accuracy(runs: Runs) -> None:
