@@ -29,7 +29,6 @@ LEAST = {torch.float32: 1e-38, torch.float64: 1e-300}
 """Smaller probabilities are replaced by this one."""
 AGREEMENT = 0.99
 """Gradients whose cosine is larger have the same direction."""
-_TYPES = (torch.float32, torch.float64)
 
 
 class StraightThrough(TorchFunctionMode):
@@ -52,13 +51,14 @@ class StraightThrough(TorchFunctionMode):
 
 
 def repaired(model: nn.Module, sample: Batch, *, probabilities: bool) -> tuple[Model, torch.dtype]:
-    """The model with straight-through steps, and the data type of its weights; with
+    """The model with straight-through steps, and the data type of its images; with
     `probabilities`, its outputs are their logarithms.
 
     That is float64 if the gradient of the spread of the logits at some image of the sample
     (n, c, h, w) has another direction in float32, and if the model runs in float64.
     """
-    single, double = (_repaired(model, dtype, probabilities) for dtype in _TYPES)
+    single = _repaired(copy.deepcopy(model), torch.float32, probabilities)
+    double = _repaired(copy.deepcopy(model).double(), torch.float64, probabilities)
     in_single = _slopes(single, sample)
     try:
         in_double = _slopes(double, sample.double())
@@ -69,12 +69,12 @@ def repaired(model: nn.Module, sample: Batch, *, probabilities: bool) -> tuple[M
 
 
 def _repaired(model: nn.Module, dtype: torch.dtype, probabilities: bool) -> Model:
-    copied = copy.deepcopy(model).to(dtype).requires_grad_(False)
+    model.requires_grad_(False)
     least = LEAST[dtype]
 
     def logits(points: Batch) -> Float[Tensor, "n k"]:
         with StraightThrough():
-            outputs: Tensor = copied(points)
+            outputs: Tensor = model(points)
         return outputs.clamp_min(least).log() if probabilities else outputs
 
     return logits
