@@ -27,10 +27,18 @@ class SeedRecords:
 
     records: dict[str, list[Record]] = field(default_factory=lambda: defaultdict(list))
 
+    def of(self, tag: str) -> list[Record]:
+        """The records of a checkpoint: those of `best` for `last` too, if the last epoch was the
+        best, because equal weights are measured once."""
+        spent = self.training
+        is_last = "epoch" in spent and spent["epoch"] == spent.get("epochs")
+        found = self.records.get(tag, [])
+        return self.records.get("best", []) if tag == "last" and not found and is_last else found
+
     def flags(self, tag: str, under: str, suite: str) -> str | None:
         """Packed flags: correct when clean and under a norm, a threat or the `union`, by one suite;
         None where that was not evaluated."""
-        records = self.records.get(tag, [])
+        records = self.of(tag)
         chosen = [
             verdict.flags
             for record in records
@@ -42,7 +50,7 @@ class SeedRecords:
 
     def accuracy(self, tag: str, under: str, suite: str) -> float | None:
         """Accuracy in percent; `clean` means no attack."""
-        records = self.records.get(tag)
+        records = self.of(tag)
         if not records:
             return None
         packed = records[0].clean if under == "clean" else self.flags(tag, under, suite)

@@ -88,6 +88,18 @@ def test_verdicts_after_an_alarm_are_counted_by_what_ran() -> None:
     assert table.rows[1][2:] == ("0", "0")
 
 
+@pytest.mark.parametrize(("epoch", "is_last"), [(20, True), (19, False)])
+def test_the_best_checkpoint_counts_as_the_last_if_its_epoch_was_the_last(
+    epoch: int, is_last: bool
+) -> None:
+    best = make_record("at-0", training={"epoch": epoch, "epochs": 20, **SPENT})
+    one = SeedRecords({"best": [best]})
+    expected = one.accuracy("best", "union", "pgd-100") if is_last else None
+    assert one.accuracy("last", "union", "pgd-100") == expected
+    measured = SeedRecords({"best": [best], "last": [record("at", 1)]})
+    assert measured.of("last") == measured.records["last"]
+
+
 def test_runs_are_ordered_by_accuracy(runs: Runs) -> None:
     order = [row[0] for row in accuracies(runs).rows]
     union = {
