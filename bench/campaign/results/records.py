@@ -30,10 +30,9 @@ class SeedRecords:
     def of(self, tag: str) -> list[Record]:
         """The records of a checkpoint: those of `best` for `last` too, if the last epoch was the
         best, because equal weights are measured once."""
-        spent = self.training
+        best, spent = self.records.get("best", []), self.training
         is_last = "epoch" in spent and spent["epoch"] == spent.get("epochs")
-        found = self.records.get(tag, [])
-        return self.records.get("best", []) if tag == "last" and not found and is_last else found
+        return self.records.get(tag) or (best if tag == "last" and is_last else [])
 
     def flags(self, tag: str, under: str, suite: str) -> str | None:
         """Packed flags: correct when clean and under a norm, a threat or the `union`, by one suite;
