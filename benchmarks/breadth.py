@@ -1,12 +1,13 @@
-"""`crossfire` against pyautoattack on 24 networks of many kinds, under three norms.
+"""`crossfire` against pyautoattack on 36 networks of many kinds, under three norms.
 
     python benchmarks/breadth.py train --data FOLDER
     python benchmarks/breadth.py attack --data FOLDER
     python benchmarks/breadth.py report
     python benchmarks/breadth.py attack --again --results NEW --data FOLDER
 
-FOLDER has cifar10.npz and mnist.npz. The networks are those of breadth/networks.txt; a third of
-them was used to choose settings (split `choose`), the rest only to test them (split `judge`).
+FOLDER has cifar10.npz and mnist.npz. The networks are those of breadth/networks.txt: eight were
+used to choose settings (split `choose`), sixteen only to test them (`judge`), and twelve, trained
+when protocol 5 was final, only to test that (`judge-v5`).
 Networks and results are kept in benchmarks/breadth, and finished work is not repeated;
 `attack --again` repeats only `crossfire`, so that the seconds of the reference are those of an
 earlier run, and are not compared if that was on another machine; `--results` keeps results in
@@ -21,11 +22,11 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
-from networks import SUBJECTS, Scaled, Subject, register
+from networks import SUBJECTS, Scaled, Split, Subject, register
 from scipy.stats import binomtest
 from torch import Tensor, nn
 
@@ -167,7 +168,7 @@ def rows(results: Path) -> Iterator[tuple[str, ...]]:
 
 def summary(table: list[tuple[str, ...]]) -> Iterator[str]:
     """Misses with their upper limit, ratios and escalations, for each part of the split."""
-    for split in ("judge", "choose"):
+    for split in ("judge-v5", "judge", "choose"):
         mine = [r for r in table if r[1] == split]
         if not mine:
             continue
@@ -192,7 +193,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["train", "attack", "report"])
     parser.add_argument("--data", type=Path, default=Path("."))
-    parser.add_argument("--split", choices=["choose", "judge"])
+    parser.add_argument("--split", choices=get_args(Split))
     parser.add_argument("--only", nargs="*")
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--results", type=Path, default=KEPT)

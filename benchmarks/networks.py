@@ -6,7 +6,7 @@ An architecture is named by its parts: `small-BODY-ACTIVATION-NORMALISATION`.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from bench import models
 from bench.models import Normalize
 
-Split = Literal["choose", "judge"]
+Split = Literal["choose", "judge", "judge-v5"]
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -213,10 +213,11 @@ class Subject:
 
 def _subject(row: str) -> Subject:
     name, dataset, arch, train, split, *scale = (cell.strip() for cell in row.split("|"))
-    assert split in ("choose", "judge")
+    assert split in get_args(Split)
     return Subject(name, dataset, arch, train, split, *map(float, scale))  # type: ignore[arg-type]
 
 
 SUBJECTS = tuple(map(_subject, Path(__file__).with_name("breadth").joinpath("networks.txt").open()))
-"""A third of them was used to choose settings; the split was fixed before the first attack. One
-line each: name | data set | architecture | training | split | scale of the logits."""
+"""A third of the first 24 was used to choose settings; the split was fixed before the first attack.
+Those of `judge-v5` were added when protocol 5 was final, and are attacked by it only. One line
+each: name | data set | architecture | training | split | scale of the logits."""

@@ -52,7 +52,7 @@ def alarms(
         broken = int(np.isin(column.by, alarming).sum())
         if broken:
             message = (
-                f"{pair[0]}: a black-box attack broke {broken} of the sampled examples that "
+                f"{pair[0]}: a black-box attack broke {broken} examples that "
                 "attacks with gradients had left: gradients are masked"
             )
             if any(work.after for work in suites[pair]):
