@@ -1,11 +1,13 @@
 """Further figures from the published records.
 
     python benchmarks/recount.py
+    python benchmarks/recount.py 3         # of protocol version 3
 
 Verdicts that PGD-100 broke and `crossfire` left; the arithmetic of the attacks; the training cost
 of distilled students including their teacher's; and options of `mat` seed by seed.
 """
 
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePath
@@ -14,6 +16,7 @@ from statistics import mean
 from leaderboard.flags import conjunction, count, number
 from leaderboard.schema import Record
 from leaderboard.store import Board
+from leaderboard.versions import newest
 
 BOARDS = Path(__file__).parents[1] / "leaderboard"
 
@@ -103,8 +106,15 @@ def training_passes(record: Record) -> int:
     return int(training["forward_passes"] + training["backward_passes"])
 
 
+def of_version(board: Board) -> list[Record]:
+    """The records of the protocol version that the command names, or else the newest."""
+    if not sys.argv[1:]:
+        return newest(board.records())
+    return [r for r in board.records() if r.protocol.version == int(sys.argv[1])]
+
+
 if __name__ == "__main__":
-    published, further = (list(Board(BOARDS / n).records()) for n in ("published", "further"))
+    published, further = (of_version(Board(BOARDS / n)) for n in ("published", "further"))
     missed, total = left_by_crossfire(published)
     print(f"broken by pgd-100 and left by crossfire: {missed} of {total:,} verdicts")
     found = by_arithmetic(published)

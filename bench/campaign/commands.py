@@ -107,9 +107,9 @@ def status(file: Path, *, all_steps: bool, json: bool) -> str:
     return capture.get().rstrip()
 
 
-def results(file: Path, form: str) -> str:
+def results(file: Path, form: str, protocol_version: int | None = None) -> str:
     """The tables of the campaign in `file` for the `terminal`, as `markdown` or `csv`, or its
-    figure as `svg`.
+    figure as `svg`; of records of one version of the protocol, by default the newest.
 
     Raises:
         CrossfireError: the file is wrong, or none of its evaluations is done.
@@ -120,9 +120,10 @@ def results(file: Path, form: str) -> str:
     from bench.report.listing import render
 
     plan = make(read(file))
-    runs = collect(plan)
+    runs = collect(plan, protocol_version)
     if not runs:
-        raise CrossfireError(f"no evaluation of {file} is done; begin with: bench run {file}")
+        by = f" by protocol version {protocol_version}" if protocol_version else ""
+        raise CrossfireError(f"no evaluation of {file} is done{by}; begin with: bench run {file}")
     if form == "svg":
         from bench.campaign.results.figure import svg
 

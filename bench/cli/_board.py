@@ -37,3 +37,30 @@ def read(folder: Path, release: int | None = None) -> "list[Record]":
     # The records are used until the process ends: spare the garbage collector their traversal.
     gc.freeze()
     return contents.records
+
+
+def of_version(records: "list[Record]", version: int | None) -> "list[Record]":
+    """The records of one protocol version; without a version those of the newest, and a line on
+    stderr says how many are left out.
+
+    Raises:
+        CrossfireError: there is none of that version.
+    """
+    from bench.errors import CrossfireError
+    from leaderboard.versions import newest
+
+    chosen = [r for r in records if r.protocol.version == version] if version else newest(records)
+    known = {record.protocol.version for record in records}
+    if not chosen:
+        others = ", ".join(map(str, sorted(known)))
+        raise CrossfireError(
+            f"no record of protocol version {version}; there are records of {others}"
+        )
+    if version is None and len(chosen) < len(records):
+        former = max(known - {max(known)})
+        click.echo(
+            f"{len(records) - len(chosen)} records of older protocol versions are left out; "
+            f"--protocol-version {former} shows those of version {former}",
+            err=True,
+        )
+    return chosen

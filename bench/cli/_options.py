@@ -24,3 +24,8 @@ text_format = click.option(
     show_default=True,
     help="Output format.",
 )
+protocol_version = click.option(
+    "--protocol-version",
+    type=int,
+    help="Show records of this version of the protocol.  [default: the newest]",
+)

@@ -21,6 +21,7 @@ from bench.cli import _options as options
 @click.option("--out", type=click.Path(path_type=Path), help="File to write; for svg, folder.")
 @click.option("--check", is_flag=True, help="Write nothing; exit code 1 if --out is out of date.")
 @click.option("--release", type=int, help="Show this release instead of the present board.")
+@options.protocol_version
 @click.option("--with-published", "published", is_flag=True, help="Add RobustBench's figures.")
 @click.option("--compact", is_flag=True, help="In markdown: a line a recipe, a column a threat.")
 @click.option("--top", default=50, show_default=True, help="Rows shown on the terminal.")
@@ -32,6 +33,7 @@ def command(
     out: Path | None,
     check: bool,
     release: int | None,
+    protocol_version: int | None,
     published: bool,
     compact: bool,
     top: int,
@@ -49,7 +51,7 @@ def command(
         raise click.UsageError(f"{'--check' if check else '--format svg'} needs --out PATH.")
     if compact and form != "markdown":
         raise click.UsageError("--compact needs --format markdown.")
-    found = tables(_board.read(board, release))
+    found = tables(_board.of_version(_board.read(board, release), protocol_version))
     if out is None:
         click.echo(render(found, form, top=top, published=published, board=board, compact=compact))
         return

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from bench.cli import _campaign
+from bench.cli import _options as options
 
 
 @click.command("results")
@@ -18,7 +19,8 @@ from bench.cli import _campaign
     help="Output format; svg is a figure of accuracy against cost, and of the training curves.",
 )
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
-def command(file: Path, form: str, out: Path | None) -> None:
+@options.protocol_version
+def command(file: Path, form: str, out: Path | None, protocol_version: int | None) -> None:
     """Tables of the campaign in FILE: accuracies over seeds, costs, and the comparisons it names.
 
     They are computed from the records on its boards, also while the campaign runs.
@@ -26,7 +28,7 @@ def command(file: Path, form: str, out: Path | None) -> None:
     from bench.campaign.commands import results
     from bench.files import write_atomic
 
-    text = results(file, form)
+    text = results(file, form, protocol_version)
     if out is None:
         click.echo(text.rstrip())
     else:

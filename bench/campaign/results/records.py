@@ -70,22 +70,29 @@ Runs = dict[str, dict[int, SeedRecords]]
 """Name of a run -> seed -> its records."""
 
 
-def collect(plan: Plan) -> Runs:
-    """The records of every run of the campaign that has any on one of its boards."""
+def collect(plan: Plan, version: int | None = None) -> Runs:
+    """The records of every run of the campaign that has any on one of its boards, by one version of
+    the protocol; without `version`, by the newest that any of them has."""
     steps = [step for step in plan.steps.values() if step.kind == "evaluate"]
     runs = {run.name: run for run in plan.campaign.runs}
     boards = {step.board for step in steps}
     records = {name: _by_source(Board(plan.campaign.board_at(name)).records()) for name in boards}
-    found: Runs = defaultdict(lambda: defaultdict(SeedRecords))
-    for step in steps:
-        assert step.evaluation is not None
-        fitting = [
+    fitting = {
+        step.key: [
             record
             for record in records[step.board].get(step.model, [])
             if fits(record, step, runs[step.run])
         ]
-        if fitting:
-            found[step.run][step.seed].records[step.evaluation.checkpoint].append(fitting[-1])
+        for step in steps
+    }
+    versions = {record.protocol.version for some in fitting.values() for record in some}
+    version = version or max(versions, default=None)
+    found: Runs = defaultdict(lambda: defaultdict(SeedRecords))
+    for step in steps:
+        assert step.evaluation is not None
+        chosen = [r for r in fitting[step.key] if r.protocol.version == version]
+        if chosen:
+            found[step.run][step.seed].records[step.evaluation.checkpoint].append(chosen[-1])
     return {name: dict(found[name]) for name in runs if name in found}
 
 

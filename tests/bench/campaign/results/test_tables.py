@@ -3,6 +3,7 @@
 import csv
 import io
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,14 +13,15 @@ from bench.campaign.definition.file import read
 from bench.campaign.execution.plan import Plan, make
 from bench.campaign.results.autoattack import alarms
 from bench.campaign.results.figure import svg
-from bench.campaign.results.records import Runs, SeedRecords, fits
+from bench.campaign.results.records import Runs, SeedRecords, collect, fits
 from bench.campaign.results.tables import accuracies, comparisons, to_csv
 from bench.cli import main
 from leaderboard.schema import Finding, Record
 from leaderboard.seeds import Runs as Flags
 from leaderboard.seeds import compare_runs
 from leaderboard.statistics import mcnemar
-from tests.records import make_record
+from leaderboard.store import Board
+from tests.records import make_record, make_table
 
 TEXT = """
 seeds = 2
@@ -143,6 +145,18 @@ def test_a_record_of_another_recipe_is_omitted(plan: Plan) -> None:
     assert not fits(make_record("at-0", config={"steps": 20}, **source), step, run)
     other = {"config": {"training": {"epochs": 3}}}
     assert not fits(make_record("at-0", **other, **source), step, run)
+
+
+def test_records_of_one_protocol_version_are_collected_the_newest_by_default(plan: Plan) -> None:
+    for name, version in (("at", 3), ("trades", 3), ("at", 5)):
+        step = plan.steps[f"evaluate {name}-0 best by pgd-100"]
+        one = make_record(f"{name}-0", source=step.model, config={})
+        versioned = replace(one, protocol=replace(one.protocol, version=version))
+        folder = plan.campaign.board_at(step.board)
+        Board(folder).append(versioned, make_table(versioned), None)
+    assert set(collect(plan)) == {"at"}
+    assert set(collect(plan, 3)) == {"at", "trades"}
+    assert collect(plan, 4) == {}
 
 
 def test_csv_has_deviations_in_columns_of_their_own(plan: Plan, runs: Runs) -> None:
