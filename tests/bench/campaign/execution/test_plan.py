@@ -9,6 +9,7 @@ from bench.campaign.definition.file import read
 from bench.campaign.execution import identity
 from bench.campaign.execution.plan import Plan, Step, make
 
+ROOT = Path(__file__).parents[4]
 TEXT = """
 seeds = 2
 
@@ -42,6 +43,20 @@ board = "further"
 def plan(folder: Path, text: str = TEXT) -> Plan:
     (folder / "c.toml").write_text(text)
     return make(read(folder / "c.toml"))
+
+
+@pytest.mark.parametrize(
+    "file",
+    [*ROOT.glob("leaderboard/*.toml"), *ROOT.glob("benchmarks/*.toml")],
+    ids=lambda f: f.stem,
+)
+def test_the_projects_own_campaigns_keep_their_records_beside_the_published_ones(
+    file: Path,
+) -> None:
+    own = make(read(file))
+    boards = {step.board for step in own.steps.values() if step.board}
+    folders = {own.campaign.board_at(board).resolve().parent for board in boards}
+    assert folders == {ROOT / "leaderboard"}
 
 
 def step(folder: Path, text: str, key: str = "train student-0") -> Step:
