@@ -17,6 +17,7 @@ from selenium import webdriver
 from bench.report import render
 from leaderboard.ranking import tables
 from leaderboard.store import Board
+from leaderboard.versions import newest
 
 ROOT = Path(__file__).parents[1]
 BOARD, IMAGES = ROOT / "leaderboard" / "published", ROOT / "docs" / "images"
@@ -46,7 +47,9 @@ def main() -> None:
     service = webdriver.ChromeService(executable_path=str(shutil.which("chromedriver")))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "index.html"
-        path.write_text(render(tables(Board(BOARD).records()), "html", board=BOARD), "utf-8")
+        path.write_text(
+            render(tables(newest(Board(BOARD).records())), "html", board=BOARD), "utf-8"
+        )
         driver = webdriver.Chrome(options=options, service=service)
         for name, screen in SCREENS.items():
             picture = take(driver, path.as_uri(), *screen).convert("RGB")
