@@ -4,7 +4,8 @@
     python benchmarks/recount.py 3         # of protocol version 3
 
 Verdicts that PGD-100 broke and `crossfire` left; the arithmetic of the attacks; the training cost
-of distilled students including their teacher's; and options of `mat` seed by seed.
+of distilled students including their teacher's; PGD-100 without what other suites found; and
+options of `mat` seed by seed.
 """
 
 import sys
@@ -12,6 +13,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 from statistics import mean
+
+import pandas as pd
 
 from leaderboard.flags import conjunction, count, number
 from leaderboard.schema import Record
@@ -59,6 +62,43 @@ def students(records: list[Record]) -> str:
         own, whole = (mean(each) / 1000 for each in zip(*seeds, strict=True))
         lines.append(f"| {name} | {student} | {len(seeds)} | {own:,.0f} k | {whole:,.0f} k |")
     return "\n".join(lines)
+
+
+def alone(board: Board, records: list[Record]) -> str:
+    """A row per run: accuracies in percent by PGD-100's own examples, mean over seeds, and the
+    difference from `at` under the union. Before protocol 6 its columns also counted examples that
+    `crossfire` had found under another threat."""
+    flags: dict[tuple[str, str], dict[int, pd.DataFrame]] = defaultdict(dict)
+    for record in records:
+        if "pgd-100" in record.protocol.suites:
+            key = (record.data.called, run(record).rpartition("-")[0])
+            flags[key][seed(record)] = own_flags(board, record)
+    lines = [
+        "| images | run | seeds | linf | l2 | l1 | union | union − at's, by seed |",
+        f"|---|---|{'--:|' * 6}",
+    ]
+    for (images, name), seeds in sorted(flags.items()):
+        means = pd.DataFrame({k: 100 * frame.mean() for k, frame in seeds.items()}).T
+        cells = [f"{m:.1f} ± {s:.1f}" for m, s in zip(means.mean(), means.std(), strict=True)]
+        base = flags[images, "at"]
+        gaps = [means["union"][k] - 100 * base[k]["union"].mean() for k in seeds if k in base]
+        lines.append(
+            f"| {images} | {name} | {len(seeds)} | {' | '.join(cells)} "
+            f"| {mean(gaps):+.1f} ({min(gaps):+.1f} to {max(gaps):+.1f}) |"
+        )
+    return "\n".join(lines)
+
+
+def own_flags(board: Board, record: Record) -> "pd.DataFrame":
+    """Flags of the examples robust to PGD-100 itself, a column for each threat and the union."""
+    assert record.evidence is not None
+    table = pd.read_parquet(board.folder / record.evidence.table.file)
+    columns = {}
+    for threat in record.protocol.threats:
+        column = f"{threat}/pgd-100"
+        credit = (table[f"{column}/attack"] == "credit").fillna(False)
+        columns[threat] = (table[f"{column}/robust"] | credit).astype(bool)
+    return pd.DataFrame(columns).assign(union=lambda frame: frame.all(axis=1))
 
 
 def by_seed(records: list[Record], names: Sequence[str], norm: str) -> str:
@@ -126,6 +166,7 @@ if __name__ == "__main__":
     one = sorted({run(r).rpartition("-")[0] for r in both if run(r).startswith("mat-linf")})
     tables = [
         students(published),
+        alone(Board(BOARDS / "published"), published),
         by_seed(both, ["avg", "mat-alpha-0.25", "mat"], "union"),
         by_seed(both, ["at", *one], "linf"),
     ]

@@ -5,7 +5,8 @@
 
 Every column starts from the examples that the model classifies correctly, so that it can be
 compared with published figures; the union is the AND of the columns, example by example. An
-adversarial example found under one threat counts under every other whose budget it meets.
+adversarial example found under one threat counts, for the suite that found it, under every other
+whose budget it meets.
 """
 
 import tempfile

@@ -15,12 +15,13 @@ from leaderboard.schema import Finding
 
 
 def credit(columns: Mapping[Pair, Column], examples: Examples) -> Iterator[Finding]:
-    """A15: count each adversarial example under every other threat whose budget it meets."""
+    """A15: count each adversarial example under every other threat whose budget it meets, in the
+    column of the suite that found it."""
     broken = 0
-    for (source_threat, _), source in columns.items():
-        for (other_threat, _), column in columns.items():
-            differ = source_threat != other_threat
-            rows = np.flatnonzero(column.robust & (source.by >= 0) & differ)
+    for (source_threat, source_suite), source in columns.items():
+        for (other_threat, suite), column in columns.items():
+            counts = source_suite == suite and source_threat != other_threat
+            rows = np.flatnonzero(column.robust & (source.by >= 0) & counts)
             if not len(rows):
                 continue
             threat = Threat.parse(other_threat)

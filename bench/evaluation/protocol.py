@@ -8,7 +8,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-VERSION = 5
+VERSION = 6
 """Increased whenever a change of the evaluator may change a verdict."""
 
 

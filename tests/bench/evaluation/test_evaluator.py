@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from bench import evaluate
+from bench.attacks.pgd import PGD
+from bench.evaluation import suites
 from bench.evaluation.evaluator import Evaluation
 from bench.evaluation.journal import Journal
 from bench.evaluation.outcome import Outcome
@@ -104,6 +106,14 @@ def test_an_example_found_for_one_norm_counts_for_each_budget_that_it_meets() ->
     outcome = run(model, x, y, "linf:0.05,l2:100", suites=("pgd-100",))
     linf, l2 = outcome.columns.values()
     assert not (l2.robust & ~linf.robust).any()
+
+
+def test_it_does_not_count_for_other_suites(monkeypatch: pytest.MonkeyPatch) -> None:
+    blind = PGD(steps=1, step_size=0.0, random_start=False, name="blind")
+    monkeypatch.setitem(suites._BUILT_IN, "blind", lambda norm, classes: (suites.Pass(blind),))
+    outcome = run(*problem(), "linf:0.05,l2:100", suites=("blind", "pgd-100"))
+    for (_, suite), column in outcome.columns.items():
+        assert (column.robust == outcome.clean).all() == (suite == "blind")
 
 
 class Stop(BaseException):
