@@ -146,15 +146,17 @@ def training_passes(record: Record) -> int:
     return int(training["forward_passes"] + training["backward_passes"])
 
 
-def of_version(board: Board) -> list[Record]:
+def of_version(records: list[Record]) -> list[Record]:
     """The records of the protocol version that the command names, or else the newest."""
     if not sys.argv[1:]:
-        return newest(board.records())
-    return [r for r in board.records() if r.protocol.version == int(sys.argv[1])]
+        return newest(records)
+    return [record for record in records if record.protocol.version == int(sys.argv[1])]
 
 
 if __name__ == "__main__":
-    published, further = (of_version(Board(BOARDS / n)) for n in ("published", "further"))
+    boards = [list(Board(BOARDS / name).records()) for name in ("published", "further")]
+    everything = of_version([record for board in boards for record in board])
+    published = [record for record in everything if record in boards[0]]
     missed, total = left_by_crossfire(published)
     print(f"broken by pgd-100 and left by crossfire: {missed} of {total:,} verdicts")
     found = by_arithmetic(published)
@@ -162,7 +164,7 @@ if __name__ == "__main__":
         whole = sum(other for _, other in found.values())
         share = f"{100 * passes / whole:.1f} % of all passes"
         print(f"attacks in {arithmetic}: {made} of {len(published)} records, {share}")
-    both = [r for r in published + further if "crossfire" in r.protocol.suites]
+    both = [record for record in everything if "crossfire" in record.protocol.suites]
     one = sorted({run(r).rpartition("-")[0] for r in both if run(r).startswith("mat-linf")})
     tables = [
         students(published),
