@@ -189,8 +189,8 @@ def test_the_projects_campaigns_read_the_published_records(
     command = ["results", str(ROOT / file), "--protocol-version", version, "--format", "csv"]
     done = CliRunner().invoke(main, command)
     assert done.exit_code == 0
-    seeds = {line.split(",")[0]: line.split(",")[1] for line in done.stdout.splitlines() if line}
-    assert int(seeds[run]) >= 1
+    runs = csv.DictReader(io.StringIO(done.stdout.partition("\n\n")[0]))
+    assert {row["run"]: int(row["seeds"]) for row in runs}[run] >= 1
 
 
 def test_without_records_the_message_names_the_command_to_run(tmp_path: Path) -> None:
