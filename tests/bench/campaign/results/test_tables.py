@@ -176,21 +176,22 @@ def test_the_figure_is_valid_svg_and_deterministic(runs: Runs) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "version", "run"),
+    ("file", "version", "run", "seeds"),
     [
-        ("leaderboard/digits.toml", "5", "mat"),
-        ("leaderboard/digits.toml", "3", "mat-linf-alpha-0.75"),
-        ("benchmarks/trials.toml", "5", "mat-linf-60"),
+        ("leaderboard/digits.toml", "5", "mat", "5"),
+        ("leaderboard/digits.toml", "3", "mat", "6"),
+        ("leaderboard/digits.toml", "3", "mat-linf-alpha-0.75", "1"),
+        ("benchmarks/trials.toml", "5", "mat-linf-60", "3"),
     ],
 )
 def test_the_projects_campaigns_read_the_published_records(
-    file: str, version: str, run: str
+    file: str, version: str, run: str, seeds: str
 ) -> None:
     command = ["results", str(ROOT / file), "--protocol-version", version, "--format", "csv"]
     done = CliRunner().invoke(main, command)
     assert done.exit_code == 0
     runs = csv.DictReader(io.StringIO(done.stdout.partition("\n\n")[0]))
-    assert {row["run"]: int(row["seeds"]) for row in runs}[run] >= 1
+    assert {row["run"]: row["seeds"] for row in runs}[run] == seeds
 
 
 def test_without_records_the_message_names_the_command_to_run(tmp_path: Path) -> None:
