@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 SHOWN: tuple[Status, ...] = ("running", "failed")
 """The states whose steps a live table lists; the others are only counted."""
 ORDER: tuple[Status, ...] = ("done", "running", "waiting", "failed", "blocked")
+SECONDS_BETWEEN_LINES = 300.0
+"""Between two lines of a running step, where a display writes lines."""
 
 
 @contextmanager
@@ -119,24 +122,31 @@ def as_json(state: State) -> str:
 def _lines(
     line: Callable[[State, str, int], str], jobs: int, write: Callable[[str], object]
 ) -> Callable[[State], None]:
-    """A function that writes a line for each step that begins or ends."""
-    last_status: dict[str, str] = {}
+    """A function that writes a line for each step that begins or ends, and now and then for a
+    running one. Steps that ended before the first call have none."""
+    last: dict[str, tuple[str, float]] = {}
 
     def show(state: State) -> None:
+        now = time.monotonic()
         for key, entry in state.entries.items():
-            if last_status.get(key, entry.status) != entry.status:
+            running = entry.status == "running"
+            status, since = last.get(key, ("" if running else entry.status, now))
+            if entry.status != status or (running and now - since >= SECONDS_BETWEEN_LINES):
                 write(line(state, key, jobs))
-            last_status[key] = entry.status
+                since = now
+            last[key] = (entry.status, since)
 
     return show
 
 
 def _as_text(state: State, key: str, jobs: int) -> str:
     entry = state.entries[key]
-    spent = f" in {duration(entry.spent)}" if entry.status == "done" else ""
-    text = f": {entry.text}" if entry.status in ("failed", "blocked") else ""
-    head = f"{entry.status} {key}{spent}{text}"
-    return f"{head} ({summary(state, jobs)})" if entry.status == "done" else head
+    text = f": {entry.text}" if entry.text else ""
+    head = f"{entry.status} {key}"
+    if entry.status == "done":
+        return f"{head} in {duration(entry.spent)} ({summary(state, jobs)})"
+    left = f" ({_share(entry)}, {duration(entry.left)} left)" if entry.total else ""
+    return f"{head}{text}{left if entry.status == 'running' else ''}"
 
 
 def _as_json(state: State, key: str, jobs: int) -> str:

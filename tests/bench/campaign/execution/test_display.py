@@ -75,13 +75,31 @@ def test_a_line_is_written_when_a_step_begins_or_ends(mode: str, state: State) -
     lines: list[str] = []
     with display_state(mode, 1, lines.append) as show:
         show(state)
+        show(state)
         state.entries["train trades-0"].status = "done"
         show(state)
         show(state)
-    (line,) = lines
-    assert "train trades-0" in line
+    began, ended = lines
+    assert "train trades-0" in began
+    assert "train trades-0" in ended
     if mode == "json":
-        assert json.loads(line)["status"] == "done"
+        assert json.loads(began)["status"] == "running"
+        assert json.loads(ended)["status"] == "done"
+    else:
+        assert began == "running train trades-0: epoch 1/2 (50 %, 0:10 left)"
+
+
+def test_a_running_step_has_a_line_now_and_then(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = [0.0, 299.0, 300.0, 301.0, 600.0]
+    now = iter(seconds)
+    monkeypatch.setattr("bench.campaign.execution.display.time.monotonic", lambda: next(now))
+    lines: list[str] = []
+    with display_state("plain", 1, lines.append) as show:
+        for _ in seconds:
+            show(state)
+    assert len(lines) == 3
 
 
 def test_a_dry_run_forecasts_the_cost_and_writes_nothing(tmp_path: Path) -> None:
