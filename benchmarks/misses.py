@@ -9,6 +9,7 @@ norm.
 import argparse
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,6 @@ from networks import SUBJECTS, Subject, register
 from bench import evaluate
 from bench.attacks.apgd import APGD
 from bench.attacks.apgd_l1 import SparseAPGD
-from bench.attacks.margin import MarginPGD
 from bench.attacks.objectives import Objective
 from bench.data import load
 from bench.evaluation import suites
@@ -40,10 +40,10 @@ def auto_pgd(loss: Objective, steps: int, targets: int = 0, restarts: int = 1) -
 
 
 def margin(norm: Norm, classes: int) -> tuple[Pass, ...]:
-    """The pass `margin-more` of `crossfire`, against every class."""
-    size = 8.0 if norm == "l1" else 3.0
-    attack = MarginPGD(steps=40, slack=0.0, noise=1.0, wide=size)
-    return (Pass(attack, targets=9, restarts=4),)
+    """The pass `margin-more` of `crossfire`, always and against nine classes."""
+    passes = suites.crossfire(norm, classes)
+    (more,) = (work for work in passes if work.attack.name == "margin-more")
+    return (replace(more, targets=9, after=()),)
 
 
 ATTACKS: dict[str, Suite] = {

@@ -178,6 +178,7 @@ def test_the_figure_is_valid_svg_and_deterministic(runs: Runs) -> None:
 @pytest.mark.parametrize(
     ("file", "version", "run", "seeds"),
     [
+        ("leaderboard/digits.toml", "6", "mat", "5"),
         ("leaderboard/digits.toml", "5", "mat", "5"),
         ("leaderboard/digits.toml", "3", "mat", "6"),
         ("leaderboard/digits.toml", "3", "mat-linf-alpha-0.75", "1"),
