@@ -167,25 +167,34 @@ def rows(results: Path) -> Iterator[tuple[str, ...]]:
 
 
 def summary(table: list[tuple[str, ...]]) -> Iterator[str]:
-    """Misses with their upper limit, ratios and escalations, for each part of the split."""
+    """Misses and ratios of each part of the split, and of its networks on each data set."""
     for split in ("judge-v5", "judge", "choose"):
-        mine = [r for r in table if r[1] == split]
-        if not mine:
-            continue
-        missed, verdicts = sum(int(r[5]) for r in mine), IMAGES * len(mine)
-        upper = binomtest(missed, verdicts).proportion_ci(0.95, "exact").high
-        escalated = sum(r[10] == "yes" for r in mine)
-        yield (
-            f"{split}: {missed} of {verdicts} verdicts missed ({missed / verdicts:.3%}, upper "
-            f"limit {upper:.3%}), {sum(int(r[6]) for r in mine)} extra; escalated {escalated} of "
-            f"{len(mine)}"
-        )
-        for norm in ("linf", "l2", "l1"):
-            own = [r[9].rstrip("*") for r in mine if r[2].startswith(norm)]
-            ratios = [float(ratio) for ratio in own if ratio != "–"]
-            if ratios:
-                middle, least = np.median(ratios), min(ratios)
-                yield f"{split} {norm}: median ratio {middle:.0f}, least {least:.0f}"
+        for data in ("", "cifar", "mnist", "digits"):
+            mine = [r for r in table if r[1] == split and r[0].startswith(data)]
+            if mine:
+                name = f"{split}, {data}" if data else split
+                yield f"{name}: {verdicts(mine)}"
+                yield from (f"{name} {norm}: {speed}" for norm, speed in ratios(mine))
+
+
+def verdicts(table: list[tuple[str, ...]]) -> str:
+    """Missed verdicts with their upper limit, extra ones, and escalations."""
+    missed, extra = (sum(int(r[column]) for r in table) for column in (5, 6))
+    count = IMAGES * len(table)
+    upper = binomtest(missed, count).proportion_ci(0.95, "exact").high
+    return (
+        f"{missed} of {count} verdicts missed ({missed / count:.3%}, upper limit {upper:.3%}), "
+        f"{extra} extra; escalated {sum(r[10] == 'yes' for r in table)} of {len(table)}"
+    )
+
+
+def ratios(table: list[tuple[str, ...]]) -> Iterator[tuple[str, str]]:
+    """Each norm with the median and the least ratio of times."""
+    for norm in ("linf", "l2", "l1"):
+        own = [r[9].rstrip("*") for r in table if r[2].startswith(norm)]
+        known = [float(ratio) for ratio in own if ratio != "–"]
+        if known:
+            yield norm, f"median ratio {np.median(known):.0f}, least {min(known):.0f}"
 
 
 def main() -> None:
