@@ -1,5 +1,7 @@
 """Everything that can be named, by kind, and where it is defined; plugins are listed unloaded."""
 
+from collections.abc import Mapping
+
 from bench.data import SOURCES
 from bench.errors import unknown
 from bench.evaluation.suites import suites
@@ -28,10 +30,11 @@ def rows(kind: str) -> list[Row]:
 
 
 def _attacks() -> list[Row]:
-    families = documented("bench.attacks")
-    families.pop("base")
-    families.pop("objectives")
-    return [(name, f"bench/attacks/{name}.py", what) for name, what in families.items()]
+    families = documented("bench.attacks").items()
+    parts = ("base", "objectives")
+    return [
+        (name, f"bench/attacks/{name}.py", what) for name, what in families if name not in parts
+    ]
 
 
 def _datasets() -> list[Row]:
@@ -55,7 +58,7 @@ def _models() -> list[Row]:
 _BUILT_IN = {"attacks": _attacks, "datasets": _datasets, "budgets": _budgets, "models": _models}
 
 
-def _sorted(entries: dict[str, Entry]) -> list[Row]:
+def _sorted(entries: Mapping[str, Entry]) -> list[Row]:
     found = (entries[name] for name in sorted(entries))
     ranked = sorted(found, key=lambda entry: "/" not in entry.origin)
     return [(entry.name, entry.origin, entry.what) for entry in ranked]

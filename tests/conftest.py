@@ -1,6 +1,31 @@
-"""Property tests run without a time limit, which would depend on the machine."""
+"""Property tests run without a time limit, which would depend on the machine. Shapes are checked in
+all tests but those of whole commands: it doubles their time, and the other tests call the same
+functions."""
 
+from pathlib import Path
+
+import jaxtyping
+import pytest
 from hypothesis import settings
 
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+HERE = Path(__file__).parent
+WHOLE_COMMANDS = [
+    HERE / "bench" / name
+    for name in (
+        "campaign",
+        "cli",
+        "diagnosis/test_run.py",
+        "evaluation/test_evaluator.py",
+        "evaluation/test_suites.py",
+        "verify",
+    )
+]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    whole = any(item.path.is_relative_to(place) for place in WHOLE_COMMANDS)
+    jaxtyping.config.update("jaxtyping_disable", whole)

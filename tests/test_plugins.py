@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from bench.catalogue import rows
 from bench.cli import main
 from bench.cli.list import command
-from bench.plugins.registry import KINDS
+from bench.plugins.registry import KINDS, plugins
 from leaderboard.store import Board
 
 ORIGIN = "crossfire-extras 1.2"
@@ -33,8 +33,10 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     )
     shutil.unpack_archive(source / done.stdout.split()[-1], target, "zip")
     sys.path.insert(0, str(target))
+    plugins.cache_clear()
     yield target
     sys.path.remove(str(target))
+    plugins.cache_clear()
 
 
 @pytest.fixture(autouse=True)

@@ -9,12 +9,12 @@ import dataclasses
 import importlib.util
 import pkgutil
 import sys
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from bench.errors import CrossfireError, reason, unknown
@@ -35,16 +35,20 @@ class Entry:
     what: str = ""
 
 
-def plugins(kind: str) -> dict[str, Entry]:
-    """The entry points of installed packages in the group `crossfire.KIND`, by name.
+@cache
+def plugins(kind: str) -> MappingProxyType[str, Entry]:
+    """The entry points of packages installed when first asked, in the group `crossfire.KIND`, by
+    name.
 
     Loading one raises CrossfireError when its package doesn't import.
     """
     found = sorted(entry_points(group=f"crossfire.{kind}"), key=lambda point: point.name)
-    return {p.name: Entry(p.name, _origin(p), partial(_import, p), _about(p)) for p in found}
+    return MappingProxyType(
+        {p.name: Entry(p.name, _origin(p), partial(_import, p), _about(p)) for p in found}
+    )
 
 
-def choose(kind: str, name: str, entries: dict[str, Entry]) -> Any:  # noqa: ANN401
+def choose(kind: str, name: str, entries: Mapping[str, Entry]) -> Any:  # noqa: ANN401
     """Load the entry called `name`.
 
     Raises:
@@ -65,7 +69,8 @@ def defenses() -> dict[str, Entry]:
     return plugins("defenses") | {entry.name: entry for entry in ours}
 
 
-def documented(package: str) -> dict[str, str]:
+@cache
+def documented(package: str) -> MappingProxyType[str, str]:
     """The public modules of a package and the summary of each one's docstring, without import."""
     spec = importlib.util.find_spec(package)
     folders = spec.submodule_search_locations if spec else None
@@ -75,7 +80,7 @@ def documented(package: str) -> dict[str, str]:
         if info.name[0] != "_" and module and module.origin:
             tree = ast.parse(Path(module.origin).read_text())
             found[info.name] = summary(ast.get_docstring(tree))
-    return found
+    return MappingProxyType(found)
 
 
 def summary(docstring: str | None) -> str:
