@@ -17,7 +17,6 @@ WHOLE_COMMANDS = [
     for name in (
         "campaign",
         "cli",
-        "diagnosis/test_run.py",
         "evaluation/test_evaluator.py",
         "evaluation/test_suites.py",
         "verify",
