@@ -182,7 +182,7 @@ def test_the_figure_is_valid_svg_and_deterministic(runs: Runs) -> None:
         ("leaderboard/digits.toml", "5", "mat", "5"),
         ("leaderboard/digits.toml", "3", "mat", "6"),
         ("leaderboard/digits.toml", "3", "mat-linf-alpha-0.75", "1"),
-        ("benchmarks/trials.toml", "5", "mat-linf-60", "3"),
+        ("benchmarks/trials.toml", "6", "mat-linf-60", "5"),
     ],
 )
 def test_the_projects_campaigns_read_the_published_records(
