@@ -1,6 +1,6 @@
 """Property tests run without a time limit, which would depend on the machine. Shapes are checked in
-all tests but those of whole commands: it doubles their time, and the other tests call the same
-functions."""
+all tests but those of whole evaluations and commands: it doubles their time, and the other tests
+call the same functions."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 HERE = Path(__file__).parent
-WHOLE_COMMANDS = [
+WHOLE_RUNS = [
     HERE / "bench" / name
     for name in (
         "campaign",
@@ -26,5 +26,5 @@ WHOLE_COMMANDS = [
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    whole = any(item.path.is_relative_to(place) for place in WHOLE_COMMANDS)
+    whole = any(item.path.is_relative_to(place) for place in WHOLE_RUNS)
     jaxtyping.config.update("jaxtyping_disable", whole)
