@@ -2,6 +2,7 @@
 many examples as the reference.
 
     python benchmarks/masking.py CHECKPOINT --dataset digits --threat linf --examples 100
+    python benchmarks/masking.py CHECKPOINT --only none --only "clamped input"
 
 One row per disguise: robust accuracy by PGD-100, by pyautoattack and by crossfire, the number of
 examples that the reference broke and crossfire left, the processor seconds of both, and crossfire's
@@ -21,8 +22,10 @@ from bench.models.sources import find
 from bench.threats import budget_dataset, resolve
 
 NONE = Disguise("none", ())
+CLAMPED = Disguise("clamped input", (), lambda x: x.clamp(0, 1))
+"""No gradient where a pixel is 0 or 1, though nothing is hidden."""
 SHOWN = (
-    *("none", "quantised input", "quantised input, rippled", "rippled input"),
+    *("none", "clamped input", "quantised input", "quantised input, rippled", "rippled input"),
     *("saturated logits", "logits × 1000", "logits / 100,000", "probabilities, sharpened"),
     *("randomised input", "gradient of a constant"),
 )
@@ -38,6 +41,7 @@ def main() -> None:
     parser.add_argument("--dataset", default="digits")
     parser.add_argument("--threat", default="linf")
     parser.add_argument("--examples", type=int, default=100)
+    parser.add_argument("--only", action="append", help="a disguise; all without it")
     given = parser.parse_args()
     data = load(given.dataset)
     split = data.test.take(given.examples)
@@ -45,8 +49,8 @@ def main() -> None:
     budgets = budget_dataset(given.dataset, tuple(split.images.shape[1:]))
     print(f"| {HEAD} |")
     print("|---|---|--:|--:|--:|--:|--:|--:|---|")
-    for disguise in (NONE, *DISGUISES):
-        if disguise.name not in SHOWN:
+    for disguise in (NONE, CLAMPED, *DISGUISES):
+        if disguise.name not in (given.only or SHOWN):
             continue
         for threat in resolve(given.threat, budgets):
             torch.manual_seed(0)

@@ -1,6 +1,6 @@
 """Property tests run without a time limit, which would depend on the machine. Shapes are checked in
-all tests but those of whole evaluations and commands: it doubles their time, and the other tests
-call the same functions."""
+all tests but those of whole evaluations, commands and defenses: it doubles their time, and the
+other tests call the same functions."""
 
 from pathlib import Path
 
@@ -13,13 +13,14 @@ settings.load_profile("untimed")
 
 HERE = Path(__file__).parent
 WHOLE_RUNS = [
-    HERE / "bench" / name
+    HERE / name
     for name in (
-        "campaign",
-        "cli",
-        "evaluation/test_evaluator.py",
-        "evaluation/test_suites.py",
-        "verify",
+        "bench/campaign",
+        "bench/cli",
+        "bench/evaluation/test_evaluator.py",
+        "bench/evaluation/test_suites.py",
+        "bench/verify",
+        "defenses/test_conformance.py",
     )
 ]
 

@@ -19,8 +19,8 @@ SAMPLE = 16
 
 
 def preflight(model: nn.Module, x: Batch, y: Int[Tensor, " n"]) -> Iterator[Check]:
-    """P1 to P6, P8, P9 and P11 on a few images (n, c, h, w) with labels (n,), up to the first one
-    that forbids attacks."""
+    """P1 to P6, P8, P9, P11 and P12 on a few images (n, c, h, w) with labels (n,), up to the first
+    one that forbids attacks."""
     x, y = x[:SAMPLE], y[:SAMPLE]
     logits = gates.predicted(model, x)
     named: dict[str, Callable[[], Iterator[Finding]]] = {
@@ -32,6 +32,7 @@ def preflight(model: nn.Module, x: Batch, y: Int[Tensor, " n"]) -> Iterator[Chec
         "P5": lambda: gates.batch_independence(model, x, logits),
         "P6": lambda: gates.probabilities(logits),
         "P8": lambda: (f for f in gates.gradients(model, x, y) if f.id == "P8"),
+        "P12": lambda: (f for f in gates.gradients(model, x, y) if f.id == "P12"),
     }
     for id_, gate in named.items():
         check = _check(id_, list(gate()))

@@ -91,6 +91,7 @@ _RULES = (
     _gate("P5", "outputs depend on the batch", CROCE, 1e-3),
     _gate("P6", "outputs are probabilities", AUTOATTACK),
     _gate("P8", "no gradient with respect to pixels", PINTOR),
+    _gate("P12", "no gradient on the bounds 0 and 1", OURS),
     Rule("P11", "optimises in its forward pass", AUTOATTACK, fail=0.0, unit="number",
          advice="attack through the inner optimisation, and also the model without it"),
     Rule("P7", "gradients exactly zero", PINTOR, 0.0, 0.01,

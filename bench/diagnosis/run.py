@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +23,7 @@ from bench.diagnosis.surrogate import imitate
 from bench.display import Progress
 from bench.errors import CrossfireError
 from bench.evaluation.attacked import choose_device, floats
+from bench.evaluation.repair import Inset
 from bench.measurement import trained_on
 from bench.models.checkpoint import weights_sha256
 from bench.models.sources import find
@@ -62,7 +63,8 @@ def diagnose(
     Raises:
         CrossfireError: the model classifies hardly any of the images correctly.
     """
-    model.requires_grad_(False)
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
     checks: list[Check] = []
 
     def note(found: Iterator[Check]) -> None:
@@ -82,6 +84,8 @@ def diagnose(
             f"the model classifies {len(subject)} of {len(labels)} images correctly; at least "
             f"{FEWEST} are needed: raise --examples, or check the data set"
         )
+    if any(check.id == "P12" and check.verdict == "warn" for check in checks):
+        subject = replace(subject, model=Inset(model).eval())
     note(gradient_checks(subject))
     path = follow(subject, PGD(steps=subject.effort.steps, name="pgd-100"))
     note(optimisation_checks(subject, path))

@@ -15,7 +15,7 @@ from bench.evaluation.engine import Engine
 from bench.evaluation.judge import Judge
 from bench.evaluation.proposer import Proposer, proposer
 from bench.evaluation.queue import Job, State
-from bench.evaluation.repair import repaired
+from bench.evaluation.repair import Inset, repaired
 from bench.evaluation.settings import Settings
 from bench.evaluation.suites import Pass
 from bench.models.checkpoint import weights_sha256
@@ -60,6 +60,8 @@ class AttackedModel:
             compiled=self.settings.compiled,
             capacity=self.capacity,
         )
+        if gates.clamped(self.findings):
+            self.fast.network = Inset(self.fast.network)
 
     def logits(self, images: Tensor) -> Float[Tensor, "n k"]:
         """The judge's logits of images (n, c, h, w), uint8 or float32 in [0, 1], on the CPU."""
@@ -90,7 +92,8 @@ class AttackedModel:
     @cached_property
     def _repaired(self) -> Proposer:
         probabilities = any(finding.id == "P6" for finding in self.findings)
-        network, dtype = repaired(self.model, self.sample, probabilities=probabilities)
+        model = Inset(self.model) if gates.clamped(self.findings) else self.model
+        network, dtype = repaired(model, self.sample, probabilities=probabilities)
         return Proposer(network, dtype, self.capacity)
 
     def check_unchanged(self) -> None:

@@ -30,6 +30,7 @@ from bench.evaluation.journal import Journal
 from bench.evaluation.outcome import Outcome, Pair
 from bench.evaluation.protocol import Protocol
 from bench.evaluation.queue import Alarm, Array, Column, Examples, Job
+from bench.evaluation.repair import Inset
 from bench.evaluation.settings import Settings
 from bench.evaluation.suites import Pass
 from bench.files import sha256_bytes
@@ -243,8 +244,9 @@ def checked(
         gates.refuse(list(gates.image_range(floats(part))))
     x, y = floats(images[:SAMPLE]).to(device), labels[:SAMPLE].to(device)
     findings = gates.preflight(model, x, y)
+    queried = Inset(model) if gates.clamped(findings) else model
     for threat in threats:
-        findings += gates.tangent(model, x, y, threat)
+        findings += gates.tangent(queried, x, y, threat)
     if settings.union_only:
         message = "examples that one threat broke were not attacked under the next"
         findings.append(Finding(UNION_ONLY, "info", message, None))

@@ -2,7 +2,7 @@
 findings. Several use the same logits of the images, so that the model is queried only once.
 
 A finding of gate `refuse` ends the evaluation with one line; `flag` ranks the row separately;
-`info` is only reported. P1 to P10 are the names of the checks in records and documents.
+`info` is only reported. P1 to P10 and P12 are the names of the checks in records and documents.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from bench import losses
-from bench.errors import CrossfireError
+from bench.errors import CrossfireError, reason
+from bench.evaluation.repair import Inset
 from bench.threats import Norm, Threat
 from bench.threats.geometry import GEOMETRY, Batch
 from bench.types import Model
@@ -24,6 +25,9 @@ STEEP = 3.0
 FLAT: dict[Norm, float] = {"linf": 0.4, "l2": 0.4, "l1": 0.2}
 """P10's limits of the ratio between the change of a margin and its linear prediction. In ℓ1 the
 lower limit is smaller, because the steepest step moves fewer pixels than the prediction assumes."""
+
+LOST = 0.01
+"""P12's limit."""
 
 _MISLEADING = ("P4", "P6", "P7", "P10")
 
@@ -40,6 +44,11 @@ def misleading(findings: Sequence[Finding], threat: str | None = None) -> bool:
         and (threat is None or finding.id != "P10" or finding.message.startswith(f"{threat}: "))
         for finding in findings
     )
+
+
+def clamped(findings: Sequence[Finding]) -> bool:
+    """Whether findings say that pixels on the bounds have no gradient."""
+    return any(finding.id == "P12" for finding in findings)
 
 
 class Refusal(CrossfireError):
@@ -117,20 +126,39 @@ def probabilities(outputs: Logits) -> Iterator[Finding]:
 
 
 def gradients(model: Model, images: Batch, labels: Int[Tensor, " n"]) -> Iterator[Finding]:
-    """P7 and P8: the loss has a gradient with respect to the pixels, and it is not exactly zero."""
-    point = images.detach().clone().requires_grad_()
+    """P8, P12 and P7: the loss has a gradient with respect to the pixels, also where they are 0 or
+    1, and it is not exactly zero."""
     try:
-        loss = losses.cross_entropy(model(point), labels).sum()
-        (gradient,) = torch.autograd.grad(loss, point)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        message = f"no gradient reaches the pixels ({reason}); give a differentiable surrogate"
+        slopes = _slopes(model, images, labels)
+        inner_slopes = _slopes(Inset(model), images, labels)
+    except Exception as error:
+        message = f"no gradient reaches the pixels ({reason(error)}); give a differentiable model"
         yield Finding("P8", "refuse", message, None)
         return
-    zero = float((gradient.flatten(1) == 0).all(1).float().mean())
+    lost = list(bounds(images, slopes, inner_slopes))
+    yield from lost
+    zero = float(((inner_slopes if lost else slopes) == 0).flatten(1).all(1).float().mean())
     if zero:
         message = f"the gradient of the loss is exactly zero on {zero:.0%} of the images tried"
         yield Finding("P7", "flag", f"{message}: gradients may be masked", zero)
+
+
+def bounds(images: Batch, slopes: Batch, inner_slopes: Batch) -> Iterator[Finding]:
+    """P12: where pixels are 0 or 1, the slopes of the loss are finite and not zero, as far as its
+    slopes slightly inside [0, 1] are."""
+    there = ((images == 0) | (images == 1)) & inner_slopes.isfinite() & (inner_slopes != 0)
+    lost = there & ((slopes == 0) | ~slopes.isfinite())
+    share = float(lost.sum() / there.sum().clamp_min(1))
+    if share > LOST:
+        message = f"{share:.0%} of the pixels that are 0 or 1 have no gradient, as behind a clamp"
+        yield Finding("P12", "info", f"{message}; attacks query the model slightly inside", share)
+
+
+def _slopes(model: Model, images: Batch, labels: Int[Tensor, " n"]) -> Batch:
+    point = images.detach().clone().requires_grad_()
+    loss = losses.cross_entropy(model(point), labels).sum()
+    (gradient,) = torch.autograd.grad(loss, point)
+    return gradient
 
 
 def linearity(model: Model, images: Batch, labels: Int[Tensor, " n"], threat: Threat) -> float:
@@ -200,16 +228,19 @@ def predicted(model: Model, images: Batch) -> Logits:
     """The model's logits (n, classes), float32.
 
     Raises:
-        Refusal: the model does not accept the images, or returns something else.
+        Refusal: the model does not accept the images, changes them, or returns something else.
     """
+    given = images.clone()
     try:
         with torch.no_grad():
             logits = model(images)
-    except (RuntimeError, ValueError, TypeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except Exception as error:
+        message = f"the model does not accept images {tuple(images.shape[1:])}: {reason(error)}"
+        raise Refusal(message) from error
+    if not torch.equal(images, given):
         raise Refusal(
-            f"the model does not accept images {tuple(images.shape[1:])}: {reason}"
-        ) from None
+            "the model changes the images that it is given; write x = x - mean, not x -= mean"
+        )
     if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(images):
         shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise Refusal(f"the model must return logits (n, classes), not {shape}")

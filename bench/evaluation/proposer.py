@@ -111,11 +111,12 @@ def proposer(
         network = fold_batch_norm(model).to(dtype)
         if sample.dim() == 4:
             network = network.to(memory_format=torch.channels_last)
-        network.requires_grad_(False)
+        for parameter in network.parameters():
+            parameter.requires_grad_(False)
         fast = Proposer(network, dtype, capacity)
         if not _agree(exact, fast, sample):
             return exact
-    except (RuntimeError, TypeError, ValueError):
+    except Exception:  # copying a model and converting it may raise any error
         return exact
     if compiled or (compiled is None and dtype == torch.bfloat16):
         fast.network = Compiling(network, patience=0.0) if compiled else Compiling(network)

@@ -2,8 +2,9 @@
 
 Common causes of gradient masking are removed: rounding passes gradients on (BPDA), probabilities
 become logits, and where float32 loses the small gradients of saturated outputs float64 resolves
-them; averaging over a neighbourhood (`Proposer.blur`) smooths ripples. A repaired model is only
-used by attacks; verdicts come from the original model.
+them; averaging over a neighbourhood (`Proposer.blur`) smooths ripples. A model that clamps its
+images is queried where the clamp has a gradient. A repaired model is only used by attacks; verdicts
+come from the original model.
 """
 
 import copy
@@ -29,6 +30,26 @@ LEAST = {torch.float32: 1e-38, torch.float64: 1e-300}
 """Smaller probabilities are replaced by this one."""
 AGREEMENT = 0.99
 """Gradients whose cosine is larger have the same direction."""
+
+
+INSET = {torch.bfloat16: 2**-8}
+"""The least distance from 0 and 1 at which `Inset` queries a model, by data type; in others it is
+1e-5, which bf16 can't tell from the bound."""
+
+
+class Inset(nn.Module):
+    """A model queried at the nearest points slightly inside [0, 1]: at 0 and 1 themselves the
+    derivative of a clamp is zero, and that of a root infinite."""
+
+    def __init__(self, inner: Model) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, points: Batch) -> Float[Tensor, "n k"]:
+        """Logits near points (n, c, h, w), with the gradient there."""
+        least = INSET.get(points.dtype, 1e-5)
+        inside = points.detach().clamp(least, 1 - least)
+        return self.inner(points + (inside - points.detach()))
 
 
 class StraightThrough(TorchFunctionMode):
@@ -57,19 +78,28 @@ def repaired(model: nn.Module, sample: Batch, *, probabilities: bool) -> tuple[M
     That is float64 if the gradient of the spread of the logits at some image of the sample
     (n, c, h, w) has another direction in float32, and if the model runs in float64.
     """
-    single = _repaired(copy.deepcopy(model), torch.float32, probabilities)
-    double = _repaired(copy.deepcopy(model).double(), torch.float64, probabilities)
-    in_single = _slopes(single, sample)
+    single = _repaired(_copied(model), torch.float32, probabilities)
     try:
-        in_double = _slopes(double, sample.double())
-    except (RuntimeError, TypeError, ValueError):
+        double = _repaired(copy.deepcopy(model).double(), torch.float64, probabilities)
+        in_single, in_double = _slopes(single, sample), _slopes(double, sample.double())
+    except Exception:  # it has parts that can't be copied, or that are float32 for ever
         return single, torch.float32
     agree = torch.cosine_similarity(in_single, in_double) > AGREEMENT
     return (single, torch.float32) if bool(agree.all()) else (double, torch.float64)
 
 
+def _copied(model: nn.Module) -> nn.Module:
+    """A copy with frozen weights, or the model itself if that fails."""
+    try:
+        copied = copy.deepcopy(model)
+        for parameter in copied.parameters():
+            parameter.requires_grad_(False)
+    except Exception:  # copying may raise any error
+        return model
+    return copied
+
+
 def _repaired(model: nn.Module, dtype: torch.dtype, probabilities: bool) -> Model:
-    model.requires_grad_(False)
     least = LEAST[dtype]
 
     def logits(points: Batch) -> Float[Tensor, "n k"]:

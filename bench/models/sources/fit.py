@@ -25,7 +25,7 @@ def check_fit(spec: str, model: nn.Module, data: Dataset) -> None:
     shape = (data.channels, *data.size)
     try:
         logits = _logits(model, torch.zeros(2, *shape))
-    except (RuntimeError, ValueError, TypeError, AssertionError) as error:
+    except Exception as error:
         size = "x".join(map(str, shape))
         raise CrossfireError(
             f"{spec} does not take the images of {data.name}, {size} ({reason(error)})"

@@ -3,6 +3,7 @@
 import pytest
 from torch import Tensor, nn
 
+from bench.diagnosis.preflight import preflight
 from bench.diagnosis.rules import RULES
 from bench.diagnosis.run import Finding, diagnose
 from bench.errors import CrossfireError
@@ -38,6 +39,15 @@ def test_a_hidden_adversarial_direction_passes_every_check_but_the_active_test(
     hidden = blind(IMAGES + linf_project(IMAGES, step, LINF.eps))
     right = float((hidden.argmax(1) == LABELS).float().mean())
     assert right + 0.1 < found.robust / len(LABELS)
+
+
+def test_a_clamp_on_the_images_is_a_warning_and_leaves_the_other_gates(
+    trained: dict[str, nn.Module],
+) -> None:
+    clamped = nn.Sequential(nn.Hardtanh(0, 1), trained["at-linf"]).eval()
+    verdicts = {check.id: check.verdict for check in preflight(clamped, IMAGES, LABELS)}
+    assert verdicts.pop("P12") == "warn"
+    assert set(verdicts.values()) == {"pass"}
 
 
 def test_after_a_gate_that_forbids_attacks_all_other_checks_are_skipped(

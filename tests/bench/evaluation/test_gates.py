@@ -81,6 +81,42 @@ def test_p8_refuses_a_model_through_which_no_gradient_flows() -> None:
     assert "P8" in refused(Wrapped(lambda x: INNER((x * 8).round().detach() / 8)))
 
 
+def test_p8_refuses_a_model_whose_backward_fails() -> None:
+    class Broken(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: object, x: Tensor) -> Tensor:
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx: object, gradient: Tensor) -> Tensor:
+            raise KeyError("no backward")
+
+    assert "P8" in refused(Wrapped(lambda x: INNER(Broken.apply(x))))
+
+
+ON_THE_BOUND = {
+    "clamp": lambda x: x.clamp(0, 1),
+    "relu": lambda x: torch.relu(x),
+    "where": lambda x: torch.where(x > 0, x, 0.0),
+    "root": lambda x: x.sqrt().square(),
+}
+
+
+@pytest.mark.parametrize("before", ON_THE_BOUND)
+def test_p12_finds_pixels_that_have_no_gradient_on_the_bound(before: str) -> None:
+    model = Wrapped(lambda x: INNER(ON_THE_BOUND[before](x)))
+    (finding,) = preflight(model.eval(), X, Y)
+    assert (finding.id, finding.gate) == ("P12", "info")
+    binary = X.round()
+    assert [f.id for f in preflight(model.eval(), binary, INNER(binary).argmax(1))] == ["P12"]
+
+
+def test_p12_does_not_find_pixels_that_the_model_ignores() -> None:
+    mask = torch.ones(SHAPE)
+    mask[:, 2:4] = 0
+    assert ids(Wrapped(lambda x: INNER(x * mask))) == []
+
+
 def test_p9_refuses_labels_without_a_logit_and_reports_few_classes() -> None:
     assert "P9" in refused(linear_model(0, SHAPE, 2))
     few = linear_model(0, SHAPE, 3)
@@ -91,6 +127,22 @@ def test_a_model_for_images_of_another_shape_is_refused_in_one_line() -> None:
     message = refused(nn.Sequential(nn.Conv2d(3, 1, 1), nn.Flatten()))
     assert "does not accept images (1, 6, 6)" in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("error", [IndexError, AssertionError, KeyError])
+def test_any_error_of_the_model_is_a_refusal_with_its_reason(error: type[Exception]) -> None:
+    def fail(x: Tensor) -> Tensor:
+        raise error("of size 224")
+
+    message = refused(Wrapped(fail))
+    assert "does not accept images (1, 6, 6)" in message
+    assert error.__name__ in message
+    assert "224" in message
+
+
+def test_a_model_that_changes_its_images_is_refused() -> None:
+    given = X.clone()
+    assert "not x -= mean" in str(refused(Wrapped(lambda x: INNER(x.sub_(0.5))), given))
 
 
 def test_an_info_finding_does_not_end_the_evaluation() -> None:

@@ -1,5 +1,7 @@
 """A repaired model has the model's outputs, and gradients where the model's vanish."""
 
+from threading import Lock
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -7,7 +9,7 @@ from torch import Tensor, nn
 from bench.attacks.base import Slots
 from bench.attacks.pgd import PGD
 from bench.evaluation.proposer import Proposer
-from bench.evaluation.repair import repaired
+from bench.evaluation.repair import Inset, repaired
 from tests.toy import images, linear_model
 from tests.walk import fresh
 
@@ -80,6 +82,24 @@ def test_a_model_that_does_not_run_in_float64_is_repaired_in_float32() -> None:
     logits, dtype = repaired(InFloat32().eval(), X, probabilities=False)
     assert dtype == torch.float32
     assert torch.equal(logits(X), InFloat32()(X))
+
+
+def test_a_model_that_cannot_be_copied_is_repaired_as_it_is() -> None:
+    model = Behind("floor")
+    model.lock = Lock()
+    logits, dtype = repaired(model.eval(), X, probabilities=False)
+    assert dtype == torch.float32
+    assert torch.equal(logits(X), model(X))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_an_inset_model_has_a_gradient_on_the_bounds(dtype: torch.dtype) -> None:
+    point = torch.tensor([[0.0, 0.25, 1.0]], dtype=dtype, requires_grad=True)
+    logits = Inset(lambda x: x.clamp(0, 1))(point)
+    (gradient,) = torch.autograd.grad(logits.sum(), point)
+    assert gradient.tolist() == [[1, 1, 1]]
+    assert torch.allclose(logits, point, atol=2**-8)
+    assert logits[0, 1] == point[0, 1]
 
 
 def test_the_model_itself_is_unchanged() -> None:

@@ -47,6 +47,26 @@ def test_the_scale_of_the_logits_changes_no_verdict() -> None:
     assert flags[0] == flags[1] == flags[2]
 
 
+class Clamped(nn.Module):
+    """A linear model that clamps its images, a third of whose pixels are on the bounds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = linear_model(3, SHAPE, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.inner(x.clamp(0, 1))
+        return logits
+
+
+@pytest.mark.parametrize("suite", ["crossfire", "pgd-100"])
+def test_a_clamp_on_the_images_changes_no_verdict(suite: str) -> None:
+    plain, clamped = (run(m, suite, n=20) for m in (linear_model(3, SHAPE, 4), Clamped()))
+    assert [finding.id for finding in clamped.findings] == ["P12"]
+    for pair, column in plain.columns.items():
+        assert clamped.columns[pair].robust.tolist() == column.robust.tolist()
+
+
 class Masked(nn.Module):
     """A linear model after a quantiser, with gradients that are unrelated to its logits."""
 

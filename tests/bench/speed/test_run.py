@@ -1,14 +1,13 @@
 """The comparison counts passes and differing verdicts correctly; times are not tested."""
 
-from pathlib import Path
-
+import pytest
 import torch
 
 from bench.attacks.external import Counted
 from bench.report.listing import render
 from bench.speed.run import Bench, Row, cells, report
 from bench.threats import Threat
-from tests.toy import images, linear_model
+from tests.toy import Linear, images, linear_model
 
 MODEL = linear_model(0, (1, 6, 6), 4)
 X = images(0, 8, (1, 6, 6))
@@ -22,24 +21,38 @@ def test_forward_and_backward_passes_are_counted_per_image() -> None:
     assert (counted.forwards, counted.backwards) == (11, 3)
 
 
-def test_both_tools_have_the_same_judge_and_differences_are_counted() -> None:
-    bench = Bench(X, MODEL(X).argmax(1), ["crossfire"], "fp32")
-    reference, ours = bench.rows({"toy": MODEL}, [LINF])
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """A comparison that keeps what the other tool found."""
+    folder = tmp_path_factory.mktemp("kept")
+    return Bench(X, MODEL(X).argmax(1), ["crossfire"], "fp32", keep=folder)
+
+
+@pytest.fixture(scope="module")
+def rows(bench: Bench) -> list[Row]:
+    """The comparison of one model under one threat."""
+    return list(bench.rows({"toy": MODEL}, [LINF]))
+
+
+def test_both_tools_have_the_same_judge_and_differences_are_counted(rows: list[Row]) -> None:
+    reference, ours = rows
     assert (reference.tool, ours.tool) == ("pyautoattack", "ours: crossfire")
     assert (ours.missed, ours.extra) == (0, 0)
     assert reference.accuracy == ours.accuracy
     assert reference.passes > ours.passes > 0
 
 
-def test_another_tools_result_is_kept_for_the_same_weights_and_images(tmp_path: Path) -> None:
-    bench = Bench(X, MODEL(X).argmax(1), ["crossfire"], "fp32", keep=tmp_path)
-    first, _ = bench.rows({"toy": MODEL}, [LINF])
-    (kept,) = tmp_path.iterdir()
+def test_another_tools_result_is_kept_for_the_same_weights_and_images(
+    bench: Bench, rows: list[Row]
+) -> None:
+    assert bench.keep is not None
+    (kept,) = bench.keep.iterdir()
     again, _ = bench.rows({"toy": MODEL}, [LINF])
-    assert again == first
-    other, _ = bench.rows({"toy": linear_model(1, (1, 6, 6), 4)}, [LINF])
-    assert other.seconds != first.seconds
-    assert len(list(tmp_path.iterdir())) == 2
+    assert again == rows[0]
+    always_wrong = Linear(-MODEL.weight, -MODEL.bias).eval()
+    other, _ = bench.rows({"toy": always_wrong}, [LINF])
+    assert other.seconds != again.seconds
+    assert len(list(bench.keep.iterdir())) == 2
     assert kept.exists()
 
 
