@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from bench.errors import unknown
+
 Progress = Callable[[int, int, str], None]
 """`progress(done, total, text)`: units done in the current phase, and what is being done."""
 
@@ -45,9 +47,14 @@ def display(mode: str | None = None) -> Iterator[Progress]:
     """Yield the callback that shows progress in one of `MODES`.
 
     Without a mode it is rich on a terminal and in a notebook, and plain elsewhere.
+
+    Raises:
+        CrossfireError: there is no such mode.
     """
     live = sys.stderr.isatty() or "ipykernel" in sys.modules
     mode = mode or ("rich" if live else "plain")
+    if mode not in MODES:
+        raise unknown("display", mode, MODES)
     if mode == "rich":
         with _bar() as progress:
             yield progress

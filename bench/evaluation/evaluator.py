@@ -23,7 +23,7 @@ from bench.compute.processor import keep_memory
 from bench.data.splits import sha256
 from bench.display import Progress
 from bench.display import display as shown
-from bench.evaluation import gates, suites
+from bench.evaluation import gates, inputs, suites
 from bench.evaluation.attacked import AttackedModel, choose_device, floats
 from bench.evaluation.findings import alarms, credit, escalations
 from bench.evaluation.journal import Journal
@@ -54,7 +54,7 @@ def evaluate(
     display: str | None = None,
     **settings: Any,  # noqa: ANN401
 ) -> Outcome:
-    """Attack a model on images (n, c, h, w), uint8 or float32 in [0, 1], with labels (n,).
+    """Attack a model on images (n, c, h, w), uint8 or float32 in [0, 1], with labels (n,) from 0.
 
     Further arguments are the fields of `Settings`. `numbers` are the examples' positions in the
     data set, which key the random numbers. With a folder `journal`, an evaluation that was killed
@@ -63,7 +63,7 @@ def evaluate(
 
     Raises:
         gates.Refusal: a check of the model or the images forbids the evaluation.
-        CrossfireError: a threat, suite or budget set is unknown.
+        CrossfireError: images, labels or a setting are not valid; the message says what to give.
     """
     numbers = torch.arange(len(labels)) if numbers is None else numbers
     evaluation = Evaluation(model, images, labels, numbers, Settings(**settings))
@@ -91,8 +91,12 @@ class Evaluation:
 
         Raises:
             gates.Refusal: a check forbids the evaluation.
+            CrossfireError: the model is no module, or images, labels or numbers are not valid.
         """
         keep_memory()
+        inputs.check_model(model)
+        images = inputs.as_images(images)
+        labels, numbers = inputs.as_labels(labels, images), inputs.as_numbers(numbers, images)
         self.settings = settings
         shape = tuple(images.shape[1:])
         named = budget_dataset(settings.dataset, shape)

@@ -74,7 +74,7 @@ def image_range(images: Batch) -> Iterator[Finding]:
         message = (
             f"images range from {low:.4g} to {high:.4g}; {advice} and normalise inside the model"
         )
-        yield Finding("P2", "refuse", message, max(-low, high - 1))
+        yield Finding("P2", "refuse", message, None)
 
 
 def mode(model: Model) -> Iterator[Finding]:

@@ -1,8 +1,10 @@
 """The settings of an evaluation."""
 
 from dataclasses import dataclass
+from typing import get_args
 
 from bench.compute.precision import Precision
+from bench.errors import CrossfireError, unknown
 
 
 @dataclass(frozen=True)
@@ -11,6 +13,9 @@ class Settings:
     budgets from the budget set of `dataset` (by default guessed from the images' shape).
     `capacity` is the batch size (chosen by device if None). `union_only` skips examples that
     another threat has broken: the union is the same, and it takes less time.
+
+    Raises:
+        CrossfireError: suites or precision are not valid, or the capacity is less than 1.
     """
 
     threat: str = "union"
@@ -24,3 +29,14 @@ class Settings:
     device: str | None = None
     capacity: int | None = None
     union_only: bool = False
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without model and data."""
+        if isinstance(self.suites, str) or not self.suites:
+            raise CrossfireError(f"suites are {self.suites!r}; give a tuple such as ('pgd-100',)")
+        if len(set(self.suites)) < len(self.suites):
+            raise CrossfireError(f"suites {', '.join(self.suites)} name one twice")
+        if self.precision not in get_args(Precision):
+            raise unknown("precision", self.precision, get_args(Precision))
+        if self.capacity is not None and self.capacity < 1:
+            raise CrossfireError(f"capacity is {self.capacity}; give a batch size of at least 1")

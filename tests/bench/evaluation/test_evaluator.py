@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from bench import evaluate
 from bench.attacks.pgd import PGD
+from bench.errors import CrossfireError
 from bench.evaluation import suites
 from bench.evaluation.evaluator import Evaluation
 from bench.evaluation.journal import Journal
@@ -185,6 +187,43 @@ def test_uint8_images_are_read_as_fractions_of_255() -> None:
     pixels = (x * 255).round().to(torch.uint8)
     y = model(pixels.float() / 255).argmax(1)
     assert flags(run(model, pixels, y)) == flags(run(model, pixels.float() / 255, y))
+
+
+def refused(**changes: Any) -> str:  # noqa: ANN401
+    """The message about an evaluation with other images, labels or settings."""
+    model, x, y = problem(8)
+    given = {"model": model, "images": x, "labels": y, "threat": "linf:0.05", "display": "none"}
+    with pytest.raises(CrossfireError) as caught:
+        evaluate(**(given | changes))
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_what_an_evaluation_cannot_take_is_refused_with_what_to_give_instead() -> None:
+    _, x, y = problem(8)
+    assert "give a torch.nn.Module" in refused(model=lambda x: x)
+    assert "give a tensor" in refused(images=x.numpy())
+    assert "uint8 or float32" in refused(images=x > 0.5)
+    assert "n > 0" in refused(images=x[:0], labels=y[:0])
+    assert "pixels in [0, 1]" in refused(images=x * torch.nan)
+    assert "labels are torch.float32" in refused(labels=y.float())
+    assert "labels begin at -1" in refused(labels=y - 1)
+    assert "one for each of the 8 images" in refused(labels=y[:5])
+    assert "labels have shape (8, 1)" in refused(labels=y[:, None])
+    assert "numbers have shape (3,)" in refused(numbers=torch.arange(3))
+    assert "give a tuple" in refused(suites="pgd-100")
+    assert "give a tuple" in refused(suites=())
+    assert "name one twice" in refused(suites=("pgd-100", "pgd-100"))
+    assert "choose from auto, bf16, fp32" in refused(precision="fp8")
+    assert "at least 1" in refused(capacity=0)
+    assert "unknown display" in refused(display="bar")
+
+
+def test_labels_of_any_integer_type_and_images_of_any_float_type_are_read() -> None:
+    model, x, y = problem(8)
+    expected = flags(run(model, x, y, "linf:0.05"))
+    assert flags(run(model, x.double(), y.to(torch.uint8), "linf:0.05")) == expected
 
 
 def test_the_table_has_a_row_per_example_and_a_norm_for_each_broken_one() -> None:

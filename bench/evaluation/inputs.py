@@ -1,0 +1,72 @@
+"""Checks of what a caller gives to an evaluation, before the model is queried."""
+
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+
+from bench.errors import CrossfireError
+
+
+def check_model(model: object) -> None:
+    """Check that a model is a module.
+
+    Raises:
+        CrossfireError: it is something else.
+    """
+    if not isinstance(model, nn.Module):
+        kind = type(model).__name__
+        raise CrossfireError(f"the model is a {kind}; give a torch.nn.Module that returns logits")
+
+
+def as_images(images: Tensor) -> Tensor:
+    """Images (n, …) as uint8 or float32.
+
+    Raises:
+        CrossfireError: they have another type, or there are none.
+    """
+    known = isinstance(images, Tensor) and (
+        images.dtype == torch.uint8 or images.is_floating_point()
+    )
+    if not known:
+        raise CrossfireError(
+            f"images are {_kind(images)}; give a tensor, uint8 or float32 in [0, 1]"
+        )
+    if images.dim() < 2 or not len(images):
+        raise CrossfireError(f"images have shape {tuple(images.shape)}; give (n, c, h, w), n > 0")
+    return images if images.dtype == torch.uint8 else images.float()
+
+
+def as_labels(labels: Tensor, images: Tensor) -> Int[Tensor, " n"]:
+    """Labels (n,) as int64.
+
+    Raises:
+        CrossfireError: they are no class numbers, or not one for each image.
+    """
+    return _whole_numbers(labels, images, "labels", "class numbers from 0")
+
+
+def as_numbers(numbers: Tensor, images: Tensor) -> Int[Tensor, " n"]:
+    """The positions (n,) of the examples in their data set, as int64.
+
+    Raises:
+        CrossfireError: they are no positions, or not one for each image.
+    """
+    return _whole_numbers(numbers, images, "numbers", "positions in the data set")
+
+
+def _whole_numbers(values: Tensor, images: Tensor, name: str, what: str) -> Int[Tensor, " n"]:
+    whole = isinstance(values, Tensor) and not values.is_floating_point()
+    if not whole or values.dtype == torch.bool:
+        raise CrossfireError(f"{name} are {_kind(values)}; give an int64 tensor of {what}")
+    if tuple(values.shape) != (len(images),):
+        raise CrossfireError(
+            f"{name} have shape {tuple(values.shape)}; give {what}, one for each of the "
+            f"{len(images)} images"
+        )
+    if int(values.min()) < 0:
+        raise CrossfireError(f"{name} begin at {int(values.min())}; give {what}")
+    return values.long()
+
+
+def _kind(value: object) -> str:
+    return str(value.dtype) if isinstance(value, Tensor) else type(value).__name__
