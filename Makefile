@@ -14,7 +14,7 @@ demo: $(VENV)/installed
 	bench demo
 
 test: $(VENV)/installed
-	OMP_NUM_THREADS=1 pytest --numprocesses auto --maxprocesses 8
+	OMP_NUM_THREADS=1 pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 lint: $(VENV)/installed
 	ruff check .
