@@ -10,7 +10,6 @@ from bench.cli import _options as options
 from bench.errors import CrossfireError
 
 METHODS = ("bc", "gail", "gail-gp", "l2l", "l2l-unrolled")
-DEFAULT = METHODS[:4]
 
 
 def _numbers(context: click.Context, option: click.Parameter, value: str) -> list[int]:
@@ -27,7 +26,7 @@ def _numbers(context: click.Context, option: click.Parameter, value: str) -> lis
     "methods",
     type=click.Choice(METHODS),
     multiple=True,
-    help="What to run; may be given several times.  [default: all but l2l-unrolled]",
+    help="What to run; may be given several times.  [default: all]",
 )
 @click.option(
     "--seeds", default="0,1,2,3,4", show_default=True, callback=_numbers, help="Seeds of the runs."
@@ -77,8 +76,9 @@ def command(
     from bench.display import display as shown
     from imitation_learning.study import Study, work
 
-    chosen = methods or DEFAULT
-    study = Study(task, chosen, seeds, steps, episodes, thin, out or Path("imitation") / task)
+    study = Study(
+        task, methods or METHODS, seeds, steps, episodes, thin, out or Path("imitation") / task
+    )
     with shown(display) as progress:
         page = work(study, progress)
     click.echo((page.parent / "table.txt").read_text().rstrip())

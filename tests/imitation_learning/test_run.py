@@ -15,7 +15,6 @@ pytest.importorskip("stable_baselines3")
 import gymnasium as gym
 
 from bench.cli import main
-from bench.cli.imitate import DEFAULT
 from bench.errors import CrossfireError
 from imitation_learning import cloning, leaders, tasks
 from imitation_learning import run as runs
@@ -171,11 +170,11 @@ def test_the_command_runs_each_method_once_and_reports(
     done = command(*words)
     assert done.exit_code == 0, done.output
     folder = tmp_path / "imitation" / "CartPole-v1"
-    names = {f"{method}-{seed}.json" for method in DEFAULT for seed in (0, 1)}
+    names = {f"{method}-{seed}.json" for method in METHODS for seed in (0, 1)}
     reports = {"expert.npz", "report.html", "curves.svg", "table.txt"}
     assert {path.name for path in folder.iterdir()} == names | reports
     page = (folder / "report.html").read_text()
-    assert all(f"<td>{method}</td>" in page for method in DEFAULT)
+    assert all(f"<td>{method}</td>" in page for method in METHODS)
     before = {path: path.stat().st_mtime_ns for path in folder.glob("*.json")}
     assert command(*words).stdout == done.stdout
     assert before == {path: path.stat().st_mtime_ns for path in before}
