@@ -42,7 +42,7 @@ def test_the_scale_of_the_logits_changes_no_verdict() -> None:
         model = linear_model(3, SHAPE, 4)
         model.weight.mul_(scale)
         model.bias.mul_(scale)
-        found = run(model, "crossfire", n=12)
+        found = run(model, "crossfire", "linf:0.05,l1:1", 12)
         flags.append([column.robust.tolist() for column in found.columns.values()])
     assert flags[0] == flags[1] == flags[2]
 
@@ -61,7 +61,8 @@ class Clamped(nn.Module):
 
 @pytest.mark.parametrize("suite", ["crossfire", "pgd-100"])
 def test_a_clamp_on_the_images_changes_no_verdict(suite: str) -> None:
-    plain, clamped = (run(m, suite, n=20) for m in (linear_model(3, SHAPE, 4), Clamped()))
+    models = (linear_model(3, SHAPE, 4), Clamped())
+    plain, clamped = (run(model, suite, "linf:0.05,l1:1", 16) for model in models)
     assert [finding.id for finding in clamped.findings] == ["P12"]
     for pair, column in plain.columns.items():
         assert clamped.columns[pair].robust.tolist() == column.robust.tolist()
