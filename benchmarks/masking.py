@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--dataset", default="digits")
     parser.add_argument("--threat", default="linf")
     parser.add_argument("--examples", type=int, default=100)
-    parser.add_argument("--only", action="append", help="a disguise; all without it")
+    parser.add_argument("--only", action="append", choices=SHOWN, help="all without it")
     given = parser.parse_args()
     data = load(given.dataset)
     split = data.test.take(given.examples)

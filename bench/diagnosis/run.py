@@ -23,7 +23,7 @@ from bench.diagnosis.surrogate import imitate
 from bench.display import Progress
 from bench.errors import CrossfireError
 from bench.evaluation.attacked import choose_device, floats
-from bench.evaluation.repair import Inset
+from bench.evaluation.repair import Inset, freeze
 from bench.measurement import trained_on
 from bench.models.checkpoint import weights_sha256
 from bench.models.sources import find
@@ -63,8 +63,7 @@ def diagnose(
     Raises:
         CrossfireError: the model classifies hardly any of the images correctly.
     """
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
+    freeze(model)
     checks: list[Check] = []
 
     def note(found: Iterator[Check]) -> None:

@@ -16,6 +16,7 @@ from bench.attacks.base import Attack, Response, Slots, query
 from bench.compute.compilation import Compiling
 from bench.compute.precision import Precision, fold_batch_norm, resolve
 from bench.compute.random_streams import fold, uniform
+from bench.evaluation.repair import freeze
 from bench.threats.geometry import Batch
 from bench.types import Model
 
@@ -111,8 +112,7 @@ def proposer(
         network = fold_batch_norm(model).to(dtype)
         if sample.dim() == 4:
             network = network.to(memory_format=torch.channels_last)
-        for parameter in network.parameters():
-            parameter.requires_grad_(False)
+        freeze(network)
         fast = Proposer(network, dtype, capacity)
         if not _agree(exact, fast, sample):
             return exact

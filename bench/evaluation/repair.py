@@ -92,11 +92,16 @@ def _copied(model: nn.Module) -> nn.Module:
     """A copy with frozen weights, or the model itself if that fails."""
     try:
         copied = copy.deepcopy(model)
-        for parameter in copied.parameters():
-            parameter.requires_grad_(False)
+        freeze(copied)
     except Exception:  # copying may raise any error
         return model
     return copied
+
+
+def freeze(model: nn.Module) -> None:
+    """Let no weight need a gradient; unlike `requires_grad_` this also takes TorchScript models."""
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
 
 
 def _repaired(model: nn.Module, dtype: torch.dtype, probabilities: bool) -> Model:

@@ -42,7 +42,7 @@ def test_the_scale_of_the_logits_changes_no_verdict() -> None:
         model = linear_model(3, SHAPE, 4)
         model.weight.mul_(scale)
         model.bias.mul_(scale)
-        found = run(model, "crossfire", "linf:0.05,l1:1", 12)
+        found = run(model, "crossfire", n=12)
         flags.append([column.robust.tolist() for column in found.columns.values()])
     assert flags[0] == flags[1] == flags[2]
 
