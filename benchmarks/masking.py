@@ -24,10 +24,12 @@ from bench.threats import budget_dataset, resolve
 NONE = Disguise("none", ())
 CLAMPED = Disguise("clamped input", (), lambda x: x.clamp(0, 1))
 """No gradient where a pixel is 0 or 1, though nothing is hidden."""
+CLIPPED = Disguise("clipped input", (), lambda x: x.clamp(0.1, 0.9))
+"""No gradient where a pixel is less than 0.1 or more than 0.9."""
 SHOWN = (
-    *("none", "clamped input", "quantised input", "quantised input, rippled", "rippled input"),
-    *("saturated logits", "logits × 1000", "logits / 100,000", "probabilities, sharpened"),
-    *("randomised input", "gradient of a constant"),
+    *("none", "clamped input", "clipped input", "quantised input", "quantised input, rippled"),
+    *("rippled input", "saturated logits", "logits × 1000", "logits / 100,000"),
+    *("probabilities, sharpened", "randomised input", "gradient of a constant"),
 )
 
 
@@ -49,7 +51,7 @@ def main() -> None:
     budgets = budget_dataset(given.dataset, tuple(split.images.shape[1:]))
     print(f"| {HEAD} |")
     print("|---|---|--:|--:|--:|--:|--:|--:|---|")
-    for disguise in (NONE, CLAMPED, *DISGUISES):
+    for disguise in (NONE, CLAMPED, CLIPPED, *DISGUISES):
         if disguise.name not in (given.only or SHOWN):
             continue
         for threat in resolve(given.threat, budgets):

@@ -4,6 +4,7 @@ random points, transfer from a surrogate, and the same attack on a repaired mode
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -29,7 +30,7 @@ Flags = Bool[Tensor, " n"]
 
 
 def white_box(subject: Subject) -> Flags:
-    """Flags (n,) of the examples that the first passes of `crossfire` leave."""
+    """Flags (n,) of the examples that `crossfire` leaves before its first black-box attack."""
     robust = torch.ones_like(subject.y, dtype=torch.bool)
     for work in _passes(subject):
         rows = robust.nonzero().flatten()
@@ -38,10 +39,10 @@ def white_box(subject: Subject) -> Flags:
 
 
 def _passes(subject: Subject) -> list[Pass]:
-    """The passes with gradients that `crossfire` runs before any alarm."""
+    """The passes of `crossfire` before its first black-box attack, all of them unconditionally."""
     suite = get("crossfire")(subject.threat.norm, subject.classes)
-    chosen = (p for p in suite if not p.after and getattr(p.attack, "needs_gradient", False))
-    return [_capped(subject, work) for work in chosen]
+    first = takewhile(lambda work: getattr(work.attack, "needs_gradient", False), suite)
+    return [_capped(subject, work) for work in first]
 
 
 def _capped(subject: Subject, work: Pass) -> Pass:
@@ -128,7 +129,7 @@ def _repair_pass(subject: Subject) -> Pass:
 
 def _straight(model: nn.Module) -> Callable[[Tensor], Tensor]:
     def call(points: Tensor) -> Tensor:
-        with StraightThrough():
+        with StraightThrough(points.shape):
             logits: Tensor = model(points)
         return logits
 

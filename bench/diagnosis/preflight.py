@@ -1,6 +1,7 @@
 """Checks before any attack: each gate of `bench.evaluation.gates`, and P11."""
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 from unittest.mock import patch
 
@@ -19,10 +20,18 @@ SAMPLE = 16
 
 
 def preflight(model: nn.Module, x: Batch, y: Int[Tensor, " n"]) -> Iterator[Check]:
-    """P1 to P6, P8, P9, P11 and P12 on a few images (n, c, h, w) with labels (n,), up to the first
-    one that forbids attacks."""
+    """P1 to P6, P8, P9 and P11 to P13 on a few images (n, c, h, w) with labels (n,), up to the
+    first one that forbids attacks."""
     x, y = x[:SAMPLE], y[:SAMPLE]
     logits = gates.predicted(model, x)
+
+    @cache
+    def gradients() -> list[Finding]:
+        return list(gates.gradients(model, x, y))
+
+    def named_among(id_: str) -> Callable[[], Iterator[Finding]]:
+        return lambda: (finding for finding in gradients() if finding.id == id_)
+
     named: dict[str, Callable[[], Iterator[Finding]]] = {
         "P2": lambda: gates.image_range(x),
         "P3": lambda: gates.mode(model),
@@ -31,9 +40,7 @@ def preflight(model: nn.Module, x: Batch, y: Int[Tensor, " n"]) -> Iterator[Chec
         "P4": lambda: gates.determinism(model, x, logits),
         "P5": lambda: gates.batch_independence(model, x, logits),
         "P6": lambda: gates.probabilities(logits),
-        "P8": lambda: (f for f in gates.gradients(model, x, y) if f.id == "P8"),
-        "P12": lambda: (f for f in gates.gradients(model, x, y) if f.id == "P12"),
-    }
+    } | {id_: named_among(id_) for id_ in ("P8", "P12", "P13")}
     for id_, gate in named.items():
         check = _check(id_, list(gate()))
         yield check

@@ -35,7 +35,7 @@ FEWEST = 8
 
 
 @dataclass(frozen=True)
-class Finding:
+class Examination:
     """All checks; of the `correct` examples the white-box attack left `robust`."""
 
     checks: tuple[Check, ...]
@@ -53,7 +53,7 @@ def diagnose(
     effort: Effort | None = None,
     training: Tensor | None = None,
     progress: Callable[[Check], None] = lambda check: None,
-) -> Finding:
+) -> Examination:
     """Check a model, in eval mode on the images' device, under one threat; freeze its weights.
 
     `images` (n, c, h, w) are float32 in [0, 1], `labels` (n,). With uint8 images `training` a
@@ -76,7 +76,7 @@ def diagnose(
         why = f"skipped: {checks[-1].id} forbids attacks, or makes their outcome meaningless"
         made = {check.id for check in checks}
         note(rule.skipped(why) for rule in RULES.values() if rule.id not in made)
-        return _finding(checks, 0, 0)
+        return _in_order(checks, 0, 0)
     subject = Subject.of(model, images, labels, threat, seed, effort)
     if len(subject) < FEWEST:
         raise CrossfireError(
@@ -94,12 +94,13 @@ def diagnose(
     surrogate = None if training is None else imitate(subject, training)
     note(other_attack_checks(subject, robust, surrogate))
     note(iter([active_test(subject)]))
-    return _finding(checks, len(subject), int(robust.sum()))
+    return _in_order(checks, len(subject), int(robust.sum()))
 
 
-def _finding(checks: list[Check], correct: int, robust: int) -> Finding:
+def _in_order(checks: list[Check], correct: int, robust: int) -> Examination:
     order = list(RULES)
-    return Finding(tuple(sorted(checks, key=lambda check: order.index(check.id))), correct, robust)
+    checks = sorted(checks, key=lambda check: order.index(check.id))
+    return Examination(tuple(checks), correct, robust)
 
 
 def examine(

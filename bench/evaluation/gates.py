@@ -2,7 +2,8 @@
 findings. Several use the same logits of the images, so that the model is queried only once.
 
 A finding of gate `refuse` ends the evaluation with one line; `flag` ranks the row separately;
-`info` is only reported. P1 to P10 and P12 are the names of the checks in records and documents.
+`info` is only reported. P1 to P10, P12 and P13 are the names of the checks in records and
+documents.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,9 +28,9 @@ FLAT: dict[Norm, float] = {"linf": 0.4, "l2": 0.4, "l1": 0.2}
 lower limit is smaller, because the steepest step moves fewer pixels than the prediction assumes."""
 
 LOST = 0.01
-"""P12's limit."""
+"""The limit of P12 and P13."""
 
-_MISLEADING = ("P4", "P6", "P7", "P10")
+_MISLEADING = ("P4", "P6", "P7", "P10", "P13")
 
 _MODE_DEPENDENT = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
 
@@ -90,8 +91,8 @@ def mode(model: Model) -> Iterator[Finding]:
 
 def finite(model: Model, images: Batch, logits: Logits) -> Iterator[Finding]:
     """P1: logits of images and of noise are finite."""
-    noise = torch.rand(images.shape, generator=torch.Generator().manual_seed(0)).to(images)
-    bad = sum(int((~x.isfinite()).any(1).sum()) for x in (logits, predicted(model, noise)))
+    outputs = (logits, predicted(model, _noise(images)))
+    bad = sum(int((~x.isfinite()).any(1).sum()) for x in outputs)
     if bad:
         message = f"{bad} of {2 * len(images)} outputs are NaN or infinite; correct the model"
         yield Finding("P1", "refuse", message, float(bad))
@@ -126,18 +127,22 @@ def probabilities(outputs: Logits) -> Iterator[Finding]:
 
 
 def gradients(model: Model, images: Batch, labels: Int[Tensor, " n"]) -> Iterator[Finding]:
-    """P8, P12 and P7: the loss has a gradient with respect to the pixels, also where they are 0 or
-    1, and it is not exactly zero."""
+    """P8, P12, P13 and P7: the loss has a gradient with respect to the pixels, also where they are
+    0 or 1, and it is not exactly zero."""
+    noise = _noise(images)
     try:
         slopes = _slopes(model, images, labels)
         inner_slopes = _slopes(Inset(model), images, labels)
+        noise_slopes = _slopes(model, noise, labels)
     except Exception as error:
         message = f"no gradient reaches the pixels ({reason(error)}); give a differentiable model"
         yield Finding("P8", "refuse", message, None)
         return
     lost = list(bounds(images, slopes, inner_slopes))
     yield from lost
-    zero = float(((inner_slopes if lost else slopes) == 0).flatten(1).all(1).float().mean())
+    slopes = inner_slopes if lost else slopes
+    yield from plateaus(slopes, noise_slopes)
+    zero = float((slopes == 0).flatten(1).all(1).float().mean())
     if zero:
         message = f"the gradient of the loss is exactly zero on {zero:.0%} of the images tried"
         yield Finding("P7", "flag", f"{message}: gradients may be masked", zero)
@@ -152,6 +157,24 @@ def bounds(images: Batch, slopes: Batch, inner_slopes: Batch) -> Iterator[Findin
     if share > LOST:
         message = f"{share:.0%} of the pixels that are 0 or 1 have no gradient, as behind a clamp"
         yield Finding("P12", "info", f"{message}; attacks query the model slightly inside", share)
+
+
+def plateaus(slopes: Batch, noise_slopes: Batch) -> Iterator[Finding]:
+    """P13: in images with any gradient, the pixels that have one in noise have one too."""
+    some = (slopes != 0).flatten(1).any(1)
+    slopes, noise_slopes = slopes[some], noise_slopes[some]
+    there = noise_slopes.isfinite() & (noise_slopes != 0)
+    share = float((there & (slopes == 0)).sum() / there.sum().clamp_min(1))
+    if share > LOST:
+        message = (
+            f"{share:.0%} of the pixels have no gradient, but have one in noise, as on one side of "
+            "a threshold: gradients are unreliable, and the suite's escalation runs if it has one"
+        )
+        yield Finding("P13", "info", message, share)
+
+
+def _noise(images: Batch) -> Batch:
+    return torch.rand(images.shape, generator=torch.Generator().manual_seed(0)).to(images)
 
 
 def _slopes(model: Model, images: Batch, labels: Int[Tensor, " n"]) -> Batch:

@@ -26,6 +26,13 @@ STEPPED: frozenset[Callable[..., Any]] = frozenset(
     if (function := getattr(owner, name, None)) is not None
 )
 """Piecewise constant functions: their derivative is zero wherever it exists."""
+CLAMPS: frozenset[Callable[..., Any]] = frozenset(
+    function
+    for owner in (torch, Tensor, nn.functional)
+    for name in ("clamp", "clamp_min", "clamp_max", "clip", "hardtanh")
+    if (function := getattr(owner, name, None)) is not None
+)
+"""Functions whose derivative is zero outside an interval."""
 LEAST = {torch.float32: 1e-38, torch.float64: 1e-300}
 """Smaller probabilities are replaced by this one."""
 AGREEMENT = 0.99
@@ -55,7 +62,12 @@ class Inset(nn.Module):
 class StraightThrough(TorchFunctionMode):
     """Stepped functions keep their values and pass gradients on as the identity does (the
     straight-through estimator; as an attack, BPDA: Athalye et al. 2018, arXiv:1802.00420, sec.
-    4.1)."""
+    4.1), and so do clamps of tensors of the images' shape (n, c, h, w); those of other shapes may
+    be rectifiers."""
+
+    def __init__(self, shape: torch.Size) -> None:
+        super().__init__()
+        self.shape = shape
 
     def __torch_function__(
         self,
@@ -64,9 +76,11 @@ class StraightThrough(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401
-        """Call `func`, and replace its derivative if it is a stepped function."""
+        """Call `func`, and replace its derivative if that is zero where it should not be."""
         value = func(*args, **(kwargs or {}))
-        if func in STEPPED and isinstance(value, Tensor) and value.is_floating_point():
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            return value
+        if func in STEPPED or (func in CLAMPS and value.shape == self.shape):
             return args[0] + (value - args[0]).detach()
         return value
 
@@ -108,7 +122,7 @@ def _repaired(model: nn.Module, dtype: torch.dtype, probabilities: bool) -> Mode
     least = LEAST[dtype]
 
     def logits(points: Batch) -> Float[Tensor, "n k"]:
-        with StraightThrough():
+        with StraightThrough(points.shape):
             outputs: Tensor = model(points)
         return outputs.clamp_min(least).log() if probabilities else outputs
 

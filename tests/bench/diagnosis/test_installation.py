@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from bench.cli import main
 from bench.diagnosis import installation, run
-from bench.diagnosis.run import Finding
+from bench.diagnosis.run import Examination
 from leaderboard.diagnosis import Check, kept
 from tests.leaderboard.test_diagnosis import FAIL, PASS
 
@@ -60,7 +60,7 @@ def diagnosed(
 ) -> Any:  # noqa: ANN401
     (folder / "mine.py").write_text(MODEL)
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(run, "diagnose", lambda *_, **__: Finding(checks, 9, 5))
+    monkeypatch.setattr(run, "diagnose", lambda *_, **__: Examination(checks, 9, 5))
     return CliRunner().invoke(main, ["doctor", "mine.py:make", "--display", "none", *arguments])
 
 

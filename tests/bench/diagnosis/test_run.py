@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from bench.diagnosis.preflight import preflight
 from bench.diagnosis.rules import RULES
-from bench.diagnosis.run import Finding, diagnose
+from bench.diagnosis.run import Examination, diagnose
 from bench.errors import CrossfireError
 from bench.threats import Threat
 from bench.threats.geometry import linf_project
@@ -14,11 +14,11 @@ from tests.bench.diagnosis.test_broken import QUICK
 from tests.sound import DATA, IMAGES, LABELS, LINF, SOUND
 
 
-def examined(model: nn.Module, threat: Threat = LINF, labels: Tensor = LABELS) -> Finding:
+def examined(model: nn.Module, threat: Threat = LINF, labels: Tensor = LABELS) -> Examination:
     return diagnose(model, IMAGES, labels, threat, effort=QUICK, training=DATA.train.images)
 
 
-def failed(found: Finding) -> list[str]:
+def failed(found: Examination) -> list[str]:
     return [check.id for check in found.checks if check.verdict == "fail"]
 
 

@@ -111,10 +111,30 @@ def test_p12_finds_pixels_that_have_no_gradient_on_the_bound(before: str) -> Non
     assert [f.id for f in preflight(model.eval(), binary, INNER(binary).argmax(1))] == ["P12"]
 
 
-def test_p12_does_not_find_pixels_that_the_model_ignores() -> None:
+THRESHOLDS = {
+    "clamp": lambda x: x.clamp(0.2, 0.8),
+    "relu": lambda x: torch.relu(x - 0.2),
+    "where": lambda x: torch.where(x > 0.2, x, 0.0),
+}
+
+
+@pytest.mark.parametrize("before", THRESHOLDS)
+def test_p13_finds_pixels_that_have_no_gradient_on_one_side_of_a_threshold(before: str) -> None:
+    (finding,) = preflight(Wrapped(lambda x: INNER(THRESHOLDS[before](x))).eval(), X, Y)
+    assert (finding.id, finding.gate) == ("P13", "info")
+    assert gates.misleading([finding])
+
+
+def test_p12_and_p13_do_not_find_pixels_that_the_model_ignores() -> None:
     mask = torch.ones(SHAPE)
     mask[:, 2:4] = 0
     assert ids(Wrapped(lambda x: INNER(x * mask))) == []
+
+
+def test_p13_does_not_count_images_without_any_gradient() -> None:
+    slopes, in_noise = torch.ones(2, *SHAPE), torch.ones(2, *SHAPE)
+    slopes[0] = 0
+    assert list(gates.plateaus(slopes, in_noise)) == []
 
 
 def test_p9_refuses_labels_without_a_logit_and_reports_few_classes() -> None:

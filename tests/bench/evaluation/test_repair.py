@@ -28,10 +28,19 @@ class Behind(nn.Module):
         stepped = {
             "floor": lambda: torch.floor(7 * x) / 7,
             "round": lambda: (7 * x).round() / 7,
+            "clamp": lambda: x.clamp(0.4, 0.6),
+            "hardtanh": lambda: nn.functional.hardtanh(x, 0.4, 0.6),
             "nothing": lambda: x,
         }[self.before]()
         logits: Tensor = self.inner(stepped)
         return (logits / self.temperature).softmax(1) if self.temperature else logits
+
+
+class Rectified(nn.Module):
+    """A rectifier that is written as a clamp."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        return z.clamp(min=0)
 
 
 def gradient(model: nn.Module, probabilities: bool) -> Tensor:
@@ -42,12 +51,20 @@ def gradient(model: nn.Module, probabilities: bool) -> Tensor:
     return found
 
 
-@pytest.mark.parametrize("before", ["floor", "round"])
-def test_rounding_keeps_its_values_and_passes_gradients_on(before: str) -> None:
+@pytest.mark.parametrize("before", ["floor", "round", "clamp", "hardtanh"])
+def test_rounding_and_clamps_keep_their_values_and_pass_gradients_on(before: str) -> None:
     model = Behind(before)
     logits, dtype = repaired(model, X, probabilities=False)
     assert torch.allclose(logits(X.to(dtype)).float(), model(X), atol=1e-5)
     assert torch.allclose(gradient(model, False), gradient(Behind("nothing"), False))
+
+
+def test_a_clamp_of_another_shape_than_the_images_keeps_its_gradient() -> None:
+    rectified = nn.Sequential(linear_model(3, SHAPE, 4), Rectified())
+    assert bool((rectified(X) == 0).any())
+    point = X.clone().requires_grad_()
+    (expected,) = torch.autograd.grad((z := rectified(point))[:, 1].sum() - z[:, 0].sum(), point)
+    assert torch.equal(gradient(rectified, False), expected)
 
 
 def test_probabilities_that_saturate_in_float32_become_logits() -> None:
