@@ -15,7 +15,7 @@ from bench.display import Progress
 from bench.errors import CrossfireError
 from bench.evaluation.evaluator import Evaluation
 from bench.evaluation.journal import Journal
-from bench.evaluation.record import publish
+from bench.evaluation.record import keep_weights, publish
 from bench.evaluation.settings import Settings
 from bench.models.checkpoint import Metadata, file_of, read
 from bench.models.sources import LoadedModel, find
@@ -56,7 +56,7 @@ class Measurement:
         loaded, evaluation = self.prepare(spec)
         record, fresh = self._record(spec, loaded, evaluation, progress)
         if self.keep_weights:
-            Board(self.board).keep_weights(file_of(Path(spec)))
+            keep_weights(Board(self.board), loaded)
         return record, fresh
 
     def _record(

@@ -80,6 +80,8 @@ def alone(board: Board, records: list[Record]) -> str:
     for (images, name), seeds in sorted(flags.items()):
         means = pd.DataFrame({k: 100 * frame.mean() for k, frame in seeds.items()}).T
         cells = [f"{m:.1f} ± {s:.1f}" for m, s in zip(means.mean(), means.std(), strict=True)]
+        if len(seeds) == 1:
+            cells = [f"{m:.1f}" for m in means.mean()]
         base = flags[images, "at"]
         gaps = [means["union"][k] - 100 * base[k]["union"].mean() for k in seeds if k in base]
         lines.append(

@@ -2,7 +2,8 @@
 
 A row is named after its defense. Where several rows have the same defense and architecture, a row
 of several runs adds the settings that distinguish its recipe: `mat linf`, `at l2`,
-`teacher-student rslad`. A single run adds the name that its user chose: `at (eps-8)`.
+`teacher-student rslad`. A single run adds the name that its user chose, without a seed at its end:
+`at (eps-8)`.
 """
 
 import json
@@ -49,8 +50,13 @@ def _defense(runs: Sequence[Record]) -> str:
 
 def _called(runs: Sequence[Record]) -> str:
     """The shortest name of a model of the row, in brackets, unless it is the defense's name."""
-    name = min((run.model.called for run in runs), key=lambda name: (len(name), name))
+    name = min(map(_without_seed, runs), key=lambda name: (len(name), name))
     return "" if name == _defense(runs) else f"({name})"
+
+
+def _without_seed(run: Record) -> str:
+    seed = (run.model.training or {}).get("seed")
+    return run.model.called.removesuffix(f"-{seed}")
 
 
 def _distinctions(choices: Sequence[Facts], record: Record) -> list[str]:

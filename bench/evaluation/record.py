@@ -15,6 +15,7 @@ from bench.compute.environment import commit
 from bench.evaluation.outcome import Outcome, Pair
 from bench.evaluation.protocol import Protocol
 from bench.evaluation.queue import CREDIT, Column
+from bench.models.checkpoint import Metadata, save
 from bench.models.sources import LoadedModel
 from leaderboard import flags, schema
 from leaderboard.known import called
@@ -128,6 +129,14 @@ def _model(outcome: Outcome, loaded: LoadedModel) -> schema.Model:
         config=metadata.pop("config", {}),
         training=metadata or None,
     )
+
+
+def keep_weights(board: Board, loaded: LoadedModel) -> None:
+    """Store a checkpoint of `bench train` on a board, where its training data have the name that
+    they have in records."""
+    metadata = Metadata(**loaded.metadata | _data_name(loaded.metadata))
+    with tempfile.TemporaryDirectory() as folder:
+        board.keep_weights(save(Path(folder), "best", loaded.model, metadata))
 
 
 def _data_name(metadata: dict[str, Any]) -> dict[str, Any]:

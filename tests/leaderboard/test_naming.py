@@ -71,6 +71,12 @@ def test_a_single_run_keeps_its_users_name() -> None:
     assert names(single[:1], recipe("at", "at")) == {"at (eps-4)", "at"}
 
 
+def test_a_single_run_is_named_without_its_seed() -> None:
+    recipes = [recipe(name, "at", seeds=1) for name in ("at", "at-l2")]
+    recipes[1][0].model.config["steps"] = 20
+    assert names(*recipes) == {"at", "at (at-l2)"}
+
+
 def test_checkpoints_last_are_named_as_such() -> None:
     best, last = recipe("a", "at"), recipe("b", "at")
     for record, tag in [(r, "best") for r in best] + [(r, "last") for r in last]:

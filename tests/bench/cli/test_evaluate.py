@@ -77,13 +77,16 @@ def test_a_record_identifies_its_data_by_content(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "run", "best", net, dataclasses.replace(made, **trained))
     words = ("evaluate", tmp_path / "run", "--threat", "linf:0.1", "--examples", 8)
     words = (*words, "--device", "cpu", "--board", tmp_path / "board")
-    run(*words)
-    (record,) = Board(tmp_path / "board").records()
+    run(*words, "--keep-weights")
+    board = Board(tmp_path / "board")
+    (record,) = board.records()
     assert record.data.name == record.data.called == "digits"
     assert "--dataset digits" in record.command
-    assert "mine.npz" not in Board(tmp_path / "board").path(record).read_text()
+    assert "mine.npz" not in board.path(record).read_text()
+    assert b"mine.npz" not in board.weights(record).read_bytes()
+    assert checkpoint.load(board.weights(record))[1].dataset == "digits"
     assert "measured before" in run(*words, "--dataset", "digits")
-    assert run("verify", Board(tmp_path / "board").path(record)).startswith("VALID")
+    assert run("verify", board.path(record)).startswith("VALID")
 
 
 def test_another_arithmetic_makes_another_record(tmp_path: Path) -> None:
