@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from bench.models.checkpoint import read
 from bench.verify import Options
 from bench.verify.case import Case
 from bench.verify.rules import protocol_hash_matches
@@ -43,6 +44,15 @@ def test_stored_weights_are_complete_and_those_of_a_record() -> None:
     measured = {BOARD.weights(r): r.model.weights_sha256 for r in BOARD.records()}
     kept = list((BOARD.folder / "weights").glob("*"))
     assert {path: weights_sha256(path) for path in kept}.items() <= measured.items()
+
+
+def test_stored_weights_name_no_local_path() -> None:
+    breadth = HERE.parent / "benchmarks" / "breadth"
+    for path in (*(BOARD.folder / "weights").glob("*"), *breadth.glob("*.safetensors")):
+        _, text = read(path)
+        assert text is not None, path
+        assert '"/' not in text, path
+        assert "npz:/" not in text, path
 
 
 def test_releases_are_complete() -> None:
