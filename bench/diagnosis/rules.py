@@ -129,7 +129,7 @@ _RULES = (
     Rule("A8", "a black box breaks more", ATHALYE, 0.002, 0.05, _MASKED),
     Rule("A11", "uniform noise breaks more", CARLINI, 0.001, 0.05, _MASKED),
     Rule("A12", "transfer breaks more", PINTOR, 0.002, 0.05, _MASKED),
-    Rule("R1", "rounding or clamps mask gradients", ATHALYE, 0.01, 0.05,
+    Rule("R1", "rounding, clamps mask gradient", ATHALYE, 0.01, 0.05,
          f"pass gradients through them (BPDA): {_REPAIR}"),
     Rule("R2", "float32 masks the gradient", OURS, 0.01, 0.05, f"attack in float64: {_REPAIR}"),
     Rule("R3", "averaged gradients break more", ATHALYE, 0.02, 0.05,
