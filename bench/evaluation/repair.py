@@ -77,11 +77,13 @@ class StraightThrough(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401
         """Call `func`, and replace its derivative if that is zero where it should not be."""
-        value = func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        value = func(*args, **kwargs)
         if not isinstance(value, Tensor) or not value.is_floating_point():
             return value
         if func in STEPPED or (func in CLAMPS and value.shape == self.shape):
-            return args[0] + (value - args[0]).detach()
+            given: Tensor = args[0] if args else kwargs["input"]
+            return given + (value - given).detach()
         return value
 
 

@@ -30,6 +30,7 @@ class Behind(nn.Module):
             "round": lambda: (7 * x).round() / 7,
             "clamp": lambda: x.clamp(0.4, 0.6),
             "hardtanh": lambda: nn.functional.hardtanh(x, 0.4, 0.6),
+            "by keyword": lambda: torch.clamp(input=x, min=0.4, max=0.6),
             "nothing": lambda: x,
         }[self.before]()
         logits: Tensor = self.inner(stepped)
@@ -51,7 +52,7 @@ def gradient(model: nn.Module, probabilities: bool) -> Tensor:
     return found
 
 
-@pytest.mark.parametrize("before", ["floor", "round", "clamp", "hardtanh"])
+@pytest.mark.parametrize("before", ["floor", "round", "clamp", "hardtanh", "by keyword"])
 def test_rounding_and_clamps_keep_their_values_and_pass_gradients_on(before: str) -> None:
     model = Behind(before)
     logits, dtype = repaired(model, X, probabilities=False)
