@@ -1,14 +1,12 @@
 """Further figures from the published records.
 
     python benchmarks/recount.py
-    python benchmarks/recount.py 3         # of protocol version 3
 
 Verdicts that PGD-100 broke and `crossfire` left; the arithmetic of the attacks; the training cost
 of distilled students including their teacher's; PGD-100 without what other suites found; and
 options of `mat` seed by seed.
 """
 
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePath
@@ -148,16 +146,9 @@ def training_passes(record: Record) -> int:
     return int(training["forward_passes"] + training["backward_passes"])
 
 
-def of_version(records: list[Record]) -> list[Record]:
-    """The records of the protocol version that the command names, or else the newest."""
-    if not sys.argv[1:]:
-        return newest(records)
-    return [record for record in records if record.protocol.version == int(sys.argv[1])]
-
-
 if __name__ == "__main__":
     boards = [list(Board(BOARDS / name).records()) for name in ("published", "further")]
-    everything = of_version([record for board in boards for record in board])
+    everything = newest([record for board in boards for record in board])
     published = [record for record in everything if record in boards[0]]
     missed, total = left_by_crossfire(published)
     print(f"broken by pgd-100 and left by crossfire: {missed} of {total:,} verdicts")
