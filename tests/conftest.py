@@ -17,7 +17,7 @@ WHOLE_RUNS = [
     for name in (
         "bench/campaign",
         "bench/cli",
-        "bench/diagnosis/test_run.py",
+        "bench/diagnosis/test_sound.py",
         "bench/evaluation/test_evaluator.py",
         "bench/evaluation/test_suites.py",
         "bench/verify",
