@@ -189,8 +189,7 @@ class Job:
 
         This does not depend on measured time, so that a resumed run has the same arithmetic.
         """
-        device = self.fabric.device
-        if device.type != "cpu" or resolve(self.precision, device) == "fp32":
+        if self.fabric.device.type != "cpu":
             return False
         images = min(self.examples or len(self.data.train), len(self.data.train))
         image = torch.zeros(1, self.data.channels, *self.data.size)

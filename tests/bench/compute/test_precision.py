@@ -6,7 +6,12 @@ from torch import Tensor, nn
 
 from bench.attacks.base import Slots
 from bench.attacks.pgd import PGD
-from bench.compute.precision import fold_batch_norm, resolve
+from bench.compute.precision import (
+    _cpu_multiplies_bf16_faster,
+    _product_seconds,
+    fold_batch_norm,
+    resolve,
+)
 from bench.evaluation.proposer import Proposer, proposer
 from bench.threats import Threat
 from tests.toy import images, linear_model
@@ -100,11 +105,33 @@ def test_responses_of_a_random_model_are_averaged() -> None:
     assert torch.allclose(response.logits, torch.full((2, 2), 3.0))
 
 
-def test_auto_is_float32_where_nothing_multiplies_bf16_faster(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("supported", "seconds", "chosen"),
+    [(False, 1.0, "fp32"), (True, 1.0, "bf16"), (True, 3.0, "fp32"), (True, 4.0, "fp32")],
+)
+def test_auto_is_bf16_only_where_products_of_matrices_are_clearly_faster_in_it(
+    monkeypatch: pytest.MonkeyPatch, supported: bool, seconds: float, chosen: str
 ) -> None:
-    monkeypatch.setattr("bench.compute.precision._cpu_has_bf16", lambda: False)
-    assert resolve("auto", torch.device("cpu")) == "fp32"
-    monkeypatch.setattr("bench.compute.precision._cpu_has_bf16", lambda: True)
-    assert resolve("auto", torch.device("cpu")) == "bf16"
+    times = {torch.float32: 2.0, torch.bfloat16: seconds}
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: supported)
+    monkeypatch.setattr("bench.compute.precision._product_seconds", times.__getitem__)
+    _cpu_multiplies_bf16_faster.cache_clear()
+    assert resolve("auto", torch.device("cpu")) == chosen
     assert resolve("fp32", torch.device("cpu")) == "fp32"
+    assert resolve("bf16", torch.device("cpu")) == "bf16"
+    monkeypatch.undo()
+    _cpu_multiplies_bf16_faster.cache_clear()
+
+
+def test_a_longer_product_takes_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    product = torch.mm
+
+    def slow(a: Tensor, b: Tensor) -> Tensor:
+        for _ in range(20 if a.dtype == torch.float32 else 0):
+            product(a, b)
+        return product(a, b)
+
+    brief = _product_seconds(torch.float32)
+    monkeypatch.setattr("torch.mm", slow)
+    assert _product_seconds(torch.float32) > 5 * brief
