@@ -21,6 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
@@ -35,6 +36,7 @@ from bench.attacks.reference import autoattack_reference
 from bench.compute.environment import processor
 from bench.data import load
 from bench.evaluation.judge import Judge
+from bench.evaluation.record import public_checkpoint
 from bench.files import write_atomic
 from bench.models.checkpoint import load as checkpoint
 from bench.threats import Threat, budget_dataset, resolve
@@ -67,7 +69,9 @@ def train(subject: Subject, folder: Path) -> None:
         words += ["--teacher", str(KEPT / "cifar-wide.safetensors")]
     command = [sys.executable, "-c", AGAIN, *words, "--display", "none"]
     subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)})
-    write_atomic(KEPT / f"{subject.name}.safetensors", (out / "last.safetensors").read_bytes())
+    model, metadata = checkpoint(out / "last.safetensors")
+    kept = public_checkpoint(out / "kept", model, asdict(metadata))
+    kept.replace(KEPT / f"{subject.name}.safetensors")
 
 
 def network(subject: Subject) -> nn.Module:

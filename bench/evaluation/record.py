@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.compute.environment import commit
 from bench.evaluation.outcome import Outcome, Pair
@@ -132,11 +132,14 @@ def _model(outcome: Outcome, loaded: LoadedModel) -> schema.Model:
 
 
 def keep_weights(board: Board, loaded: LoadedModel) -> None:
-    """Store a checkpoint of `bench train` on a board, where its training data have the name that
-    they have in records."""
-    metadata = Metadata(**loaded.metadata | _data_name(loaded.metadata))
+    """Store a checkpoint of `bench train` on a board."""
     with tempfile.TemporaryDirectory() as folder:
-        board.keep_weights(save(Path(folder), "best", loaded.model, metadata))
+        board.keep_weights(public_checkpoint(Path(folder), loaded.model, loaded.metadata))
+
+
+def public_checkpoint(folder: Path, model: nn.Module, metadata: dict[str, Any]) -> Path:
+    """Write a checkpoint whose training data have the name that they have in records."""
+    return save(folder, "best", model, Metadata(**metadata | _data_name(metadata)))
 
 
 def _data_name(metadata: dict[str, Any]) -> dict[str, Any]:
