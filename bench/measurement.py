@@ -64,9 +64,7 @@ class Measurement:
     ) -> tuple[Record, bool]:
         board = Board(self.board)
         for record in board.records():
-            known = record.model.weights_sha256, record.protocol.sha256
-            same = known == (evaluation.attacked.weights, evaluation.protocol.sha256)
-            if same and record.environment.precision == evaluation.attacked.arithmetic[1]:
+            if is_of(record, evaluation) and same_margins(board, record, evaluation):
                 return record, False
         unfinished = self.board / ".unfinished"
         journal = Journal(unfinished / "ray" if self.ray else unfinished, evaluation.key)
@@ -121,6 +119,29 @@ class Measurement:
         given = [(f"--{name}", str(value)) for name, value in options.items() if value is not None]
         union_only = ["--union-only"] if settings.union_only else []
         return shlex.join(["bench", "evaluate", spec, *chain(*given), *union_only])
+
+
+def is_of(record: Record, evaluation: Evaluation) -> bool:
+    """Whether a record is of these weights, protocol and arithmetic."""
+    attacked = evaluation.attacked
+    known = record.model.weights_sha256, record.protocol.sha256, record.environment.precision
+    return known == (attacked.weights, evaluation.protocol.sha256, attacked.arithmetic[1])
+
+
+def same_margins(board: Board, record: Record, evaluation: Evaluation) -> bool:
+    """Whether the clean margins in the evidence of a record are the evaluation's: code that isn't
+    part of the weights may have changed. Those of random models are not compared."""
+    import pandas as pd
+
+    evidence = record.evidence
+    if evaluation.attacked.random or evidence is None:
+        return True
+    path = board.folder / evidence.table.file
+    if not path.is_file():
+        return True
+    recorded = torch.tensor(pd.read_parquet(path, columns=["margin"])["margin"].to_numpy())
+    margins = evaluation.margins
+    return bool(((margins - recorded).abs() <= 1e-3 * margins.abs().max()).all())
 
 
 def trained_on(spec: str) -> str | None:

@@ -91,7 +91,7 @@ def reference(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Finding
 
 
 def ours(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Finding:
-    """The result of `crossfire`, set-up time included, with the number of examples that each pass
+    """The result of `crossfire`, set-up time included, with the number of examples that each stage
     broke, and whether the model was repaired after an alarm."""
     began = time.perf_counter()
     outcome = evaluate(model, x, y, threat=str(threat), suites=("crossfire",), display="none")

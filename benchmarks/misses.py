@@ -23,26 +23,26 @@ from bench.attacks.apgd_l1 import SparseAPGD
 from bench.attacks.objectives import Objective
 from bench.data import load
 from bench.evaluation import suites
-from bench.evaluation.suites import Pass, Suite
+from bench.evaluation.suites import Stage, Suite
 from bench.threats import NORMS, Norm
 
 SPLIT = "judge-v5"
 
 
 def auto_pgd(loss: Objective, steps: int, targets: int = 0, restarts: int = 1) -> Suite:
-    """One pass of Auto-PGD, in ℓ1 the sparse one."""
+    """One stage of Auto-PGD, in ℓ1 the sparse one."""
 
-    def suite(norm: Norm, classes: int) -> tuple[Pass, ...]:
+    def suite(norm: Norm, classes: int) -> tuple[Stage, ...]:
         kind = SparseAPGD if norm == "l1" else APGD
-        return (Pass(kind(loss, steps=steps), targets=targets, restarts=restarts),)
+        return (Stage(kind(loss, steps=steps), targets=targets, restarts=restarts),)
 
     return suite
 
 
-def margin(norm: Norm, classes: int) -> tuple[Pass, ...]:
-    """The pass `margin-more` of `crossfire`, always and against nine classes."""
-    passes = suites.crossfire(norm, classes)
-    (more,) = (work for work in passes if work.attack.name == "margin-more")
+def margin(norm: Norm, classes: int) -> tuple[Stage, ...]:
+    """The stage `margin-more` of `crossfire`, always and against nine classes."""
+    stages = suites.crossfire(norm, classes)
+    (more,) = (work for work in stages if work.attack.name == "margin-more")
     return (replace(more, targets=9, after=()),)
 
 

@@ -47,12 +47,12 @@ def by_arithmetic(records: list[Record]) -> dict[str, tuple[int, int]]:
 
 def students(records: list[Record]) -> str:
     """A row per student: training passes in thousands, its own and with its teacher's."""
-    spent = {(r.data.called, run(r)): training_passes(r) for r in records}
+    spent = {(images(r), run(r)): training_passes(r) for r in records}
     rows: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
     for record in records:
         teacher = record.model.config.get("teacher")
         if teacher:
-            name = record.data.called
+            name = images(record)
             own = spent[name, run(record)]
             rows[name, run(record).rpartition("-")[0]].append((own, own + spent[name, teacher]))
     lines = ["| images | student | seeds | passes | with its teacher's |", "|---|---|--:|--:|--:|"]
@@ -69,21 +69,21 @@ def alone(board: Board, records: list[Record]) -> str:
     flags: dict[tuple[str, str], dict[int, pd.DataFrame]] = defaultdict(dict)
     for record in records:
         if "pgd-100" in record.protocol.suites:
-            key = (record.data.called, run(record).rpartition("-")[0])
+            key = (images(record), run(record).rpartition("-")[0])
             flags[key][seed(record)] = own_flags(board, record)
     lines = [
         "| images | run | seeds | linf | l2 | l1 | union | union − at's, by seed |",
         f"|---|---|{'--:|' * 6}",
     ]
-    for (images, name), seeds in sorted(flags.items()):
+    for (data, name), seeds in sorted(flags.items()):
         means = pd.DataFrame({k: 100 * frame.mean() for k, frame in seeds.items()}).T
         cells = [f"{m:.1f} ± {s:.1f}" for m, s in zip(means.mean(), means.std(), strict=True)]
         if len(seeds) == 1:
             cells = [f"{m:.1f}" for m in means.mean()]
-        base = flags[images, "at"]
+        base = flags[data, "at"]
         gaps = [means["union"][k] - 100 * base[k]["union"].mean() for k in seeds if k in base]
         lines.append(
-            f"| {images} | {name} | {len(seeds)} | {' | '.join(cells)} "
+            f"| {data} | {name} | {len(seeds)} | {' | '.join(cells)} "
             f"| {mean(gaps):+.1f} ({min(gaps):+.1f} to {max(gaps):+.1f}) |"
         )
     return "\n".join(lines)
@@ -128,6 +128,11 @@ def accuracy(record: Record, norm: str, suite: str) -> float:
         if verdict.suite == suite and norm in ("union", verdict.threat.partition(":")[0])
     ]
     return 100 * count(conjunction([record.clean, *kept])) / record.data.examples
+
+
+def images(record: Record) -> str:
+    """Data set and number of the images, which tell the campaigns apart."""
+    return f"{record.data.called}, {record.data.examples:,} images"
 
 
 def seed(record: Record) -> int:

@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/step.py npz:cifar10.npz --arch preactresnet18-w16
 
 AT with PGD-10 here, as it is and with compiled attacks, against the same step with the attacks of
-other toolboxes (`pip install 'crossfire[peers]'`; left out where they are not installed), and
+other toolboxes (`pip install 'crossfire-bench[peers]'`; left out where they are not installed), and
 against L2L with its attackers. All take turns in one process, so that what else the machine does
 falls on all of them; the ratio is the median over the rounds, with their range.
 """

@@ -19,7 +19,7 @@ from bench.types import Images
 class AT:
     """Adversarial training against one threat."""
 
-    steps: int = field(default=10, metadata={"help": "PGD steps."})
+    steps: int = field(default=10, metadata={"help": "PGD steps.", "least": 1})
     step_size: float = field(default=0.25, metadata={"help": "PGD step size, in epsilons."})
     awp: float = field(default=0.0, metadata={"help": "Gamma of AWP; its paper has 0.01."})
 

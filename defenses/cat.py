@@ -3,11 +3,11 @@
 Two networks of one architecture are trained with different losses, and teach each other:
 
     L1 = CE(f1(x), y) + 6 KL(f1(x) ‖ f1(x1'))                     x1' raises KL, as in TRADES
-    L2 = ½ (CE(f2(x2'), y) + CE(f2(x), y)) + ‖f2(x2') − f2(x)‖²    x2' by PGD on CE, as in ALP
+    L2 = ½ (CE(f2(x2'), y) + CE(f2(x), y)) + ‖f2(x2') − f2(x)‖²/K  x2' by PGD on CE, as in ALP
     L  = (1 − α)(L1 + L2) + α (KL(f2(x1') ‖ f1(x1')) + KL(f1(x2') ‖ f2(x2')))
 
-with the peer's prediction held constant. The published defense closest to `mat`. The TRADES
-network is the checkpoint, the other one is saved in the sub-folder `peer`.
+with K classes, and the peer's prediction held constant. The published defense closest to `mat`. The
+TRADES network is the checkpoint, the other one is saved in the sub-folder `peer`.
 """
 
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ class CAT:
 
     alpha: float = field(default=0.95, metadata={"help": "Weight of the peer's predictions."})
     beta: float = field(default=6.0, metadata={"help": "Weight of TRADES's divergence."})
-    steps: int = field(default=10, metadata={"help": "PGD steps."})
+    steps: int = field(default=10, metadata={"help": "PGD steps.", "least": 1})
     step_size: float = field(default=0.25, metadata={"help": "PGD step size, in epsilons."})
 
     recipes: ClassVar[dict[str, dict[str, Any]]] = {

@@ -27,7 +27,7 @@ from defenses.msd import keep_worst
 class EAT:
     """Adversarial training on the extreme norms, the weaker one more often."""
 
-    steps: int = field(default=10, metadata={"help": "PGD steps."})
+    steps: int = field(default=10, metadata={"help": "PGD steps.", "least": 1})
     step_size: float = field(default=0.25, metadata={"help": "PGD step size, in epsilons."})
 
     default_threat: ClassVar[str] = "union"

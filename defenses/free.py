@@ -21,7 +21,7 @@ from bench.training import Batch, Job, Run
 class Free:
     """Adversarial training with weights and perturbations updated by the same backward pass."""
 
-    replays: int = field(default=8, metadata={"help": "Replays of each batch."})
+    replays: int = field(default=8, metadata={"help": "Replays of each batch.", "least": 1})
     step_size: float = field(default=1.0, metadata={"help": "Size of a step, in epsilons."})
 
     recipes: ClassVar[dict[str, dict[str, Any]]] = {

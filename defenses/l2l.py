@@ -27,7 +27,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bench.errors import CrossfireError
 from bench.losses import cross_entropy
 from bench.models.attackers import Kind, build_attacker, perturbation, shrink
 from bench.threats import Threat
@@ -54,12 +53,14 @@ class L2L:
     )
     attacker_lr: float = field(default=1e-3, metadata={"help": "Learning rate of its Adam."})
     attacker_decay: float = field(default=2e-4, metadata={"help": "Weight decay of its Adam."})
-    attacker_steps: int = field(default=1, metadata={"help": "Updates of the attacker a batch."})
+    attacker_steps: int = field(
+        default=1, metadata={"help": "Updates of the attacker a batch.", "least": 1}
+    )
     normalise: Per = field(
         default="batch",
         metadata={"help": "Divide input gradients by the largest of the batch or of the example."},
     )
-    steps: int = field(default=7, metadata={"help": "Steps of the multi-step variant."})
+    steps: int = field(default=7, metadata={"help": "Steps of the multi-step variant.", "least": 1})
 
     recipes: ClassVar[dict[str, dict[str, Any]]] = {
         "paper": {
@@ -68,15 +69,6 @@ class L2L:
             **{"normalise": "batch", "attacker_steps": 1},
         }
     }
-
-    def __post_init__(self) -> None:
-        """Check the number of updates.
-
-        Raises:
-            CrossfireError: there are none.
-        """
-        if self.attacker_steps < 1:
-            raise CrossfireError("attacker-steps must be 1 or more")
 
     def fit(self, job: Job) -> None:
         """Train both, and save the checkpoints best and last of each."""

@@ -24,7 +24,7 @@ class MART:
     """Adversarial training with larger weights on misclassified examples."""
 
     beta: float = field(default=5.0, metadata={"help": "Weight of the divergence."})
-    steps: int = field(default=10, metadata={"help": "PGD steps."})
+    steps: int = field(default=10, metadata={"help": "PGD steps.", "least": 1})
     step_size: float = field(default=0.225, metadata={"help": "PGD step size, in epsilons."})
     awp: float = field(default=0.0, metadata={"help": "Gamma of AWP; its paper has 0.005."})
 

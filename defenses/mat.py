@@ -21,7 +21,6 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from bench.errors import CrossfireError
 from bench.losses import cross_entropy, kl
 from bench.training import Job, Net, Run, adversarial_each
 from bench.types import Labels, Logits
@@ -48,10 +47,15 @@ class MAT:
         default="mix", metadata={"help": "mix: (1 - alpha) CE + alpha KL; add: CE + alpha KL."}
     )
     warm_up: float = field(
-        default=0.0, metadata={"help": "Share of the epochs, from the first, in which alpha is 0."}
+        default=0.0,
+        metadata={"help": "Share of the epochs, from the first, in which alpha is 0.", "most": 1},
     )
-    temperature: float = field(default=1.0, metadata={"help": "Temperature of the predictions."})
-    networks: int = field(default=2, metadata={"help": "One threat: how many networks."})
+    temperature: float = field(
+        default=1.0, metadata={"help": "Temperature of the predictions.", "least": 0.001}
+    )
+    networks: int = field(
+        default=2, metadata={"help": "One threat: how many networks.", "least": 1}
+    )
     peers: tuple[str, ...] = field(
         default=(), metadata={"help": "One threat: architectures of the further networks."}
     )
@@ -69,7 +73,7 @@ class MAT:
     specialists_learn_from: LearnFrom = field(
         default="nobody", metadata={"help": "Several threats: the teachers of the specialists."}
     )
-    steps: int = field(default=10, metadata={"help": "PGD steps."})
+    steps: int = field(default=10, metadata={"help": "PGD steps.", "least": 1})
     step_size: float = field(default=0.25, metadata={"help": "PGD step size, in epsilons."})
 
     default_threat: ClassVar[str] = "union"
@@ -86,15 +90,6 @@ class MAT:
             **{"labels_on": "own", "distill_on": "own", "threat": "linf"},
         },
     }
-
-    def __post_init__(self) -> None:
-        """Check the warm-up.
-
-        Raises:
-            CrossfireError: it lies outside [0, 1].
-        """
-        if not 0 <= self.warm_up <= 1:
-            raise CrossfireError("warm-up is a share of the epochs: from 0 to 1")
 
     def fit(self, job: Job) -> None:
         """Train all networks, and save the checkpoints best and last of each."""

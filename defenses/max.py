@@ -11,7 +11,7 @@ from bench.training import Job, Run, adversarial_each, hardest
 class MAX:
     """Adversarial training on the strongest of several threats, example by example."""
 
-    steps: int = field(default=10, metadata={"help": "PGD steps."})
+    steps: int = field(default=10, metadata={"help": "PGD steps.", "least": 1})
     step_size: float = field(default=0.25, metadata={"help": "PGD step size, in epsilons."})
 
     default_threat: ClassVar[str] = "union"

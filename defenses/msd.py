@@ -26,7 +26,7 @@ from bench.types import Images, Values
 class MSD:
     """Adversarial training on the worst steepest step of several norms."""
 
-    steps: int = field(default=10, metadata={"help": "Steps; its paper has 50."})
+    steps: int = field(default=10, metadata={"help": "Steps; its paper has 50.", "least": 1})
     step_size: float = field(default=0.25, metadata={"help": "Step size, in epsilons."})
 
     default_threat: ClassVar[str] = "union"

@@ -27,8 +27,10 @@ class RAMP:
     """Adversarial training that pairs the logits of two threats and projects gradients."""
 
     pairing: float = field(default=2.0, metadata={"help": "Lambda; 5 in the authors' script."})
-    beta: float = field(default=0.5, metadata={"help": "Share of natural training's change."})
-    steps: int = field(default=10, metadata={"help": "PGD steps."})
+    beta: float = field(
+        default=0.5, metadata={"help": "Share of natural training's change.", "most": 1}
+    )
+    steps: int = field(default=10, metadata={"help": "PGD steps.", "least": 1})
     step_size: float = field(default=0.25, metadata={"help": "PGD step size, in epsilons."})
 
     default_threat: ClassVar[str] = "union"

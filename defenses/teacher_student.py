@@ -1,6 +1,7 @@
 """Robust distillation: a student is trained on the predictions of a robust teacher.
 
-With f the student, t the teacher, x' an adversarial image, and KL at temperature T times T²:
+With f the student, t the teacher, x' an adversarial image, and KL at temperature T times T²
+(iad1: the student's own at temperature 1):
 
     ard     α KL(t(x) ‖ f(x')) + (1 − α) CE(f(x), y)
     rslad   α KL(t(x) ‖ f(x')) + (1 − α) KL(t(x) ‖ f(x))
@@ -64,7 +65,8 @@ class TeacherStudent:
         default=None, metadata={"help": "Weight of the teacher.  [default: by variant]"}
     )
     temperature: float | None = field(
-        default=None, metadata={"help": "Temperature T.  [default: 30 for ard, 1 otherwise]"}
+        default=None,
+        metadata={"help": "Temperature T.  [default: 30 for ard, 1 otherwise]", "least": 0.001},
     )
     gamma: float = field(default=0.25, metadata={"help": "iad2: weight of the natural teacher."})
     beta: float = field(
@@ -72,7 +74,10 @@ class TeacherStudent:
     )
     begin: float | None = field(
         default=None,
-        metadata={"help": "iad1, iad2: share of the epochs in which A is 1.  [default: 0.3, 0.2]"},
+        metadata={
+            "help": "iad1, iad2: share of the epochs in which A is 1.  [default: 0.3, 0.2]",
+            "most": 1,
+        },
     )
     mean: bool = field(
         default=False, metadata={"help": "Divide divergences by the number of classes."}
@@ -82,10 +87,13 @@ class TeacherStudent:
     )
     queries: float = field(
         default=0.5,
-        metadata={"help": "active: share of the examples at which the teacher is queried."},
+        metadata={
+            "help": "active: share of the examples at which the teacher is queried.",
+            "most": 1,
+        },
     )
     slope: float = field(default=1.0, metadata={"help": "active: weight of matching gradients."})
-    steps: int = field(default=10, metadata={"help": "PGD steps."})
+    steps: int = field(default=10, metadata={"help": "PGD steps.", "least": 1})
     step_size: float = field(default=0.25, metadata={"help": "PGD step size, in epsilons."})
 
     recipes: ClassVar[dict[str, dict[str, Any]]] = {

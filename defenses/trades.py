@@ -22,7 +22,7 @@ class TRADES:
     """Cross-entropy on clean images, and predictions that are stable within the ball."""
 
     beta: float = field(default=6.0, metadata={"help": "Weight of the divergence."})
-    steps: int = field(default=10, metadata={"help": "PGD steps."})
+    steps: int = field(default=10, metadata={"help": "PGD steps.", "least": 1})
     step_size: float = field(default=0.225, metadata={"help": "PGD step size, in epsilons."})
     awp: float = field(default=0.0, metadata={"help": "Gamma of AWP; its paper has 0.005."})
     awp_warmup: int = field(default=0, metadata={"help": "Epochs without AWP."})

@@ -1,7 +1,7 @@
 """From records to tables: which records are compared, in which order, and with which ranks.
 
 1. Only records of one protocol on the same data share a table.
-2. Of several records of the same weights one counts: the newest whose attacks ran in float32, or
+2. Of several records of the same model one counts: the newest whose attacks ran in float32, or
    else the newest.
 3. Models trained by one recipe with different seeds are one row: its runs.
 4. Rows are ordered by the mean accuracy of their runs under the union. The ranks that a row may
@@ -116,27 +116,35 @@ def tables(records: Iterable[Record]) -> list[Table]:
 
 def table_of(record: Record) -> tuple[str, ...]:
     """The key of the table of a record."""
-    data = record.data
-    return (data.called, data.split, data.sha256, record.protocol.sha256)
+    data, protocol = record.data, record.protocol
+    columns = (*protocol.threats, *protocol.suites)
+    return (data.called, data.split, data.sha256, protocol.sha256, *columns)
 
 
 def gather(records: Iterable[Record]) -> list[Row]:
     """The rows of one table, unordered: superseded records are dropped, seeds joined."""
     records = list(records)
     strictest = sorted(records, key=lambda record: record.environment.precision == "fp32")
-    newest = {record.model.weights_sha256: record for record in strictest}
+    newest = {_identity(record): record for record in strictest}
     recipes: dict[str, list[Record]] = defaultdict(list)
     for record in records:
-        if newest[record.model.weights_sha256] is record:
+        if newest[_identity(record)] is record:
             recipes[recipe(record)].append(record)
     return [Row(tuple(runs)) for runs in recipes.values()]
+
+
+def _identity(record: Record) -> tuple[str, ...]:
+    """What tells models apart: their weights; of models that aren't checkpoints also their name,
+    because code may differ where weights do not."""
+    model = record.model
+    return (model.weights_sha256,) if model.training else (model.weights_sha256, model.name)
 
 
 def recipe(record: Record) -> str:
     """The recipe of a record, which is the same for all runs of a row, as canonical JSON."""
     model, training = record.model, record.model.training
     if training is None or "seed" not in training:
-        return model.weights_sha256
+        return " ".join(_identity(record))
     facts = {name: training.get(name) for name in _RECIPE}
     config = _choices(current(model.defense, model.config), training["seed"])
     return json.dumps([model.defense, model.arch, config, facts], sort_keys=True)

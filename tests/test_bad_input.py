@@ -161,6 +161,8 @@ CASES: list[tuple[Input, str]] = [
     (option("--threat", "l2:-1"), "must be greater than 0"),
     (option("--threat", "linf:8/x"), "is not a number"),
     (option("--threat", "linf:nan"), "is not a number"),
+    (option("--threat", "l2:1e400"), "is not a number"),
+    (option("--threat", "linf:8"), "allows every image"),
     (option("--threat", "l3:1"), "is not NORM:EPSILON"),
     (option("--threat", ""), "is not NORM:EPSILON"),
     (option("--suite", "pgd-10"), "did you mean 'pgd-100'"),

@@ -14,8 +14,8 @@ SUFFIXES = {".py", ".md", ".toml", ".html", ".js", ".css"}
 RETIRED = {
     r"rivals?": "target classes, or other attacks",
     r"bumps?": "pattern (of Square attack)",
-    r"givers?|takers?|raisers?": "source threat, other threat, alarming passes",
-    r"(first|second|third) look": "pass or stage",
+    r"givers?|takers?|raisers?": "source threat, other threat, alarming stages",
+    r"(first|second|third) look": "stage",
     r"lots": "random order",
     r"lessons?|pupils?|classrooms?": "distillation term, student",
     r"aftermath|ledgers?|scenes?": "findings, history, data sets",

@@ -3,8 +3,8 @@
 Sparse projected gradient ascent: the signs of the k largest gradient entries, at ℓ1 norm η, then
 the exact projection onto ball ∩ box. k is proportional to the support of the best point. η begins
 at ε and decreases; it is reset, and the ascent restarts from the best point, when the support of
-that point has decreased by 5 %. The run has stages in balls of decreasing radius, each starting at
-the best point of the stage before.
+that point has decreased by 5 %. The run has phases in balls of decreasing radius, each starting at
+the best point of the phase before.
 
 Unlike in the published code, pixels on the bound of the box are not among the k entries, and k is
 5 % larger.
@@ -29,9 +29,9 @@ from bench.threats.geometry import Batch, l1_project, l1_signs, lift, pick
 
 @dataclass(frozen=True)
 class SparseAPGD:
-    """One run from a random start, in stages: radii in units of ε, and their shares of `steps`.
+    """One run from a random start, in phases: radii in units of ε, and their shares of `steps`.
 
-    After each share `period` of a stage's steps, k becomes the best point's support divided by
+    After each share `period` of a phase's steps, k becomes the best point's support divided by
     `denser`, and η is divided by `shrink`, down to `least` times the radius.
     """
 
@@ -49,7 +49,7 @@ class SparseAPGD:
 
     @property
     def bounded(self) -> bool:
-        """False if a stage's ball is larger than the threat's."""
+        """False if a phase's ball is larger than the threat's."""
         return max(self.radii) <= 1
 
     def loss(self, logits: Tensor, slots: Slots) -> Tensor:
@@ -57,7 +57,7 @@ class SparseAPGD:
         return value(self.objective, logits, slots)
 
     def start(self, slots: Slots, threat: Threat) -> Slots:
-        """Gaussian noise, projected: a sparse point of the first stage's ball."""
+        """Gaussian noise, projected: a sparse point of the first phase's ball."""
         noise = torch.erfinv(2 * uniform(slots.key, *slots.x.shape[1:]) - 1) * math.sqrt(2)
         delta = l1_project(slots.x, noise, self.radii[0] * threat.eps)
         point, support = slots.x + delta, _support(delta)
@@ -74,7 +74,7 @@ class SparseAPGD:
         )
 
     def step(self, slots: Slots, response: Response, threat: Threat) -> Slots:
-        """Update the best point, adapt step size and sparsity, take a step or begin a stage."""
+        """Update the best point, adapt step size and sparsity, take a step or begin a phase."""
         memory = slots.memory | remember_best(slots, response)
         better = response.loss > slots.memory["best_loss"]
         support = torch.where(better, memory["support"], memory["best_support"])
@@ -108,23 +108,23 @@ class SparseAPGD:
         )
 
     def _lengths(self) -> list[int]:
-        """The steps of each stage."""
+        """The steps of each phase."""
         lengths = [math.ceil(share * self.steps) for share in self.shares[:-1]]
         return [*lengths, self.steps - sum(lengths)]
 
     def _ends(self) -> list[int]:
-        """Queries up to the end of each stage: one for its start and one per step."""
+        """Queries up to the end of each phase: one for its start and one per step."""
         return list(accumulate(length + 1 for length in self._lengths()))
 
     def _at(self, t: Int[Tensor, " n"], values: Sequence[float | int]) -> Float[Tensor, " n"]:
-        """Each slot's value, given one value per stage."""
+        """Each slot's value, given one value per phase."""
         chosen = torch.full_like(t, values[-1], dtype=torch.float32)
         for end, earlier in reversed(list(zip(self._ends()[:-1], values[:-1], strict=True))):
             chosen = torch.where(t <= end, earlier, chosen)
         return chosen
 
     def _due(self, t: Int[Tensor, " n"]) -> Bool[Tensor, " n"]:
-        """Whether step size and sparsity are updated; never at the start of a stage."""
+        """Whether step size and sparsity are updated; never at the start of a phase."""
         done = t - 1 - self._at(t, [0, *self._ends()[:-1]])
         period = self._at(t, [max(1, int(self.period * length)) for length in self._lengths()])
         return (done > 0) & (done % period == 0)

@@ -76,16 +76,19 @@ class Learned:
         return slots.next(point, slots.t >= self.steps)
 
 
+def attacker_file(path: Path) -> Path:
+    """The file of an attack: given a run of `l2l`, its folder `attacker`, or the file itself."""
+    files = (folder / "best.safetensors" for folder in (path / "attacker", path))
+    return next((file for file in files if file.exists()), path)
+
+
 def load_attacker(path: Path) -> Learned:
     """The attack of a run of `l2l`, of its folder `attacker`, or of a file in that folder.
 
     Raises:
         CrossfireError: there is no attacker.
     """
-    for folder in (path / "attacker", path):
-        if (folder / "best.safetensors").exists():
-            path = folder / "best.safetensors"
-            break
+    path = attacker_file(path)
     tensors, text = checkpoint.read(path)
     found: dict[str, Any] = json.loads(text or "{}")
     parts = str(found.get("arch", "")).removeprefix("l2l:").split("/")

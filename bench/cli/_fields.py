@@ -7,6 +7,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import click
 
+from bench.errors import CrossfireError
+
 
 def options(kind: type) -> list[click.Option]:
     """An option for each field that carries a help text."""
@@ -19,8 +21,9 @@ def _option(item: Field[Any], hint: Any) -> click.Option:  # noqa: ANN401
     switch = _type(hint) is None
     names = [item.name, f"--{flag}/--no-{flag}" if switch else f"--{flag}"]
     # Without a default the option is required.
-    default = {} if item.default is MISSING else {"default": item.default}
-    shown = item.default is not None and item.default != ()
+    value = item.default if item.default_factory is MISSING else item.default_factory()
+    default = {} if value is MISSING else {"default": value}
+    shown = value is not None and value != ()
     return click.Option(
         names, type=_type(hint), help=item.metadata["help"], show_default=shown, **default
     )
@@ -30,8 +33,10 @@ def _type(hint: Any) -> Any:  # noqa: ANN401
     if get_origin(hint) is Literal:
         return click.Choice(get_args(hint))
     if get_origin(hint) in (Union, UnionType):
-        (hint,) = (part for part in get_args(hint) if part is not NoneType)
-        return _type(hint)
+        parts = [part for part in get_args(hint) if part is not NoneType]
+        if len(parts) > 1:
+            raise CrossfireError(f"an option can't be of type {hint}; give its field one type")
+        return _type(parts[0])
     if get_origin(hint) is tuple:
         return CommaSeparated(get_args(hint)[0])
     return None if hint is bool else hint

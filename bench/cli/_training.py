@@ -70,7 +70,7 @@ def _threat_options(default: str) -> list[click.Option]:
 def _train(name: str, kind: type, values: dict[str, Any]) -> None:
     """Train the defense `kind` with the values of all options, and print a summary."""
     from bench.display import display
-    from bench.training import Job, default_folder, summary, threats_of
+    from bench.training import Job, check_ranges, default_folder, summary, threats_of
 
     own = {item.name: values.pop(item.name) for item in fields(kind) if item.name in values}
     with display(values.pop("display")) as progress:
@@ -83,6 +83,8 @@ def _train(name: str, kind: type, values: dict[str, Any]) -> None:
             progress=progress,
             notify=lambda text: click.echo(text, err=True),
         )
-        kind(**own).fit(job)
+        defense = kind(**own)
+        check_ranges(defense)
+        defense.fit(job)
     if job.fabric.is_global_zero:
         click.echo(summary(out))

@@ -1,9 +1,9 @@
-"""Evaluation on many machines: passes are cut into chunks of examples, which Ray's workers attack.
+"""Evaluation on many machines: stages are cut into chunks of examples, which Ray's workers attack.
 
     run(evaluation, "auto", journal)
 
 Random numbers are keyed by the example, so it doesn't matter where a chunk is attacked. What
-depends on all examples is decided in this process before a pass begins: which examples are still
+depends on all examples is decided in this process before a stage begins: which examples are still
 robust, which are sampled, whether an alarm was raised. A chunk whose worker is lost is attacked
 again elsewhere; a command that was killed resumes from the chunks that were finished.
 """

@@ -1,4 +1,4 @@
-"""Which examples are attacked next: each column is a chain of passes, each pass a set of chunks."""
+"""Which examples are attacked next: a column is a chain of stages, a stage is a set of chunks."""
 
 from dataclasses import dataclass, field
 
@@ -37,7 +37,7 @@ class Plan:
     """The chunks of an evaluation in order, and the columns of their results.
 
     Columns don't wait for each other, unless examples broken in one are left out of the next.
-    Within a pass the examples with the largest clean margins come first: they cost most, and the
+    Within a stage the examples with the largest clean margins come first: they cost most, and the
     chunks at the end are cheap, so that all workers finish at about the same time.
     """
 
@@ -60,11 +60,11 @@ class Plan:
 
     @property
     def finished(self) -> bool:
-        """Whether every chunk of every pass is finished."""
+        """Whether every chunk of every stage is finished."""
         return all(chain.position == len(chain.jobs) for chain in self._chains)
 
     def next(self, size: int) -> Chunk | None:
-        """At most `size` examples to attack now; None while all passes wait for their chunks."""
+        """At most `size` examples to attack now; None while all stages wait for their chunks."""
         for number, chain in enumerate(self._chains):
             if len(chain.waiting):
                 rows, chain.waiting = chain.waiting[:size], chain.waiting[size:]
@@ -73,7 +73,7 @@ class Plan:
         return None
 
     def merge(self, chunk: Chunk, result: Result) -> None:
-        """Write a chunk's result into its column; begin the next pass if it was the last chunk."""
+        """Write a chunk's result into its column; begin the next stage if it was the last chunk."""
         column, fresh, rows = self.columns[chunk.job.column], result.column, chunk.rows
         broken = ~fresh["robust"]
         for name in ("robust", "by", "step", "distance"):
@@ -100,7 +100,7 @@ class Plan:
         return state
 
     def _advance(self, chain: Chain) -> None:
-        """Begin the next pass that attacks any example, if the current one is finished."""
+        """Begin the next stage that attacks any example, if the current one is finished."""
         while not chain.left.any() and chain.position < len(chain.jobs):
             position = chain.position + 1
             left = np.zeros(0, bool)

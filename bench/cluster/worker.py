@@ -1,4 +1,4 @@
-"""A worker's task: attack a chunk of examples with one pass and return the result."""
+"""A worker's task: attack a chunk of examples with one stage and return the result."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ class Result:
 def attack(
     key: str, fetch: Callable[[], AttackedModel], job: Job, examples: Examples, device: str
 ) -> Result:
-    """Attack a chunk with one pass; `fetch` returns the model of hash `key` if it isn't cached.
+    """Attack a chunk with one stage; `fetch` returns the model of hash `key` if it isn't cached.
 
     Raises:
         gates.Refusal: the model changed its own weights meanwhile.

@@ -20,6 +20,12 @@ CHANNELS = (1, 3)
 
 Shape = tuple[int, ...]
 
+_UNREADABLE = (
+    *(OSError, ValueError, TypeError, EOFError, AttributeError, KeyError),
+    *(BadZipFile, zlib.error),
+)
+"""What numpy raises for files that aren't .npz files, or damaged ones."""
+
 
 def load_digits() -> Dataset:
     """The 1,797 grey 8x8 images of handwritten digits that scikit-learn carries.
@@ -76,7 +82,7 @@ def _opened(path: Path) -> Iterator[NpzFile]:
             yield file
     except FileNotFoundError:
         raise CrossfireError(f"there is no file {path}; name an .npz file that exists") from None
-    except (OSError, ValueError, EOFError, AttributeError, KeyError, BadZipFile, zlib.error) as bad:
+    except _UNREADABLE as bad:
         raise CrossfireError(f"{path} is not a readable .npz file: {bad}") from None
 
 

@@ -57,7 +57,7 @@ def _parts(folder: Path) -> list[Path]:
 def _classes(folder: Path, parts: list[Path]) -> dict[str, int]:
     listed = folder / CLASSES
     if listed.is_file():
-        names = listed.read_text().split()
+        names = [line.strip() for line in listed.read_text().splitlines() if line.strip()]
     else:
         present = (child for part in parts for child in part.iterdir())
         names = sorted({child.name for child in present if _is_class(child)})

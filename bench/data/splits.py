@@ -144,10 +144,13 @@ def shuffled(n: int) -> Int[Tensor, " n"]:
 def stratified(
     labels: Int[Tensor, " n"], share: float
 ) -> tuple[Int[Tensor, " m"], Int[Tensor, " k"]]:
-    """Two sets of indices, both ascending: `share` of every class, rounded, and the rest."""
+    """Two sets of indices, both ascending: `share` of every class, rounded, and the rest. If the
+    classes are too small for that, the first set is `share` of all, but at least one."""
     order = shuffled(len(labels))
     chosen = torch.zeros(len(labels), dtype=torch.bool)
     for label in np.unique(labels.numpy()):
         members = order[labels[order] == label]
         chosen[members[: round(share * len(members))]] = True
+    if not chosen.any():
+        chosen[order[: max(1, round(share * len(labels)))]] = True
     return chosen.nonzero().flatten(), chosen.logical_not().nonzero().flatten()

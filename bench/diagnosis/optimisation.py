@@ -13,7 +13,7 @@ from bench.attacks.base import query
 from bench.attacks.pgd import PGD
 from bench.diagnosis.rules import RULES
 from bench.diagnosis.subject import Path, Subject, survivors
-from bench.evaluation.suites import Pass
+from bench.evaluation.suites import Stage
 from bench.threats import Threat
 from bench.threats.geometry import GEOMETRY
 from leaderboard.diagnosis import Check
@@ -99,7 +99,7 @@ def single_step(subject: Subject) -> Flags:
 def _reversal(subject: Subject) -> float:
     """The largest increase of robust accuracy from one ε to the next larger one, each attacked on
     its own."""
-    attack = Pass(PGD(steps=subject.effort.steps // 4, name="pgd"))
+    attack = Stage(PGD(steps=subject.effort.steps // 4, name="pgd"))
     threat = subject.threat
     accuracies = [
         _share(survivors(subject.under(scaled(threat, factor)), attack)) for factor in FACTORS
@@ -133,4 +133,4 @@ def _unbounded(subject: Subject) -> float:
 
 def _by_small_steps(subject: Subject) -> Flags:
     steps = subject.effort.steps // 2
-    return survivors(subject, Pass(PGD(steps=steps, step_size=2 / steps, name="pgd")))
+    return survivors(subject, Stage(PGD(steps=steps, step_size=2 / steps, name="pgd")))

@@ -21,7 +21,7 @@ from bench.diagnosis.rules import RULES
 from bench.diagnosis.subject import Subject, survivors
 from bench.evaluation.proposer import Proposer
 from bench.evaluation.repair import StraightThrough
-from bench.evaluation.suites import Pass, get
+from bench.evaluation.suites import Stage, get
 from bench.threats.geometry import GEOMETRY
 from bench.types import Model
 from leaderboard.diagnosis import Check
@@ -32,26 +32,26 @@ Flags = Bool[Tensor, " n"]
 def white_box(subject: Subject) -> Flags:
     """Flags (n,) of the examples that `crossfire` leaves before its first black-box attack."""
     robust = torch.ones_like(subject.y, dtype=torch.bool)
-    for work in _passes(subject):
+    for work in _stages(subject):
         rows = robust.nonzero().flatten()
         robust[rows] = survivors(subject.some(rows), work)
     return robust
 
 
-def _passes(subject: Subject) -> list[Pass]:
-    """The passes of `crossfire` before its first black-box attack, all of them unconditionally."""
+def _stages(subject: Subject) -> list[Stage]:
+    """The stages of `crossfire` before its first black-box attack, all of them unconditionally."""
     suite = get("crossfire")(subject.threat.norm, subject.classes)
     first = takewhile(lambda work: getattr(work.attack, "needs_gradient", False), suite)
     return [_capped(subject, work) for work in first]
 
 
-def _capped(subject: Subject, work: Pass) -> Pass:
+def _capped(subject: Subject, work: Stage) -> Stage:
     attack: Any = work.attack  # every attack with gradients has steps
     return replace(work, attack=replace(attack, steps=min(attack.steps, subject.effort.steps)))
 
 
-def longer(work: Pass) -> Pass:
-    """A pass with twice the steps."""
+def longer(work: Stage) -> Stage:
+    """A stage with twice the steps."""
     attack: Any = work.attack  # every attack with gradients has steps
     return replace(work, attack=replace(attack, steps=2 * attack.steps))
 
@@ -66,11 +66,11 @@ def other_attack_checks(
         ids = ("A5", "A6", "A7", "A8", "A11", "A12", "R1", "R2", "R3")
         yield from (RULES[id_].skipped("the white-box attack broke every example") for id_ in ids)
         return
-    last = _passes(left)[-1]
+    last = _stages(left)[-1]
     yield RULES["A5"].counted(_broken(survivors(left, longer(last))), n)
     yield RULES["A6"].counted(_broken(survivors(left, replace(last, restarts=2), attempt=100)), n)
     yield RULES["A7"].counted(int(single_step(left).sum()), n)
-    square = Pass(Square(queries=subject.effort.queries))
+    square = Stage(Square(queries=subject.effort.queries))
     yield RULES["A8"].counted(_broken(survivors(left, square)), n)
     yield RULES["A11"].counted(int(by_chance(left).sum()), n)
     if surrogate is None:
@@ -110,7 +110,7 @@ def transferred(subject: Subject, surrogate: Model) -> Flags:
 def repairs(subject: Subject, n: int) -> Iterator[Check]:
     """R1 to R3: examples broken when stepped functions pass gradients on, when float64 replaces
     float32, or when gradients are averaged over a neighbourhood. Values are shares of `n`."""
-    work = _repair_pass(subject)
+    work = _repair_stage(subject)
     straight = Proposer(_straight(subject.model))
     yield RULES["R1"].counted(_broken(survivors(subject, work, straight)), n)
     yield _in_float64(subject, work, n)
@@ -120,10 +120,10 @@ def repairs(subject: Subject, n: int) -> Iterator[Check]:
     yield RULES["R3"].counted(_broken(survivors(subject, averaged)), n)
 
 
-def _repair_pass(subject: Subject) -> Pass:
-    """The suite's last pass over a repaired model without averaged gradients."""
-    passes = get("crossfire")(subject.threat.norm, subject.classes)
-    repairing = [work for work in passes if work.repair and work.repeats == 1]
+def _repair_stage(subject: Subject) -> Stage:
+    """The suite's last stage over a repaired model without averaged gradients."""
+    stages = get("crossfire")(subject.threat.norm, subject.classes)
+    repairing = [work for work in stages if work.repair and work.repeats == 1]
     return _capped(subject, replace(repairing[-1], targets=2))
 
 
@@ -136,7 +136,7 @@ def _straight(model: nn.Module) -> Callable[[Tensor], Tensor]:
     return call
 
 
-def _in_float64(subject: Subject, work: Pass, n: int) -> Check:
+def _in_float64(subject: Subject, work: Stage, n: int) -> Check:
     rule = RULES["R2"]
     try:
         exact = Proposer(copy.deepcopy(subject.model).double(), torch.float64)

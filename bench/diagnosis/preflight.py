@@ -36,7 +36,7 @@ def preflight(model: nn.Module, x: Batch, y: Int[Tensor, " n"]) -> Iterator[Chec
         "P2": lambda: gates.image_range(x),
         "P3": lambda: gates.mode(model),
         "P9": lambda: gates.class_count(logits.shape[1], y),
-        "P1": lambda: gates.finite(model, x, logits),
+        "P1": lambda: gates.finite(gates.with_noise(model, x, logits)),
         "P4": lambda: gates.determinism(model, x, logits),
         "P5": lambda: gates.batch_independence(model, x, logits),
         "P6": lambda: gates.probabilities(logits),

@@ -32,6 +32,8 @@ from leaderboard.diagnosis import Check, Diagnosis
 
 FEWEST = 8
 """The fewest correctly classified images that the checks need."""
+TRAINING = 16_000
+"""The most training images that the surrogate learns from: about as many as it draws."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,9 @@ def examine(
         split.labels.to(where),
         threats[0],
         seed=seed,
-        training=data.train.images,
+        training=data.train.take(min(len(data.train), TRAINING)).images
+        if len(data.train)
+        else None,
         progress=show,
     )
     return Diagnosis(

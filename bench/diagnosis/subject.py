@@ -15,7 +15,7 @@ from bench.compute import random_streams
 from bench.evaluation.engine import claimed
 from bench.evaluation.judge import Judge, allowed, distances
 from bench.evaluation.proposer import Proposer
-from bench.evaluation.suites import Pass
+from bench.evaluation.suites import Stage
 from bench.threats import Threat
 from bench.threats.geometry import Batch
 
@@ -25,7 +25,7 @@ class Effort:
     """How much work the checks do; tests use less."""
 
     steps: int = 100
-    """Steps of the recorded PGD, and the most steps of any pass of a suite."""
+    """Steps of the recorded PGD, and the most steps of any stage of a suite."""
     queries: int = 500
     """Queries of Square attack per example."""
     targets: int = 3
@@ -135,9 +135,9 @@ def follow(subject: Subject, attack: Attack, attempt: int = 0) -> Path:
 
 
 def survivors(
-    subject: Subject, work: Pass, proposer: Proposer | None = None, attempt: int = 0
+    subject: Subject, work: Stage, proposer: Proposer | None = None, attempt: int = 0
 ) -> Bool[Tensor, " n"]:
-    """Flags (n,) of the examples that a pass leaves; by default it queries the model itself."""
+    """Flags (n,) of the examples that a stage leaves; by default it queries the model itself."""
     attack = work.attack
     assert not isinstance(attack, ExternalAttack)
     queried = proposer or Proposer(subject.model)
@@ -153,7 +153,7 @@ def survivors(
     return robust
 
 
-def _targets(subject: Subject, work: Pass) -> Iterator[int | None]:
+def _targets(subject: Subject, work: Stage) -> Iterator[int | None]:
     if not work.targets:
         yield None
     yield from range(min(work.targets, subject.target_classes.shape[1]))

@@ -17,7 +17,7 @@ from bench.evaluation.proposer import Proposer, proposer
 from bench.evaluation.queue import Job, State
 from bench.evaluation.repair import Inset, repaired
 from bench.evaluation.settings import Settings
-from bench.evaluation.suites import Pass
+from bench.evaluation.suites import Stage
 from bench.models.checkpoint import weights_sha256
 from bench.threats.geometry import Batch
 from leaderboard.schema import Finding
@@ -46,10 +46,9 @@ class AttackedModel:
         self.device = device
         self.model, self.sample = self.model.to(device), self.sample.to(device)
         self.capacity = self.settings.capacity or (1024 if device.type == "cuda" else 128)
-        random = any(finding.id == "P4" for finding in self.findings)
         # On a CPU small batches are faster, because their activations fit into the caches.
         limit = 64 if device.type == "cpu" else max(self.capacity, 256)
-        self.judge = Judge(self.model, limit=limit, votes=VOTES if random else 1)
+        self.judge = Judge(self.model, limit=limit, votes=VOTES if self.random else 1)
         precision = self.settings.precision
         if precision == "auto" and gates.misleading(self.findings):
             precision = "fp32"  # where gradients nearly vanish, bf16 would lose them
@@ -62,6 +61,11 @@ class AttackedModel:
         )
         if gates.clamped(self.findings):
             self.fast.network = Inset(self.fast.network)
+
+    @property
+    def random(self) -> bool:
+        """Whether the model's outputs are random."""
+        return any(finding.id == "P4" for finding in self.findings)
 
     def logits(self, images: Tensor) -> Float[Tensor, "n k"]:
         """The judge's logits of images (n, c, h, w), uint8 or float32 in [0, 1], on the CPU."""
@@ -84,8 +88,8 @@ class AttackedModel:
             progress=show,
         )
 
-    def proposer(self, work: Pass) -> Proposer:
-        """The model as the attack of a pass queries it."""
+    def proposer(self, work: Stage) -> Proposer:
+        """The model as the attack of a stage queries it."""
         queried = self._repaired if work.repair else self.fast
         return replace(queried, repeats=work.repeats, blur=work.blur)
 

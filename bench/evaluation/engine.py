@@ -23,7 +23,7 @@ from bench.compute import random_streams
 from bench.evaluation.judge import Judge, allowed
 from bench.evaluation.proposer import Proposer
 from bench.evaluation.queue import Array, Column, Examples, Job, Queue, State
-from bench.evaluation.suites import Pass
+from bench.evaluation.suites import Stage
 from bench.losses import margin
 
 SAVE_EVERY = 20.0
@@ -36,12 +36,12 @@ observed."""
 class Engine:
     """Runs jobs one after another.
 
-    `propose` returns the fast model for a pass; `capacity` is the number of slots; `save` is called
-    after each job, and about every `SAVE_EVERY` seconds within one, with all that is needed to
-    resume, as tensors by name.
+    `propose` returns the fast model for a stage; `capacity` is the number of slots; `save` is
+    called after each job, and about every `SAVE_EVERY` seconds within one, with all that is needed
+    to resume, as tensors by name.
     """
 
-    propose: Callable[[Pass], Proposer]
+    propose: Callable[[Stage], Proposer]
     judge: Judge
     device: torch.device
     seed: int
@@ -58,7 +58,7 @@ class Engine:
         for column, saved in zip(columns, _columns(resumed, len(columns)), strict=True):
             column.restore(saved)
         for number, job in enumerate(jobs[first:], first):
-            begun = under("pass", resumed)
+            begun = under("stage", resumed)
             chosen = begun["chosen"].numpy() if begun else self.choose(job, examples, columns)
             for state in self._pass(job, examples, columns[job.column], chosen, begun):
                 self._save(number, columns, state)
@@ -86,7 +86,7 @@ class Engine:
         return robust & drawn
 
     def _save(self, job: int, columns: Sequence[Column], state: State) -> None:
-        everything = {f"pass.{name}": value for name, value in state.items()}
+        everything = {f"stage.{name}": value for name, value in state.items()}
         for number, column in enumerate(columns):
             everything |= {
                 f"column{number}.{n}": torch.from_numpy(v) for n, v in column.arrays().items()

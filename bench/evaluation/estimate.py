@@ -107,7 +107,7 @@ def _columns(evaluation: Evaluation, examples: Examples) -> list[Column]:
 
 def _pace(evaluation: Evaluation, examples: Examples, number: int) -> float:
     """Seconds per forward pass of an image, everything included, in full batches of a column's
-    first pass."""
+    first stage."""
     full = examples.at(np.arange(evaluation.attacked.capacity) % len(examples))
     columns = _columns(evaluation, full)
     moments: list[tuple[float, int]] = []

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from bench import losses
@@ -32,7 +32,7 @@ from bench.evaluation.protocol import Protocol
 from bench.evaluation.queue import Alarm, Array, Column, Examples, Job
 from bench.evaluation.repair import Inset
 from bench.evaluation.settings import Settings
-from bench.evaluation.suites import Pass
+from bench.evaluation.suites import Stage
 from bench.files import sha256_bytes
 from bench.models.checkpoint import weights_sha256
 from bench.threats import Threat, budget_dataset, guess_dataset, resolve
@@ -95,7 +95,7 @@ class Evaluation:
         """
         keep_memory()
         inputs.check_model(model)
-        images = inputs.as_images(images)
+        images = in_range(inputs.as_images(images))
         labels, numbers = inputs.as_labels(labels, images), inputs.as_numbers(numbers, images)
         self.settings = settings
         shape = tuple(images.shape[1:])
@@ -104,8 +104,9 @@ class Evaluation:
         self.attacked = checked(model, images, labels, self.threats, settings)
         self.logits = self.attacked.logits(images)
         gates.refuse(list(gates.class_count(self.logits.shape[1], labels)))
+        gates.refuse(list(gates.finite(self.logits)))
         self.examples = Examples(images, labels, numbers, target_classes(self.logits, labels))
-        self.suites: dict[Pair, tuple[Pass, ...]] = {
+        self.suites: dict[Pair, tuple[Stage, ...]] = {
             (str(threat), name): suites.get(name)(threat.norm, self.logits.shape[1])
             for name in settings.suites
             for threat in self.threats
@@ -128,9 +129,12 @@ class Evaluation:
 
     @property
     def key(self) -> str:
-        """Identifies this evaluation: the hash of weights, protocol and arithmetic."""
+        """Identifies this evaluation: the hash of weights, clean predictions, protocol and
+        arithmetic. Predictions tell models apart whose code differs and not their weights."""
+        predictions = [] if self.attacked.random else self.logits.argmax(1).tolist()
         parts = (
             self.attacked.weights,
+            predictions,
             self.protocol.sha256,
             self.settings.precision,
             self.settings.compiled,
@@ -142,6 +146,11 @@ class Evaluation:
         """Flags (n,): the image itself is classified correctly."""
         right = self.logits.argmax(1) == self.examples.labels
         return (right & self.logits.isfinite().all(1)).numpy()
+
+    @property
+    def margins(self) -> Float[Tensor, " n"]:
+        """How far the label's logit is above the largest other one."""
+        return -losses.margin(self.logits, self.examples.labels)
 
     def run(self, journal: Journal, progress: Progress | None = None) -> Outcome:
         """Run every suite under every threat, resuming from the journal's state.
@@ -167,7 +176,7 @@ class Evaluation:
         ]
 
     def jobs(self) -> list[Job]:
-        """Every pass of every suite under every threat, in order."""
+        """Every stage of every suite under every threat, in order."""
         return [
             Job(
                 column,
@@ -175,16 +184,16 @@ class Evaluation:
                 work,
                 Threat.parse(threat),
                 self.settings.union_only,
-                self._alarms(work, passes, threat),
+                self._alarms(work, stages, threat),
             )
-            for column, ((threat, _), passes) in enumerate(self.suites.items())
-            for number, work in enumerate(passes)
+            for column, ((threat, _), stages) in enumerate(self.suites.items())
+            for number, work in enumerate(stages)
         ]
 
     def _alarms(
-        self, work: Pass, passes: tuple[Pass, ...], threat: str
+        self, work: Stage, stages: tuple[Stage, ...], threat: str
     ) -> tuple[Alarm, ...] | None:
-        """The alarms that a pass waits for; None if it always runs."""
+        """The alarms that a stage waits for; None if it always runs."""
         misleading = suites.CHECKS in work.after and gates.misleading(
             self.attacked.findings, threat
         )
@@ -192,7 +201,7 @@ class Evaluation:
             return None
         return tuple(
             (number, other.alarm)
-            for number, other in enumerate(passes)
+            for number, other in enumerate(stages)
             if other.attack.name in work.after and other.alarm is not None
         )
 
@@ -216,7 +225,7 @@ class Evaluation:
             labels=self.examples.labels.numpy(),
             numbers=self.examples.numbers.numpy(),
             predictions=self.logits.argmax(1).numpy(),
-            margins=-losses.margin(self.logits, self.examples.labels).numpy(),
+            margins=self.margins.numpy(),
             clean=self.clean,
             columns=named,
             attacks={
@@ -230,6 +239,17 @@ class Evaluation:
         )
 
 
+def in_range(images: Tensor) -> Tensor:
+    """Images (n, c, h, w) as given; float pixels that rounding moved out of [0, 1] are clipped.
+
+    Raises:
+        gates.Refusal: pixels lie outside [0, 1] by more than rounding.
+    """
+    for part in torch.split(images, 256):
+        gates.refuse(list(gates.image_range(floats(part))))
+    return images if images.dtype == torch.uint8 else images.clamp(0, 1)
+
+
 def checked(
     model: nn.Module,
     images: Tensor,
@@ -237,15 +257,15 @@ def checked(
     threats: tuple[Threat, ...],
     settings: Settings,
 ) -> AttackedModel:
-    """The model in eval mode and on its device, after checks of the images and the model.
+    """The model in eval mode and on its device, after checks of the model.
 
     Raises:
         gates.Refusal: a check forbids the evaluation.
     """
     device = choose_device(settings.device)
     model = model.to(device)
-    for part in torch.split(images, 256):
-        gates.refuse(list(gates.image_range(floats(part))))
+    gates.refuse(list(gates.mode(model)))
+    model.eval()
     x, y = floats(images[:SAMPLE]).to(device), labels[:SAMPLE].to(device)
     findings = gates.preflight(model, x, y)
     queried = Inset(model) if gates.clamped(findings) else model
@@ -254,7 +274,7 @@ def checked(
     if settings.union_only:
         message = "examples that one threat broke were not attacked under the next"
         findings.append(Finding(UNION_ONLY, "info", message, None))
-    attacked = AttackedModel(model.eval(), x, settings, findings, weights_sha256(model))
+    attacked = AttackedModel(model, x, settings, findings, weights_sha256(model))
     attacked.prepare(device)
     return attacked
 

@@ -9,7 +9,7 @@ from bench.attacks.external import ExternalAttack
 from bench.evaluation.judge import allowed, distances
 from bench.evaluation.outcome import Pair
 from bench.evaluation.queue import CREDIT, Column, Examples
-from bench.evaluation.suites import Pass
+from bench.evaluation.suites import Stage
 from bench.threats import Threat
 from leaderboard.schema import Finding
 
@@ -38,10 +38,10 @@ def credit(columns: Mapping[Pair, Column], examples: Examples) -> Iterator[Findi
 
 
 def alarms(
-    columns: Mapping[Pair, Column], suites: Mapping[Pair, tuple[Pass, ...]]
+    columns: Mapping[Pair, Column], suites: Mapping[Pair, tuple[Stage, ...]]
 ) -> Iterator[Finding]:
     """A8: a black-box attack broke examples that attacks with gradients had left. The finding is
-    only a remark if the suite has further passes after this alarm."""
+    only a remark if the suite has further stages after this alarm."""
     for pair, column in columns.items():
         alarming = [
             number
@@ -64,9 +64,9 @@ def alarms(
 
 
 def escalations(
-    columns: Mapping[Pair, Column], suites: Mapping[Pair, tuple[Pass, ...]]
+    columns: Mapping[Pair, Column], suites: Mapping[Pair, tuple[Stage, ...]]
 ) -> Iterator[Finding]:
-    """A16: after an alarm, a suite ran passes that it otherwise leaves out."""
+    """A16: after an alarm, a suite ran stages that it otherwise leaves out."""
     for pair, column in columns.items():
         run = [number for number in column.run if suites[pair][number].after]
         if run:

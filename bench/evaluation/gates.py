@@ -89,12 +89,16 @@ def mode(model: Model) -> Iterator[Finding]:
         yield Finding("P3", "refuse", message, float(len(training)))
 
 
-def finite(model: Model, images: Batch, logits: Logits) -> Iterator[Finding]:
-    """P1: logits of images and of noise are finite."""
-    outputs = (logits, predicted(model, _noise(images)))
-    bad = sum(int((~x.isfinite()).any(1).sum()) for x in outputs)
+def with_noise(model: Model, images: Batch, logits: Logits) -> Float[Tensor, "m k"]:
+    """The logits of the images, followed by those of as many images of noise."""
+    return torch.cat([logits, predicted(model, _noise(images))])
+
+
+def finite(logits: Logits) -> Iterator[Finding]:
+    """P1: logits are finite."""
+    bad = int((~logits.isfinite()).any(1).sum())
     if bad:
-        message = f"{bad} of {2 * len(images)} outputs are NaN or infinite; correct the model"
+        message = f"{bad} of {len(logits)} outputs are NaN or infinite; correct the model"
         yield Finding("P1", "refuse", message, float(bad))
 
 
@@ -211,9 +215,13 @@ def tangent(
 
 
 def class_count(classes: int, labels: Int[Tensor, " n"]) -> Iterator[Finding]:
-    """P9: every label has a logit; with few classes some losses are undefined."""
+    """P9: there are two classes or more, and every label has a logit; with few classes some losses
+    are undefined."""
     most = int(labels.max())
-    if most >= classes:
+    if classes < 2:
+        message = "the model has one class, so that no prediction can change; give it two or more"
+        yield Finding("P9", "refuse", message, float(classes))
+    elif most >= classes:
         message = f"labels go up to {most} but the model has {classes} classes; check the data set"
         yield Finding("P9", "refuse", message, float(classes))
     elif classes < 4:
@@ -239,7 +247,7 @@ def preflight(model: Model, images: Batch, labels: Int[Tensor, " n"]) -> list[Fi
     run(mode(model))
     logits = predicted(model, images)
     run(class_count(logits.shape[1], labels))
-    run(finite(model, images, logits))
+    run(finite(with_noise(model, images, logits)))
     if not run(determinism(model, images, logits)):
         run(batch_independence(model, images, logits))
     run(probabilities(logits))

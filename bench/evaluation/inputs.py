@@ -19,7 +19,7 @@ def check_model(model: object) -> None:
 
 
 def as_images(images: Tensor) -> Tensor:
-    """Images (n, …) as uint8 or float32.
+    """Images (n, c, h, w) as uint8 or float32, on the CPU and without gradient.
 
     Raises:
         CrossfireError: they have another type, or there are none.
@@ -31,13 +31,14 @@ def as_images(images: Tensor) -> Tensor:
         raise CrossfireError(
             f"images are {_kind(images)}; give a tensor, uint8 or float32 in [0, 1]"
         )
-    if images.dim() < 2 or not len(images):
+    if images.dim() != 4 or not images.numel():
         raise CrossfireError(f"images have shape {tuple(images.shape)}; give (n, c, h, w), n > 0")
+    images = images.detach().cpu()
     return images if images.dtype == torch.uint8 else images.float()
 
 
 def as_labels(labels: Tensor, images: Tensor) -> Int[Tensor, " n"]:
-    """Labels (n,) as int64.
+    """Labels (n,) as int64, on the CPU.
 
     Raises:
         CrossfireError: they are no class numbers, or not one for each image.
@@ -46,7 +47,7 @@ def as_labels(labels: Tensor, images: Tensor) -> Int[Tensor, " n"]:
 
 
 def as_numbers(numbers: Tensor, images: Tensor) -> Int[Tensor, " n"]:
-    """The positions (n,) of the examples in their data set, as int64.
+    """The positions (n,) of the examples in their data set, as int64, on the CPU.
 
     Raises:
         CrossfireError: they are no positions, or not one for each image.
@@ -65,7 +66,7 @@ def _whole_numbers(values: Tensor, images: Tensor, name: str, what: str) -> Int[
         )
     if int(values.min()) < 0:
         raise CrossfireError(f"{name} begin at {int(values.min())}; give {what}")
-    return values.long()
+    return values.long().cpu()
 
 
 def _kind(value: object) -> str:

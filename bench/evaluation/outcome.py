@@ -21,7 +21,7 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True)
 class Outcome:
-    """Arrays are (n,) over the examples; `attacks` are the names of a column's passes, in order."""
+    """Arrays are (n,) over the examples; `attacks` are the names of a column's stages, in order."""
 
     protocol: Protocol
     labels: Array

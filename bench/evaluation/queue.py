@@ -1,4 +1,4 @@
-"""The data of the engine: examples, the queue of a pass, and the verdicts of a column."""
+"""The data of the engine: examples, the queue of a stage, and the verdicts of a column."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,14 +9,14 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.evaluation.suites import Pass
+from bench.evaluation.suites import Stage
 from bench.threats import Threat
 
 Array = NDArray[Any]
 State = dict[str, Tensor]
 
 Alarm = tuple[int, float]
-"""The number of a pass, and the share of the examples it attacked above which breaking them raises
+"""The number of a stage, and the share of the examples it attacked above which breaking them raises
 an alarm."""
 
 PRUNED, CREDIT = -2, -3
@@ -53,10 +53,10 @@ class Examples:
 class Column:
     """The verdicts under one threat and suite: arrays (n,), and the adversarial examples found.
 
-    `robust` is true while no attack has broken the example; `by` is the number of the pass that
+    `robust` is true while no attack has broken the example; `by` is the number of the stage that
     broke it, `step` the attack's step and `distance` the perturbation's norm (float64), all
     meaningless while robust; `forward` and `backward` count passes through the model. `found`
-    (n, c, h, w) may be a memory-mapped file. `run` has the numbers of the passes that attacked any
+    (n, c, h, w) may be a memory-mapped file. `run` has the numbers of the stages that attacked any
     example.
     """
 
@@ -94,7 +94,7 @@ class Column:
         self.found[row] = point
 
     def alarmed(self, number: int, share: float) -> bool:
-        """Whether a pass raised an alarm: it broke more than a share of the examples that were
+        """Whether a stage raised an alarm: it broke more than a share of the examples that were
         robust before it."""
         broken = int((self.by == number).sum())
         return broken > share * int((self.robust | (self.by >= number)).sum())
@@ -116,7 +116,7 @@ class Column:
 
 @dataclass
 class Queue:
-    """The pieces of one pass in order: the first attempt on every example comes before the second
+    """The pieces of one stage in order: the first attempt on every example comes before the second
     on any. An attempt is one restart against one target class."""
 
     rows: Array
@@ -125,8 +125,8 @@ class Queue:
     position: int = 0
 
     @classmethod
-    def of(cls, work: Pass, examples: Examples, robust: Array) -> "Queue":
-        """All pieces of a pass over the examples of `robust`."""
+    def of(cls, work: Stage, examples: Examples, robust: Array) -> "Queue":
+        """All pieces of a stage over the examples of `robust`."""
         rows = np.flatnonzero(robust)
         rounds = max(1, min(work.targets, examples.target_classes.shape[1])) * work.restarts
         attempt = np.repeat(np.arange(rounds), len(rows))
@@ -151,12 +151,12 @@ class Queue:
 
 @dataclass(frozen=True)
 class Job:
-    """One pass of one column's suite. With `prune`, examples that are broken in another column are
+    """One stage of one column's suite. With `prune`, examples that are broken in another column are
     left out; with `alarms`, it runs only if one of them was raised."""
 
     column: int
     number: int
-    work: Pass
+    work: Stage
     threat: Threat
     prune: bool = False
     alarms: tuple[Alarm, ...] | None = None

@@ -1,7 +1,7 @@
-"""Suites: named, ordered lists of attack passes with fixed settings.
+"""Suites: named, ordered lists of attack stages with fixed settings.
 
 A suite is a function of the threat's norm and the number of classes, as published suites are. The
-passes are part of the protocol, so that its hash covers every setting and not only the suite's
+stages are part of the protocol, so that its hash covers every setting and not only the suite's
 name.
 """
 
@@ -26,11 +26,11 @@ from bench.plugins.registry import Entry, choose, plugins, summary
 from bench.threats import Norm
 
 CHECKS = "checks"
-"""In `Pass.after`: the checks before the attacks."""
+"""In `Stage.after`: the checks before the attacks."""
 
 
 @dataclass(frozen=True)
-class Pass:
+class Stage:
     """One attack on the examples that are still robust, against `targets` classes each (0:
     untargeted), with `restarts` restarts per class."""
 
@@ -47,60 +47,60 @@ class Pass:
     sample: int | None = None
     """Attack only so many of the robust examples, drawn by the seed."""
     alarm: float | None = None
-    """Breaking more than this share of the attacked examples raises an alarm: the passes before
+    """Breaking more than this share of the attacked examples raises an alarm: the stages before
     were too weak."""
     after: tuple[str, ...] = ()
-    """Run only after an alarm of one of these passes or, with `CHECKS` among them, after a finding
+    """Run only after an alarm of one of these stages or, with `CHECKS` among them, after a finding
     of the checks before the attacks."""
 
 
-Suite = Callable[[Norm, int], tuple[Pass, ...]]
-"""(norm, classes) -> passes, in order."""
+Suite = Callable[[Norm, int], tuple[Stage, ...]]
+"""(norm, classes) -> stages, in order."""
 
 
-def pgd_100(norm: Norm, classes: int) -> tuple[Pass, ...]:
+def pgd_100(norm: Norm, classes: int) -> tuple[Stage, ...]:
     """PGD with 100 steps of epsilon / 4 from one random start on the cross-entropy, stopped at an
     exact cycle."""
-    return (Pass(PGD(steps=100, until_cycle=True, name="pgd-100")),)
+    return (Stage(PGD(steps=100, until_cycle=True, name="pgd-100")),)
 
 
-def autoattack(norm: Norm, classes: int) -> tuple[Pass, ...]:
+def autoattack(norm: Norm, classes: int) -> tuple[Stage, ...]:
     """The standard version of AutoAttack (Croce & Hein 2020; for ℓ1 Croce & Hein 2021),
     complete."""
     untargeted, targets = (5, 5) if norm == "l1" else (1, 9)
     run = SparseAPGD if norm == "l1" else APGD
     return (
-        Pass(run("ce", name="apgd-ce"), restarts=untargeted),
-        Pass(run(objective_for(classes, targeted=True), name="apgd-t"), targets=targets),
-        Pass(FAB(), targets=9),
-        Pass(Square()),
+        Stage(run("ce", name="apgd-ce"), restarts=untargeted),
+        Stage(run(objective_for(classes, targeted=True), name="apgd-t"), targets=targets),
+        Stage(FAB(), targets=9),
+        Stage(Square()),
     )
 
 
-def reference(norm: Norm, classes: int) -> tuple[Pass, ...]:
+def reference(norm: Norm, classes: int) -> tuple[Stage, ...]:
     """AutoAttack's standard version as its authors' package runs it; it depends on the batch."""
-    return (Pass(ExternalAttack(autoattack_reference, "pyautoattack")),)
+    return (Stage(ExternalAttack(autoattack_reference, "pyautoattack")),)
 
 
-def autoattack_rand(norm: Norm, classes: int) -> tuple[Pass, ...]:
+def autoattack_rand(norm: Norm, classes: int) -> tuple[Stage, ...]:
     """AutoAttack for random models: gradients are means over 20 responses (Athalye et al. 2018)."""
     run = SparseAPGD if norm == "l1" else APGD
     return (
-        Pass(run("ce", name="apgd-ce"), repeats=20),
-        Pass(run(objective_for(classes, targeted=False), name="apgd-dlr"), repeats=20),
+        Stage(run("ce", name="apgd-ce"), repeats=20),
+        Stage(run(objective_for(classes, targeted=False), name="apgd-dlr"), repeats=20),
     )
 
 
-def crossfire(norm: Norm, classes: int) -> tuple[Pass, ...]:
-    """Our own suite: margin ascent with early stopping, and alarms that start further passes.
+def crossfire(norm: Norm, classes: int) -> tuple[Stage, ...]:
+    """Our own suite: margin ascent with early stopping, and alarms that start further stages.
 
-    The first pass decides most examples at less than a hundredth of AutoAttack's cost. The second
+    The first stage decides most examples at less than a hundredth of AutoAttack's cost. The second
     starts at a random point of a larger ball; in l1 sparse Auto-PGD follows. If that breaks any
-    example (in l1 more than a twentieth of them), the second pass is repeated without early
+    example (in l1 more than a twentieth of them), the second stage is repeated without early
     stopping, more often and against fewer classes. Square attack always attacks a few of the robust
     examples: it needs no gradients, so its success means that gradients are unreliable. After an
-    alarm of the repeated pass or of Square attack, or after a finding of the checks before the
-    attacks, the model is repaired and attacked by the first two passes again. If Square attack
+    alarm of the repeated stage or of Square attack, or after a finding of the checks before the
+    attacks, the model is repaired and attacked by the first two stages again. If Square attack
     still breaks an example, averaged gradients and all of AutoAttack follow, the black box first:
     its attacks with gradients only if it broke many examples, and after untargeted Auto-PGD only if
     that broke another.
@@ -112,18 +112,18 @@ def crossfire(norm: Norm, classes: int) -> tuple[Pass, ...]:
     sparse = SparseAPGD("targeted-margin", steps=50, name="apgd-sparse")
     last = "apgd-sparse" if norm == "l1" else "margin-wide"
     unreliable = (CHECKS, "margin-more", "square-alarm")
-    repair = Pass(narrow, targets=9, repair=True, after=unreliable)
+    repair = Stage(narrow, targets=9, repair=True, after=unreliable)
     averaged = replace(repair, targets=3, repeats=8, blur=0.05, after=("square-check",))
     untargeted, targeted, fab, square = autoattack(norm, classes)
     return (
-        Pass(narrow, targets=9),
-        Pass(wide, targets=9, alarm=0.0),
-        *((Pass(sparse, targets=3, alarm=0.05),) if norm == "l1" else ()),
-        Pass(more, targets=3, restarts=4, alarm=0.05, after=(last,)),
-        Pass(Square(queries=50, name="square-alarm"), sample=16, alarm=0.0),
+        Stage(narrow, targets=9),
+        Stage(wide, targets=9, alarm=0.0),
+        *((Stage(sparse, targets=3, alarm=0.05),) if norm == "l1" else ()),
+        Stage(more, targets=3, restarts=4, alarm=0.05, after=(last,)),
+        Stage(Square(queries=50, name="square-alarm"), sample=16, alarm=0.0),
         replace(repair, attack=replace(narrow, name="margin-repaired")),
         replace(repair, attack=replace(wide, name="margin-wide-repaired")),
-        Pass(Square(queries=300, name="square-check"), sample=64, alarm=0.0, after=unreliable),
+        Stage(Square(queries=300, name="square-check"), sample=64, alarm=0.0, after=unreliable),
         replace(averaged, attack=replace(wide, name="margin-averaged")),
         replace(square, alarm=0.05, after=("square-check",)),
         replace(untargeted, alarm=0.0, after=("square",)),
@@ -158,7 +158,7 @@ def _alone(entry: Entry) -> Suite:
     """A suite of one attack of a plugin."""
     found = entry.load()
     attack = found() if isinstance(found, type) else found
-    return lambda norm, classes: (Pass(attack),)
+    return lambda norm, classes: (Stage(attack),)
 
 
 def get(name: str) -> Suite:
@@ -169,14 +169,14 @@ def get(name: str) -> Suite:
     """
     if name.startswith("l2l:"):
         attack = load_attacker(Path(name.removeprefix("l2l:")))
-        return lambda norm, classes: (Pass(attack),)
+        return lambda norm, classes: (Stage(attack),)
     suite: Suite = choose("suites", name, suites())
     return suite
 
 
-def describe(passes: tuple[Pass, ...]) -> list[dict[str, Any]]:
-    """Every setting of every pass as JSON values, for the protocol and its hash."""
-    return [_plain(vars(p)) | {"attack": _plain(vars(p.attack))} for p in passes]
+def describe(stages: tuple[Stage, ...]) -> list[dict[str, Any]]:
+    """Every setting of every stage as JSON values, for the protocol and its hash."""
+    return [_plain(vars(stage)) | {"attack": _plain(vars(stage.attack))} for stage in stages]
 
 
 def _plain(settings: dict[str, Any]) -> dict[str, Any]:

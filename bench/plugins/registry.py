@@ -95,8 +95,31 @@ def get_defense(name: str) -> type[Any]:
         CrossfireError: there is none; its file doesn't import, or defines no single dataclass.
     """
     if name.endswith(".py"):
-        return _checked(load_file(Path(name)), name)
-    return _checked(choose("defenses", _key(name), defenses()), f"defense '{name}'")
+        found = _checked(load_file(Path(name)), name)
+    else:
+        found = _checked(choose("defenses", _key(name), defenses()), f"defense '{name}'")
+    _NAMES[found] = recorded_name(name)
+    return found
+
+
+_NAMES: dict[type, str] = {}
+
+
+def recorded_name(name: str) -> str:
+    """The name in records of the defense that a command calls `name`: its key, or the name of its
+    file, which keeps its suffix where one of ours has the same key."""
+    if not name.endswith(".py"):
+        return _key(name)
+    path = Path(name)
+    ours = path.stem in documented("defenses")
+    return _key(path.name if ours else path.stem)
+
+
+def name_of(defense: object) -> str:
+    """The name in records of a defense: that under which `get_defense` found its class, or else the
+    name of its module."""
+    kind = type(defense)
+    return _NAMES.get(kind) or _key(kind.__module__.rpartition(".")[2])
 
 
 def load_file(path: Path) -> ModuleType:

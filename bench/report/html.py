@@ -5,10 +5,11 @@ computes accuracies and ranks again from the flags, by the rules of `leaderboard
 """
 
 import base64
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from bench.errors import reason
 from bench.report import charts
 from bench.report.combined import accuracies
 from bench.report.curve import drawing
@@ -47,6 +48,8 @@ class Card:
     pictures: dict[str, list[Picture]] = field(default_factory=dict)
     diagnoses: list[Diagnosis] = field(default_factory=list)
     """What `bench doctor` found about any of the row's weights."""
+    damage: str = ""
+    """Why the evidence can't be shown, if it is damaged."""
 
 
 @dataclass(frozen=True)
@@ -134,15 +137,22 @@ def _line(row: Row, row_cells: Cells, board: Path | None) -> Line:
 
 
 def _card(row: Row, board: Path) -> Card:
-    table = read_table(board, row.head)
     diagnoses = kept(board, (run.model.weights_sha256 for run in row.runs))
+    try:
+        return replace(_evidence(row, board), diagnoses=diagnoses)
+    except Exception as error:  # a damaged file may raise any error
+        return Card(diagnoses=diagnoses, damage=reason(error))
+
+
+def _evidence(row: Row, board: Path) -> Card:
+    table = read_table(board, row.head)
     if table is None:
-        return Card(diagnoses=diagnoses)
+        return Card()
     by_threat: dict[str, list[Picture]] = {}
     for picture in pictures(board, row.head, table):
         by_threat.setdefault(picture.threat, []).append(picture)
     drawn = [drawing(curve) for curve in curves(row.head, table)]
-    return Card(drawn, cascades(row.head, table), by_threat, diagnoses)
+    return Card(drawn, cascades(row.head, table), by_threat)
 
 
 def _data(section: Section) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from bench.attacks.pgd import PGD
 from bench.attacks.reference import autoattack_reference
 from bench.compute.precision import Precision
 from bench.compute.processor import keep_memory
+from bench.evaluation import suites
 from bench.evaluation.evaluator import evaluate
 from bench.evaluation.judge import Judge
 from bench.evaluation.proposer import proposer
@@ -68,7 +69,13 @@ class Bench:
     keep: Path | None = None
 
     def rows(self, models: Mapping[str, nn.Module], threats: Sequence[Threat]) -> Iterator[Row]:
-        """Every tool on every model and threat; the reference comes first."""
+        """Every tool on every model and threat; the reference comes first.
+
+        Raises:
+            CrossfireError: there is no such suite.
+        """
+        for suite in self.suites:
+            suites.get(suite)
         for name, model in models.items():
             for threat in threats:
                 yield from self._against_reference(name, model, threat)

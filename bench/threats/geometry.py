@@ -23,7 +23,9 @@ Radius = float | Float[Tensor, " n"]
 
 SLACK = 1e-5
 """ℓ2 and ℓ1 projections use the radius eps·(1 − SLACK), so that x + delta rounded to float32 stays
-in the ball."""
+in the ball; under small budgets a radius smaller by the largest error of that rounding."""
+ROUNDING = 2**-25
+"""The largest error of a pixel in [0, 1] by rounding to float32."""
 
 
 def lift(values: Tensor, like: Tensor) -> Tensor:
@@ -47,6 +49,12 @@ def _column(values: Radius, like: Tensor) -> Float[Tensor, "n 1"]:
     if isinstance(values, Tensor):
         return values.reshape(-1, 1).to(like.dtype)
     return torch.full_like(like[:, :1], values)
+
+
+def _inner_radius(eps: Radius, rows: Float[Tensor, "n d"], error: float) -> Float[Tensor, "n 1"]:
+    """The radius of a projection; `error` is how far rounding may move x + delta."""
+    radius = _column(eps, rows)
+    return torch.minimum(radius * (1 - SLACK), torch.maximum(radius - error, radius / 2))
 
 
 def _sum(values: Tensor) -> Tensor:
@@ -106,7 +114,7 @@ def l2_distance(delta: Batch) -> Float[Tensor, " n"]:
 def l2_project(x: Batch, delta: Batch, eps: Radius) -> Batch:
     """clip(s · delta) to the box, with the largest s ≤ 1 for which its norm is at most eps."""
     size, limit = delta.abs().flatten(1), room(x, delta).flatten(1)
-    radius = _column(eps, size) * (1 - SLACK)
+    radius = _inner_radius(eps, size, ROUNDING * size.shape[1] ** 0.5)
     scratch = torch.empty_like(size)
 
     def length(scale: Tensor) -> Tensor:
@@ -150,7 +158,8 @@ def l1_project(x: Batch, delta: Batch, eps: Radius) -> Batch:
     def shrink(threshold: Tensor) -> Tensor:
         return torch.clamp(torch.sub(size, threshold, out=scratch), zero, limit, out=scratch)
 
-    radius, highest = _column(eps, size) * (1 - SLACK), size.amax(1, keepdim=True)
+    radius = _inner_radius(eps, size, ROUNDING * size.shape[1])
+    highest = size.amax(1, keepdim=True)
     threshold = find_root(
         lambda threshold: shrink(threshold).sum(1, keepdim=True),
         radius,

@@ -26,19 +26,25 @@ class Threat:
         """Read `NORM:EPSILON`, for example `linf:8/255` or `l2:0.5`.
 
         Raises:
-            CrossfireError: the norm is unknown, or epsilon isn't a positive number.
+            CrossfireError: the norm is unknown, or epsilon isn't a positive number; or it is one of
+                ℓ∞ above 1, which allows every image.
         """
         norm, colon, epsilon = text.strip().lower().partition(":")
         if norm not in NORMS or not colon:
             raise CrossfireError(f"threat '{text}' is not NORM:EPSILON; write e.g. linf:8/255")
         try:
             value = Fraction(epsilon)
-        except (ValueError, ZeroDivisionError):
+            float(value)
+        except (ValueError, ZeroDivisionError, OverflowError):
             raise CrossfireError(
                 f"epsilon '{epsilon}' in '{text}' is not a number; write for example 8/255 or 0.5"
             ) from None
         if value <= 0:
             raise CrossfireError(f"epsilon in '{text}' must be greater than 0")
+        if norm == "linf" and value > 1:
+            raise CrossfireError(
+                f"'{text}' allows every image, because pixels lie in [0, 1]; write {text}/255?"
+            )
         return cls(norm, value, epsilon)
 
     @property

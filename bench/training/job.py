@@ -21,6 +21,7 @@ from bench.models import build
 from bench.threats import Threat
 from bench.training.batches import Augmentation
 from bench.training.nets import Net, Passes
+from bench.training.ranges import check_ranges
 from bench.training.schedules import Schedule
 
 LONG = 1e12
@@ -52,9 +53,12 @@ class Job:
     examples: int | None = field(
         default=None, metadata={"help": "Train on the first so many examples only."}
     )
-    epochs: int = field(default=20, metadata={"help": "Passes over the training set."})
+    epochs: int = field(
+        default=20, metadata={"help": "Times that the training set is gone through.", "least": 1}
+    )
     batch_size: int = field(
-        default=128, metadata={"help": "Examples in a step, over all devices together."}
+        default=128,
+        metadata={"help": "Examples in a step, over all devices together.", "least": 1},
     )
     lr: float = field(default=0.2, metadata={"help": "Highest learning rate."})
     momentum: float = field(default=0.9, metadata={"help": "Momentum of SGD."})
@@ -75,13 +79,22 @@ class Job:
         default="auto",
         metadata={"help": "Augmentation; auto crops and flips colour images of 32x32 pixels."},
     )
-    seed: int = field(default=0, metadata={"help": "Seed of weights, batches and random starts."})
+    seed: int = field(
+        default=0,
+        metadata={"help": "Seed of weights, batches and random starts.", "most": 2**31 - 1},
+    )
     device: Literal["auto", "cpu", "cuda"] = field(
         default="auto", metadata={"help": "Where to train."}
     )
-    devices: int = field(default=1, metadata={"help": "Devices of each node to train on."})
+    devices: int = field(
+        default=1, metadata={"help": "Devices of each node to train on.", "least": 1}
+    )
     nodes: int = field(
-        default=1, metadata={"help": "Nodes to train on; torchrun or SLURM starts the processes."}
+        default=1,
+        metadata={
+            "help": "Nodes to train on; torchrun or SLURM starts the processes.",
+            "least": 1,
+        },
     )
     precision: Precision = field(
         default="auto", metadata={"help": "Arithmetic; auto is bf16 where that is fast."}
@@ -106,16 +119,23 @@ class Job:
         Raises:
             CrossfireError: one of them is out of range.
         """
-        for name in ("epochs", "batch_size", "devices", "nodes"):
-            if getattr(self, name) < 1:
-                raise CrossfireError(f"{name.replace('_', '-')} must be 1 or more")
-        if not (self.lr > 0 and 0 <= self.average < 1):
-            raise CrossfireError("lr must be above 0, and average at least 0 and below 1")
+        check_ranges(self)
+        if not (self.lr > 0 and self.average < 1 and self.momentum < 1):
+            raise CrossfireError("lr must be above 0, and average and momentum below 1")
+        if list(self.drops) != sorted(set(self.drops)):
+            raise CrossfireError("drops must be epochs in ascending order, such as 75,90")
 
     @cached_property
     def data(self) -> Dataset:
-        """The data set; its test split is for the evaluation only."""
-        return load(self.dataset, root=self.root)
+        """The data set; its test split is for the evaluation only.
+
+        Raises:
+            CrossfireError: it has no training images, or too few to hold some out.
+        """
+        data = load(self.dataset, root=self.root)
+        if not len(data.train) or not len(data.heldout):
+            raise CrossfireError(f"{self.dataset} has fewer than two training images; add some")
+        return data
 
     @cached_property
     def fabric(self) -> Fabric:

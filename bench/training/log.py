@@ -18,7 +18,8 @@ Row = dict[str, int | float]
 def write_csv(path: Path, history: list[Row], classes: int) -> None:
     """Replace the file by all rows; the column `notice` names overfitting or collapse."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, [*history[0], "notice"])
+    columns = dict.fromkeys(name for row in history for name in row)
+    writer = csv.DictWriter(text, [*columns, "notice"])
     writer.writeheader()
     for count, row in enumerate(history, start=1):
         writer.writerow({**row, "notice": diagnose(history[:count], classes)})

@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,12 +20,14 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from bench.errors import CrossfireError
+from bench.plugins.registry import name_of
 from bench.training.averaging import Average
 from bench.training.batches import Batch, Batches
 from bench.training.history import History
 from bench.training.job import Job
 from bench.training.log import Row
 from bench.training.nets import Net
+from bench.training.ranges import check_ranges
 from bench.training.schedules import factor
 from bench.training.selection import Measure
 from bench.training.state import Stateful, is_finished, read, write
@@ -56,18 +59,22 @@ class Run:
         """Start, or resume a stopped run of the same options in the same folder.
 
         Raises:
-            CrossfireError: the folder holds a run with other options, or a damaged one.
+            CrossfireError: a number of the defense is out of range, a batch is too small for batch
+                normalisation, two parts of the state have one name, or the folder holds a run with
+                other options or a damaged one.
         """
+        check_ranges(defense)
         self._job, self._net, self._companions = job, net, dict(companions or {})
         self._optimizer = optimizer or job.sgd(net, *self._companions.values())
         self._rates = [group["lr"] for group in self._optimizer.param_groups]
         self._average = Average(net.body, job.average) if job.average else None
-        self._name = _name_of(defense)
-        self._config = {**asdict(defense), "training": job.settings()}
+        self._name = name_of(defense)
+        self._config = {**_plain(asdict(defense)), "training": job.settings()}
         self._history = History(job, self._name, self._config, select, measure)
         self._batches = _batches(job)
+        _check_normalisation([net, *self._companions.values()], self._batches)
         self._parts = self._stateful(state or {})
-        self._epoch = self._step = 0
+        self._epoch = self._step = self._updates = 0
         self._seconds = self._loss = 0.0
         self._path = job.out / "state.pt"
         self._restore()
@@ -76,10 +83,14 @@ class Run:
     def _stateful(self, more: Mapping[str, Stateful]) -> dict[str, Stateful]:
         own: dict[str, Stateful] = {
             **{"net": self._net, "optimizer": self._optimizer, "passes": self._job.passes},
-            **self._companions,
-            **more,
+            **({"average": self._average} if self._average else {}),
         }
-        return own | ({"average": self._average} if self._average else {})
+        groups: tuple[Mapping[str, Stateful], ...] = (own, self._companions, more)
+        parts = [pair for group in groups for pair in group.items()]
+        if len(dict(parts)) < len(parts):
+            taken = ", ".join(name for name, _ in parts)
+            raise CrossfireError(f"two parts of the state have one name; rename one of: {taken}")
+        return dict(parts)
 
     def __iter__(self) -> Iterator[Batch]:
         """All remaining batches of all epochs."""
@@ -122,7 +133,8 @@ class Run:
         if not math.isfinite(value):
             raise self._diverged(f"the loss became {value:.0f}")
         if chosen is self._optimizer:
-            self._loss += float(value) / self._batches.steps
+            self._loss += float(value)
+            self._updates += 1
         chosen.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         weights = [weight for group in chosen.param_groups for weight in group["params"]]
@@ -155,10 +167,10 @@ class Run:
         row: Row = {
             "epoch": self._epoch,
             "lr": self._optimizer.param_groups[0]["lr"],
-            "loss": self._loss,
+            "loss": self._loss / max(1, self._updates),
             **self._cost(),
         }
-        self._loss = 0.0
+        self._loss, self._updates = 0.0, 0
         measured = self._net.uncounted(self._average.net if self._average else self._net.body)
         self._history.add_epoch(row, measured, self._companions)
         self._save()
@@ -207,8 +219,8 @@ class Run:
         if not self._job.fabric.is_global_zero:
             return
         position = {
-            **{"epoch": self._epoch, "step": self._step, "loss": self._loss},
-            **{"seconds": self._seconds, "history": self._history.rows},
+            **{"epoch": self._epoch, "step": self._step, "seconds": self._seconds},
+            **{"loss": self._loss, "updates": self._updates, "history": self._history.rows},
         }
         parts = {name: part.state_dict() for name, part in self._parts.items()}
         write(self._path, self._config, {"place": position, "parts": parts})
@@ -221,15 +233,26 @@ class Run:
             for name, part in self._parts.items():
                 part.load_state_dict(saved["parts"][name])
             position = saved["place"]
-            self._epoch, self._step, self._loss = (
-                position["epoch"],
-                position["step"],
-                position["loss"],
-            )
+            self._epoch, self._step = position["epoch"], position["step"]
+            self._loss, self._updates = position["loss"], position["updates"]
             self._seconds, self._history.rows = position["seconds"], position["history"]
         elif is_finished(self._job.out, self._config):
             self._epoch = self._job.epochs
             self._job.notify(f"{self._job.out} is already trained; --no-resume trains it again")
+
+
+def _check_normalisation(nets: Iterable[Net], batches: Batches) -> None:
+    modules = (module for net in nets for module in net.modules())
+    norms = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in modules)
+    if norms and batches.share < 2:
+        raise CrossfireError(
+            "batch normalisation needs two examples of each batch on every device; raise "
+            "--batch-size or --examples"
+        )
+
+
+def _plain(options: dict[str, Any]) -> dict[str, Any]:
+    return {k: str(v) if isinstance(v, Path) else v for k, v in options.items()}
 
 
 def _batches(job: Job) -> Batches:
@@ -242,9 +265,3 @@ def _batches(job: Job) -> Batches:
         rank=job.fabric.global_rank,
         world=job.fabric.world_size,
     )
-
-
-def _name_of(defense: Any) -> str:  # noqa: ANN401
-    """The key of a defense: the name of its file."""
-    module = type(defense).__module__.rpartition(".")[2]
-    return module.removeprefix("crossfire_user_").replace("_", "-")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.data import load
+from bench.errors import CrossfireError
 from bench.models import checkpoint
 from bench.threats import BUDGETS, Threat, budget_dataset, resolve
 from bench.training.job import Job
@@ -37,7 +38,7 @@ def default_folder(
     """`runs/NAME`, followed by threat, data, architecture and seed if they are not the default."""
     parts = [name]
     dataset = settings.get("dataset", "digits")
-    if threats != threats_of(default_threat(defense), dataset):
+    if threats != _default_threats(defense, dataset):
         parts += [f"{t.norm}" if len(threats) > 1 else str(t) for t in threats]
     defaults = {item.name: item.default for item in fields(Job) if item.default is not MISSING}
     for key in ("dataset", "arch", "seed"):
@@ -45,6 +46,14 @@ def default_folder(
         if value != defaults[key]:
             parts.append(Path(str(value)).stem if key == "dataset" else f"{key[0]}{value}")
     return Path("runs") / "-".join(parts).replace(":", "-").replace("/", "_")
+
+
+def _default_threats(defense: type, dataset: str) -> tuple[Threat, ...] | None:
+    """The threats of a defense if none are named; None for data without budgets."""
+    try:
+        return threats_of(default_threat(defense), dataset)
+    except CrossfireError:
+        return None
 
 
 def default_threat(defense: type) -> str:

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench.display import Progress
-from bench.errors import CrossfireError
+from bench.errors import CrossfireError, reason
 from bench.evaluation.protocol import VERSION
-from bench.verify.case import Case, Options
+from bench.verify.case import Case, Options, is_random
 from bench.verify.datasets import Datasets, Missing
 from bench.verify.report import Failure, Gap, Report, summary
 from bench.verify.rules import DECISIVE, NEEDS_IMAGES, RULES
@@ -72,6 +72,8 @@ def _left_out(record: Record) -> tuple[Gap, ...]:
         gaps.append(Gap("V06", f"protocol {record.protocol.version} is older than these rules"))
     if record.evidence is not None and record.evidence.adversarial is None:
         gaps += [Gap(rule, "adversarial examples were left out") for rule in NEEDS_IMAGES]
+    elif is_random(record):
+        gaps.append(Gap("V10", "other draws of a random model may classify its examples correctly"))
     return tuple(gaps)
 
 
@@ -105,8 +107,8 @@ def _apply_rules(case: Case, left_out: set[str]) -> tuple[tuple[Failure, ...], t
                 failures.append(Failure(name, message))
         except Missing as error:
             missing.append(Gap(name, str(error)))
-        except (ValueError, IndexError, KeyError) as error:
-            failures.append(Failure(name, str(error)))
+        except (ValueError, TypeError, LookupError, RuntimeError) as error:
+            failures.append(Failure(name, reason(error)))
         if failures and name in DECISIVE:
             break
     return tuple(failures), tuple(missing)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bench.data import Split
 from bench.errors import CrossfireError, reason
-from bench.evaluation.attacked import VOTES, floats
+from bench.evaluation.attacked import floats
 from bench.evaluation.judge import Judge
 from bench.models.checkpoint import file_of
 from bench.models.sources import LoadedModel, find
@@ -43,6 +43,11 @@ class Options:
     normalize: str | None = None
     sample: int | None = None
     """How many images of each kind to measure and classify again; None for all."""
+
+
+def is_random(record: Record) -> bool:
+    """Whether a record says that the model's outputs are random."""
+    return any(finding.id == "P4" and finding.gate == "flag" for finding in record.findings)
 
 
 @dataclass(frozen=True)
@@ -113,15 +118,15 @@ class Case:
             pass
         raise Missing(f"{path} holds other weights by now")
 
-    @cached_property
+    @property
     def random(self) -> bool:
         """Whether the model's outputs are random."""
-        return any(finding.id == "P4" for finding in self.record.findings)
+        return is_random(self.record)
 
     @cached_property
     def judge(self) -> Judge:
         """The judge, with another batch size than the evaluation's."""
-        return Judge(self.loaded.model.eval(), limit=BATCH, votes=VOTES if self.random else 1)
+        return Judge(self.loaded.model.eval(), limit=BATCH)
 
     def images(self, indices: Tensor) -> Tensor:
         """Unperturbed images, float32 in [0, 1]."""

@@ -177,3 +177,17 @@ def test_a_row_with_an_open_flag_is_last_and_has_no_rank() -> None:
 
 def test_informative_findings_do_not_remove_the_rank() -> None:
     assert ranks(only_table([flagged(make_record("a"), "info")])) == {"a": (1, 1)}
+
+
+def test_models_of_the_same_weights_and_other_code_are_two_rows() -> None:
+    one, two = (make_record(name, weights_sha256="0" * 64) for name in ("mine:a", "mine:b"))
+    assert len(only_table([one, two]).rows) == 2
+    trained = {"training": {"seed": 0}, "config": {}, "defense": "at"}
+    same = [make_record(n, weights_sha256="0" * 64, **trained) for n in ("best", "copy")]
+    assert len(only_table(same).rows) == 1
+
+
+def test_records_of_other_threats_never_share_a_table_whatever_their_hash_says() -> None:
+    one, two = make_record("a"), make_record("b", threats=("linf:0.1", "l2:0.5", "l1:12"))
+    protocol = dataclasses.replace(two.protocol, sha256=one.protocol.sha256)
+    assert len(tables([one, dataclasses.replace(two, protocol=protocol, id="")])) == 2

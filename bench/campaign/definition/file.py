@@ -18,6 +18,7 @@ from bench.campaign.definition.options import (
 from bench.campaign.definition.teachers import resolve_teachers
 from bench.campaign.definition.toml import Table, load
 from bench.errors import CrossfireError, unknown
+from bench.threats import NORMS, Threat
 
 _TOP_KEYS = ("dataset", "seeds", "folder", "runs", "board", "images", "keep_weights", "cpus")
 _TABLES = ("train", "evaluate", "run", "compare")
@@ -44,12 +45,13 @@ def read(path: Path) -> Campaign:
     runs = [run for one in tables for run in _runs(one, shared, context, seeds)]
     _check_names(runs, tables)
     runs = resolve_teachers(runs, {_name_of(table): table for table in tables}, folder)
+    evaluations = _evaluations(top, runs, context)
     return Campaign(
         path=path,
         folder=folder,
         runs=tuple(runs),
-        evaluations=_evaluations(top, runs, context),
-        compares=tuple(_compare(one, runs) for one in top.tables("compare")),
+        evaluations=evaluations,
+        compares=tuple(_compare(one, runs, evaluations) for one in top.tables("compare")),
         dataset=dataset,
         checkpoints=top.get("runs", str, "runs"),
         board=top.get("board", str, "board"),
@@ -116,6 +118,11 @@ def _check_names(runs: list[Run], tables: list[Table]) -> None:
             table = [one for one in tables if _name_of(one) == run.group][-1]
             raise table.error(f"two runs are named '{run.name}'; rename one", "name")
         seen.add(run.name)
+    trained = {f"{run.name}-{seed}" for run in runs if run.model is None for seed in run.seeds}
+    for run in runs:
+        if run.model is not None and run.name in trained:
+            table = [one for one in tables if _name_of(one) == run.group][-1]
+            raise table.error(f"'{run.name}' is also a run with its seed; rename one", "name")
 
 
 def _name_of(table: Table) -> str:
@@ -139,6 +146,8 @@ def _evaluation(table: Table, runs: list[Run], context: Context) -> Evaluation:
     values = {key: table.get(key, hints[key]) for key in table.values}
     for key in ("examples", "seeds"):
         _positive(table, key, None)
+    if values.get("suites") == ():
+        raise table.error('suites is an empty list; write suites = ["pgd-100"]', "suites")
     for suite in values.get("suites", ()):
         check_suite(table, suite)
     check_threats(table, values.get("threat", "union"), context, values.get("budgets"))
@@ -147,13 +156,24 @@ def _evaluation(table: Table, runs: list[Run], context: Context) -> Evaluation:
     return Evaluation(**values)
 
 
-def _compare(table: Table, runs: list[Run]) -> Compare:
+def _compare(table: Table, runs: list[Run], evaluations: tuple[Evaluation, ...]) -> Compare:
     table.check(("a", "b", "under", "suite"))
     for key in ("a", "b"):
         if key not in table.values:
             raise table.error('a comparison names two runs; write a = "mat" and b = "at"')
         check_run(table, key, table.get(key, str), runs)
-    return Compare(**{key: table.get(key, str) for key in table.values})
+    found = Compare(**{key: table.get(key, str) for key in table.values})
+    if found.under not in ("union", *NORMS):
+        try:
+            Threat.parse(found.under)
+        except CrossfireError as error:
+            raise table.error(f"{error}; or union, or a norm", "under") from None
+    suites = sorted({suite for one in evaluations for suite in one.suites})
+    if found.suite not in suites:
+        raise table.error(
+            f"no [[evaluate]] has the {unknown('suite', found.suite, suites)}", "suite"
+        )
+    return found
 
 
 def check_run(table: Table, key: str, name: str, runs: list[Run]) -> None:

@@ -17,7 +17,7 @@ from bench.evaluation.suites import get as get_suite
 from bench.models import build
 from bench.plugins.registry import defenses, get_defense, plugins
 from bench.threats import BUDGETS, NORMS, Threat, budget_set, resolve
-from bench.training import Job, recipes
+from bench.training import Job, check_ranges, recipes
 from bench.training.start import default_threat
 
 MODEL_OPTIONS = ("arch", "weights", "normalize")
@@ -37,12 +37,15 @@ class Context(NamedTuple):
 @dataclass(frozen=True)
 class Options:
     """The options of a run by field name: those `given` in the file, and, with recipe and defaults,
-    those of the defense (`own`) and of the job (`job`)."""
+    those of the defense (`own`) and of the job (`job`), its `threat` and `budgets` as text, and the
+    `threats` that these stand for."""
 
     defense: str | None
     given: dict[str, Any]
     own: Mapping[str, Any] = field(default_factory=dict)
     job: Mapping[str, Any] = field(default_factory=dict)
+    threat: str = ""
+    budgets: str | None = None
     threats: str = ""
 
     @property
@@ -149,18 +152,29 @@ def _options(
     if recipe is not None and recipe not in known:
         raise table.error(str(unknown("recipe", recipe, known)), "recipe")
     values = {**known.get(recipe or "", {}), **given}
-    threat = values.get("threat", default_threat(kind))
-    check_threats(table, threat, context, values.get("budgets"))
+    threat, budgets = values.get("threat", default_threat(kind)), values.get("budgets")
+    check_threats(table, threat, context, budgets)
+    _check_given(kind, values, table)
     own, job = ({n: values[n] for n in hints(one) if n in values} for one in (kind, Job))
     try:
-        kind(**own)
+        check_ranges(kind(**own))
         Job(Path(), (), **job)
         _check_arch(job.get("arch", "auto"))
     except CrossfireError as error:
         raise table.error(str(error), _key_in(str(error), table)) from None
-    threats = threat_names(threat, context, values.get("budgets"))
+    threats = threat_names(threat, context, budgets)
     everything = {k: v for k, v in (_defaults(Job) | job).items() if k not in _PER_RUN}
-    return Options(defense, given, _defaults(kind) | own, everything, threats)
+    return Options(defense, given, _defaults(kind) | own, everything, threat, budgets, threats)
+
+
+def _check_given(kind: type, values: Mapping[str, Any], table: Table) -> None:
+    for item in fields(kind):
+        if "help" in item.metadata and _is_required(item) and item.name not in values:
+            raise table.error(f"{item.name} has no default; give it a value")
+
+
+def _is_required(item: Field[Any]) -> bool:
+    return item.default is MISSING and item.default_factory is MISSING
 
 
 def _key_in(message: str, table: Table) -> str | None:
@@ -175,6 +189,8 @@ def _defaults(kind: type) -> dict[str, Any]:
 
 
 def _default(item: Field[Any]) -> Any:  # noqa: ANN401
+    if item.default_factory is not MISSING:
+        return item.default_factory()
     return None if item.default is MISSING else item.default
 
 

@@ -27,7 +27,6 @@ from bench.evaluation.settings import Settings
 from bench.measurement import Measurement
 from bench.models.checkpoint import load
 from bench.training import Job, threats_of
-from bench.training.start import default_threat
 from leaderboard.schema import Record
 from leaderboard.store import Board
 
@@ -166,11 +165,9 @@ def _training_cost(plan: Plan, run: Run, scratch: Path) -> Cost:
     table = Table(campaign.path, "", {})
     kind = kind_of(table, str(options.defense), campaign.folder)
     teachers = {key: str(scratch / name) for key, name in run.teachers.items()}
-    given = options.given
-    threat = given.get("threat", default_threat(kind))
     job = Job(
         scratch / run.name,
-        threats_of(threat, campaign.dataset, given.get("budgets")),
+        threats_of(options.threat, campaign.dataset, options.budgets),
         dataset=campaign.dataset,
         **options.job,
     )

@@ -2,13 +2,16 @@
 
 import ast
 import hashlib
+import inspect
 import json
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from bench.attacks.learned import attacker_file
 from bench.files import sha256_file
+from bench.plugins.registry import defenses, get_defense
 
 
 def digest(*parts: Any) -> str:  # noqa: ANN401
@@ -37,33 +40,45 @@ def model(spec: str, folder: Path) -> str:
     return digest(spec, _file(path) if path.is_file() else None)
 
 
+def attacker(name: str, folder: Path) -> str:
+    """The identity of a learned attack: its name, and the hash of its file, if any."""
+    path = attacker_file(folder / name)
+    return digest(name, _file(path) if path.is_file() else None)
+
+
 def code(defense: str, folder: Path) -> str:
-    """The hash of a defense's code: of its file and of the other modules of `defenses` that it
-    imports, without comments and docstrings."""
+    """The hash of a defense's code: of its file and of the modules beside it that it imports,
+    without comments and docstrings. Of a plugin it is also the version of its package."""
     if defense.endswith(".py"):
-        return digest(_bare_code((folder / defense).read_text()))
+        return _code(folder / defense, (folder / defense).stat().st_mtime_ns)
     module = f"defenses.{defense.replace('-', '_')}"
-    return _code(module) if find_spec(module) else defense
+    spec = find_spec(module)
+    if spec is not None and spec.origin is not None:
+        return _code(Path(spec.origin), 0)
+    source = inspect.getsourcefile(get_defense(defense))
+    return digest(defenses()[defense].origin, _code(Path(source), 0) if source else "")
 
 
 @cache
-def _code(module: str) -> str:
+def _code(file: Path, changed: int) -> str:
     seen: dict[str, str] = {}
-    pending = [module]
+    pending = [file]
     while pending:
-        name = pending.pop()
-        spec = find_spec(name)
-        if name in seen or spec is None or spec.origin is None:
-            continue
-        text = Path(spec.origin).read_text()
-        seen[name] = _bare_code(text)
-        pending += [one for one in _imports(text) if one.startswith("defenses.")]
+        path = pending.pop()
+        if path.name not in seen:
+            text = path.read_text()
+            seen[path.name] = _bare_code(text)
+            beside = (path.with_name(f"{name}.py") for name in _imports(text))
+            pending += [one for one in beside if one.is_file()]
     return digest(seen)
 
 
 def _imports(text: str) -> list[str]:
-    nodes = ast.walk(ast.parse(text))
-    return [str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)]
+    """The last parts of the names of all modules that the code imports."""
+    nodes = list(ast.walk(ast.parse(text)))
+    found = [a.name for node in nodes if isinstance(node, ast.Import) for a in node.names]
+    found += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+    return [name.rpartition(".")[2] for name in found]
 
 
 def _bare_code(text: str) -> str:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from bench.campaign.definition.campaign import Campaign, Evaluation, Kept, Run
 from bench.campaign.definition.options import flag
+from bench.campaign.definition.teachers import TEACHERS
 from bench.campaign.execution import identity
 from bench.evaluation.protocol import VERSION
 
@@ -35,6 +36,10 @@ class Step:
     evaluation: Evaluation | None = None
 
 
+Trainings = Mapping[tuple[str, int], Step]
+"""Name of a run and seed -> its training."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """All steps by key, in the order in which they start when none has to wait."""
@@ -58,16 +63,16 @@ def make(campaign: Campaign) -> Plan:
     runs = {run.name: run for run in _teachers_first(campaign.runs)}
     data = identity.data(campaign.dataset, campaign.folder)
     trainings: dict[tuple[str, int], Step] = {}
+    for run in (run for run in runs.values() if run.model is None):
+        for seed in run.seeds:
+            trainings[run.name, seed] = _training(campaign, run, seed, data, trainings)
     rounds: dict[int, list[Step]] = {}
     for run in runs.values():
         for position, seed in enumerate(run.seeds):
             steps = rounds.setdefault(position, [])
-            trained = f"model {run.model}"
             if run.model is None:
-                step = _training(campaign, run, seed, data, trainings)
-                trainings[run.name, seed], trained = step, step.identity
-                steps.append(step)
-            steps.extend(_evaluations(campaign, run, position, trained, data))
+                steps.append(trainings[run.name, seed])
+            steps.extend(_evaluations(campaign, run, position, trainings, data))
     order = [step for position in sorted(rounds) for step in _ordered(rounds[position], teachers)]
     return Plan(campaign, {step.key: step for step in order})
 
@@ -95,7 +100,7 @@ def _training(
     run: Run,
     seed: int,
     data: str,
-    trainings: dict[tuple[str, int], Step],
+    trainings: Trainings,
 ) -> Step:
     options, defense = run.options, str(run.options.defense)
     teachers = {key: trainings[name, seed] for key, name in run.teachers.items()}
@@ -108,7 +113,16 @@ def _training(
     ]
     out = _folder(campaign, run.name, seed)
     dataset = ("--dataset", campaign.dataset)
-    own = {**options.own, **{key: step.identity for key, step in teachers.items()}}
+    others = {
+        key: name for key in TEACHERS if (name := options.own.get(key)) and key not in teachers
+    }
+    own = {
+        **options.own,
+        **{key: step.identity for key, step in teachers.items()},
+        **{key: identity.model(name, campaign.folder) for key, name in others.items()},
+    }
+    # Event files are no part of the result.
+    job = {key: value for key, value in options.job.items() if key != "tensorboard"}
     code = identity.code(defense, campaign.folder)
     return Step(
         key=f"train {run.name}-{seed}",
@@ -118,16 +132,16 @@ def _training(
         command=("train", defense, *dataset, *arguments, "--seed", str(seed), "--out", out),
         needs=tuple(step.key for step in teachers.values()),
         identity=identity.digest(
-            defense, own, options.job, options.threats, seed, campaign.dataset, data, code
+            defense, own, job, options.threats, seed, campaign.dataset, data, code
         ),
         model=out,
-        files=tuple(_files(campaign, run, [step.model for step in teachers.values()])),
+        files=tuple(_files(campaign, run, [step.model for step in teachers.values()], others)),
         devices=options.job["devices"],
     )
 
 
 def _evaluations(
-    campaign: Campaign, run: Run, position: int, trained: str, data: str
+    campaign: Campaign, run: Run, position: int, trainings: Trainings, data: str
 ) -> Iterator[Step]:
     """The evaluations of one run with one seed."""
     for evaluation in campaign.evaluations:
@@ -135,21 +149,30 @@ def _evaluations(
         if run.model is not None and evaluation.checkpoint == "last":
             continue
         if selected and (evaluation.seeds is None or position < evaluation.seeds):
-            yield _evaluation(campaign, run, position, evaluation, trained, data)
+            yield _evaluation(campaign, run, position, evaluation, trainings, data)
 
 
 def _evaluation(
-    campaign: Campaign, run: Run, position: int, one: Evaluation, trained: str, data: str
+    campaign: Campaign, run: Run, position: int, one: Evaluation, trainings: Trainings, data: str
 ) -> Step:
     seed = run.seeds[position]
     called, model = run.name, str(run.model)
-    needs: tuple[str, ...] = ()
+    needs: list[Step] = []
     if run.model is None:
-        called = f"{run.name}-{seed}"
-        needs = (f"train {called}",)
-        model = f"{_folder(campaign, run.name, seed)}/{one.checkpoint}.safetensors"
+        needs.append(trainings[run.name, seed])
+        called, model = f"{run.name}-{seed}", f"{needs[0].model}/{one.checkpoint}.safetensors"
+        read = [needs[0].identity]
     else:
-        trained = identity.model(model, campaign.folder)
+        files = (model, str(run.options.given.get("weights", "")))
+        read = [identity.model(name, campaign.folder) for name in files]
+    for attacker in _attackers(one):
+        own = [
+            step
+            for step in trainings.values()
+            if attacker in (step.model, f"{step.model}/attacker")
+        ]
+        needs += own
+        read += [step.identity for step in own] or [identity.attacker(attacker, campaign.folder)]
     board = one.board or run.board or campaign.board
     images = _is_kept(one.images or run.images or campaign.images, position)
     weights = (
@@ -180,14 +203,21 @@ def _evaluation(
             "--images" if images else "--no-images",
             *(("--keep-weights",) if weights else ()),
         ),
-        needs=needs,
+        needs=tuple(step.key for step in needs),
         identity=identity.digest(
-            trained, one.checkpoint, settings, data, board, images, weights, VERSION
+            *(read, one.checkpoint, settings, data, board, images, weights, VERSION),
         ),
         model=model,
         board=board,
         evaluation=one,
     )
+
+
+def _attackers(one: Evaluation) -> Iterator[str]:
+    """The runs of `l2l`, or their attackers, whose learned attacks are suites of an evaluation."""
+    for suite in one.suites:
+        if suite.startswith("l2l:"):
+            yield str(PurePosixPath(suite.removeprefix("l2l:")))
 
 
 def _is_kept(kept: Kept, position: int) -> bool:
@@ -198,12 +228,16 @@ def _folder(campaign: Campaign, name: str, seed: int) -> str:
     return str(PurePosixPath(campaign.checkpoints) / f"{name}-{seed}")
 
 
-def _files(campaign: Campaign, run: Run, teachers: list[str]) -> Iterator[str]:
-    """The files that a training reads and that another machine may lack."""
+def _files(
+    campaign: Campaign, run: Run, teachers: list[str], others: Mapping[str, str]
+) -> Iterator[str]:
+    """The files that a training reads and that another machine may lack; `others` are teachers
+    that are not trained here."""
     scheme, _, rest = campaign.dataset.partition(":")
     if scheme in ("npz", "folder"):
         yield rest.partition("@")[0]
     yield from teachers
+    yield from (name for name in others.values() if (campaign.folder / name).exists())
     for text in (run.options.defense, run.options.given.get("budgets")):
         if text and text.endswith((".py", ".toml")):
             yield text

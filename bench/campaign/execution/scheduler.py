@@ -95,7 +95,7 @@ class Scheduler:
             if step.kind == "train":
                 write_mark(self._folder / step.model, step.identity, finished=True)
             else:
-                entry.record = newest_record(self.state.plan.campaign.board_at(step.board), step)
+                entry.record = newest_record(self.state.plan, step)
             self.keep(step, entry.record)
         except (CrossfireError, OSError) as error:
             return reason(error)

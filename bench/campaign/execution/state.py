@@ -10,9 +10,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from bench.campaign.execution.matching import fits
 from bench.campaign.execution.plan import Plan, Step
 from bench.errors import CrossfireError
 from bench.files import write_atomic
+from leaderboard.schema import from_json
 
 Status = Literal["waiting", "running", "done", "failed", "blocked"]
 MARK = "campaign.json"
@@ -141,15 +143,13 @@ def _read_mark(folder: Path) -> dict[str, object]:
     return plain if isinstance(plain, dict) else {}
 
 
-def newest_record(board: Path, step: Step) -> str:
-    """The file, relative to `board`, of the newest record of an evaluation."""
-    assert step.evaluation is not None
-    wanted = step.evaluation.examples
+def newest_record(plan: Plan, step: Step) -> str:
+    """The file, relative to the step's board, of the newest record of an evaluation."""
+    board = plan.campaign.board_at(step.board)
     for path in sorted((board / "records").glob("[!.]*.json"), key=_age):
-        plain = json.loads(path.read_text())
-        protocol = plain["protocol"]
-        same = plain["model"]["source"], tuple(protocol["suites"]), wanted and protocol["examples"]
-        if same == (step.model, step.evaluation.suites, wanted):
+        text = path.read_bytes()
+        source = json.loads(text)["model"]["source"]
+        if source == step.model and fits(from_json(text), step, plan.campaign):
             return f"records/{path.name}"
     return ""
 

@@ -1,7 +1,6 @@
 """The records and training logs of a campaign's runs."""
 
 import csv
-import json
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -9,16 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bench.campaign.definition.campaign import Run
-from bench.campaign.definition.teachers import TEACHERS
-from bench.campaign.execution.plan import Plan, Step
+from bench.campaign.execution.matching import fits
+from bench.campaign.execution.plan import Plan
 from leaderboard.flags import conjunction, count
-from leaderboard.options import current
 from leaderboard.schema import Record
 from leaderboard.store import Board
-
-_RESOLVED = ("arch", "augment")
-"""Options whose default depends on the data."""
 
 
 @dataclass
@@ -74,14 +68,13 @@ def collect(plan: Plan, version: int | None = None) -> Runs:
     """The records of every run of the campaign that has any on one of its boards, by one version of
     the protocol; without `version`, by the newest that any of them has."""
     steps = [step for step in plan.steps.values() if step.kind == "evaluate"]
-    runs = {run.name: run for run in plan.campaign.runs}
     boards = {step.board for step in steps}
     records = {name: _by_source(Board(plan.campaign.board_at(name)).records()) for name in boards}
     fitting = {
         step.key: [
             record
             for record in records[step.board].get(step.model, [])
-            if fits(record, step, runs[step.run])
+            if fits(record, step, plan.campaign)
         ]
         for step in steps
     }
@@ -93,7 +86,7 @@ def collect(plan: Plan, version: int | None = None) -> Runs:
         chosen = [r for r in fitting[step.key] if r.protocol.version == version]
         if chosen:
             found[step.run][step.seed].records[step.evaluation.checkpoint].append(chosen[-1])
-    return {name: dict(found[name]) for name in runs if name in found}
+    return {run.name: dict(found[run.name]) for run in plan.campaign.runs if run.name in found}
 
 
 def _by_source(records: Iterable[Record]) -> dict[str, list[Record]]:
@@ -101,24 +94,6 @@ def _by_source(records: Iterable[Record]) -> dict[str, list[Record]]:
     for record in records:
         found[record.model.source].append(record)
     return found
-
-
-def fits(record: Record, step: Step, run: Run) -> bool:
-    """Whether a record of the step's model is of the step's evaluation and of the run's recipe."""
-    one, config = step.evaluation, current(record.model.defense, record.model.config)
-    assert one is not None
-    wanted = (one.suites, one.seed, one.examples or record.data.examples)
-    protocol = record.protocol
-    if wanted != (protocol.suites, protocol.seed, record.data.examples):
-        return False
-    own = {key: value for key, value in run.options.own.items() if key not in TEACHERS}
-    job = {key: value for key, value in run.options.job.items() if key not in _RESOLVED}
-    return _agree(own, config) and _agree(job, config.get("training", {}))
-
-
-def _agree(wanted: dict[str, Any], config: dict[str, Any]) -> bool:
-    plain = json.loads(json.dumps({k: v for k, v in wanted.items() if k in config}))
-    return all(config[key] == value for key, value in plain.items())
 
 
 def logs(plan: Plan) -> dict[str, list[list[dict[str, float]]]]:

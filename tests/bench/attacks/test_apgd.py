@@ -93,7 +93,7 @@ def test_a_run_costs_a_hundred_queries_and_one_at_the_last_point() -> None:
     assert len(walk(model, SparseAPGD("ce"), fresh(x, y), Threat.parse("l1:1"))) == 103
 
 
-def test_the_radius_in_l1_shrinks_in_stages_from_three_epsilon_to_one() -> None:
+def test_the_radius_in_l1_shrinks_in_phases_from_three_epsilon_to_one() -> None:
     model, x = linear_model(0, (1, 10, 10)), images(0, 5, (1, 10, 10))
     y, threat = model(x).argmax(1), Threat.parse("l1:1")
     path = walk(model, SparseAPGD("ce"), fresh(x, y), threat)

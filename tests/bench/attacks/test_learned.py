@@ -59,8 +59,8 @@ def test_it_stays_in_ball_and_box_and_does_not_depend_on_the_batch(
 
 def test_it_is_a_suite_that_the_protocol_identifies_by_its_weights(tmp_path: Path) -> None:
     L2L(**SMALL).fit(small_job(tmp_path / "run", epochs=1))
-    passes = suites.get(f"l2l:{tmp_path / 'run'}")("linf", 10)
-    (described,) = suites.describe(passes)
+    stages = suites.get(f"l2l:{tmp_path / 'run'}")("linf", 10)
+    (described,) = suites.describe(stages)
     assert len(described["attack"]["attacker"]) == 64
     assert str(tmp_path) not in str(described)
 

@@ -9,6 +9,8 @@ from click.testing import CliRunner
 
 from bench.cli import main
 from bench.data import load
+from bench.evaluation.settings import Settings
+from bench.measurement import Measurement
 from bench.models import checkpoint
 from bench.plugins.registry import get_defense
 from leaderboard.store import Board
@@ -119,3 +121,26 @@ heavy = {"lightning_fabric", "torchvision", "sklearn", "scipy", "matplotlib", "P
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+
+
+def test_a_model_whose_code_changed_is_measured_anew(tmp_path: Path) -> None:
+    code = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def forward(self, x):
+        return SIGN * x.flatten(1)[:, :10]
+
+
+def model():
+    return Net()
+"""
+    fresh, file = [], tmp_path / "mine.py"
+    for sign in ("1", "1", "-1"):
+        file.write_text(code.replace("SIGN", sign))
+        settings = Settings(threat="linf:0.05", device="cpu")
+        measurement = Measurement(settings, examples=24, board=tmp_path / "board")
+        fresh.append(measurement.measure(f"{file}:model", lambda *_: None)[1])
+    assert fresh == [True, False, True]

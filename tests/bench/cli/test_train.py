@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from bench.cli import main
 from bench.models.checkpoint import load
@@ -84,7 +86,7 @@ def test_help_lists_defenses_and_their_options() -> None:
     [
         (("undefnded",), "unknown defense 'undefnded'; did you mean 'undefended'?"),
         (("at", "--epochs", "0"), "epochs must be 1 or more"),
-        (("at", "--average", "1"), "average at least 0 and below 1"),
+        (("at", "--average", "1"), "average and momentum below 1"),
         (("at", "--threat", "union"), "is for one threat, not 3; choose with --threat"),
         (("at", "--threat", "linf:x"), "epsilon 'x' in 'linf:x' is not a number"),
         (("at", "--drops", "1;2"), "'1;2' is not a list such as 100,150"),
@@ -93,7 +95,7 @@ def test_help_lists_defenses_and_their_options() -> None:
         (("at", "--examples", "99999"), "there are 1211 examples"),
         (("at", "--recipe", "quick"), "'quick' is not one of"),
         (("l2l", "--attacker-steps", "0"), "attacker-steps must be 1 or more"),
-        (("mat", "--warm-up", "2"), "warm-up is a share of the epochs: from 0 to 1"),
+        (("mat", "--warm-up", "2"), "warm-up must be from 0 to 1"),
         (("mine.py",), "there is no file mine.py"),
     ],
 )
@@ -103,3 +105,63 @@ def test_an_error_is_one_line(arguments: tuple[str, ...], message: str) -> None:
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("defense", "options", "advice"),
+    [
+        ("undefended", ("--clip", "-1"), "clip must be 0 or more"),
+        ("undefended", ("--momentum", "-0.5"), "momentum must be 0 or more"),
+        ("undefended", ("--weight-decay", "-1"), "weight-decay must be 0 or more"),
+        ("undefended", ("--seed", "9223372036854775808"), "seed must be from 0 to"),
+        ("undefended", ("--drops", "2,1"), "ascending"),
+        ("undefended", ("--lr", "inf"), "lr must be 0 or more"),
+        ("undefended", ("--arch", "preactresnet10-w8", "--batch-size", "1"), "raise --batch-size"),
+        ("free", ("--replays", "0"), "replays must be 1 or more"),
+        ("at", ("--steps", "0"), "steps must be 1 or more"),
+        ("mat", ("--networks", "0", "--threat", "linf"), "networks must be 1 or more"),
+        ("mat", ("--warm-up", "2"), "warm-up must be from 0 to 1"),
+        ("l2l", ("--width", "-3"), "width must be 0 or more"),
+    ],
+)
+def test_numbers_out_of_range_are_one_line(
+    defense: str, options: tuple[str, ...], advice: str
+) -> None:
+    done = train(defense, *SMALL, *options)
+    assert done.exit_code == 2, done.output
+    (line,) = done.stderr.splitlines()
+    assert advice in line
+    assert not Path("runs").exists()
+
+
+def pixels(n: int, size: int) -> dict[str, np.ndarray]:
+    return {
+        f"{kind}_{part}": np.zeros((n, size, size), np.uint8) if kind == "x" else np.arange(n) % 5
+        for kind in "xy"
+        for part in ("train", "test")
+    }
+
+
+def test_images_of_a_size_without_budgets_need_only_a_threat() -> None:
+    np.savez("odd.npz", **pixels(40, 16))
+    small = ("--arch", "cnn-w4", "--epochs", "1", "--dataset", "npz:odd.npz")
+    done = train("at", *small, "--threat", "l2:1")
+    assert done.exit_code == 0, done.output
+    assert Path("runs/at-l2-1-npz-odd-acnn-w4/best.safetensors").is_file()
+    assert "name threats" in train("at", *small).stderr
+
+
+def test_some_images_are_held_out_however_small_the_classes_are() -> None:
+    np.savez("few.npz", **pixels(20, 8))
+    done = train("undefended", "--arch", "cnn-w4", "--epochs", "1", "--dataset", "npz:few.npz")
+    assert done.exit_code == 0, done.output
+
+
+def test_data_without_training_images_are_refused() -> None:
+    for name in ("a/0.png", "b/0.png"):
+        path = Path("pets", name)
+        path.parent.mkdir(parents=True)
+        Image.new("L", (8, 8)).save(path)
+    done = train("undefended", *SMALL[:2], "--dataset", "folder:pets", "--threat", "linf:0.1")
+    assert done.exit_code == 2, done.output
+    assert "fewer than two training images" in done.stderr

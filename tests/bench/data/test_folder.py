@@ -116,3 +116,9 @@ def test_each_error_is_one_line_with_the_correction(
     with pytest.raises(CrossfireError, match=message) as caught:
         load(f"folder:{tmp_path / spec}")
     assert "\n" not in str(caught.value)
+
+
+def test_names_of_classes_may_have_spaces(tmp_path: Path) -> None:
+    tree(tmp_path, classes=("golden retriever", "cat"))
+    (tmp_path / "classes.txt").write_text("golden retriever\ncat\n\n")
+    assert load(f"folder:{tmp_path}").classes == 2

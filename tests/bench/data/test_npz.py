@@ -102,3 +102,9 @@ def test_real_cifar10_is_complete_and_balanced() -> None:
     assert cifar10.train.labels.bincount().tolist() == [4500] * 10
     assert cifar10.heldout.labels.bincount().tolist() == [500] * 10
     assert 0.45 < cifar10.test.floats().mean() < 0.5
+
+
+def test_an_array_file_is_refused_in_one_line(tmp_path: Path) -> None:
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    with pytest.raises(CrossfireError, match="is not a readable"):
+        load(f"npz:{tmp_path / 'one.npy'}")

@@ -34,7 +34,7 @@ def test_passes_are_estimated_within_their_error(tmp_path: Path) -> None:
     assert estimated.disk == pytest.approx(broken * 36 * 4, rel=0.5)
 
 
-def test_a_pass_over_a_fixed_number_of_examples_is_not_scaled_up(tmp_path: Path) -> None:
+def test_a_stage_over_a_fixed_number_of_examples_is_not_scaled_up(tmp_path: Path) -> None:
     work = evaluation(200, "crossfire")
     columns = work.run(Journal(tmp_path, work.key)).columns.values()
     forward = sum(int(column.forward.sum()) for column in columns)

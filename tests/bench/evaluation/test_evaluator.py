@@ -112,7 +112,7 @@ def test_an_example_found_for_one_norm_counts_for_each_budget_that_it_meets() ->
 
 def test_it_does_not_count_for_other_suites(monkeypatch: pytest.MonkeyPatch) -> None:
     blind = PGD(steps=1, step_size=0.0, random_start=False, name="blind")
-    monkeypatch.setitem(suites._BUILT_IN, "blind", lambda norm, classes: (suites.Pass(blind),))
+    monkeypatch.setitem(suites._BUILT_IN, "blind", lambda norm, classes: (suites.Stage(blind),))
     outcome = run(*problem(), "linf:0.05,l2:100", suites=("blind", "pgd-100"))
     for (_, suite), column in outcome.columns.items():
         assert (column.robust == outcome.clean).all() == (suite == "blind")
@@ -238,3 +238,46 @@ def test_the_table_has_a_row_per_example_and_a_norm_for_each_broken_one() -> Non
         assert norms[broken].max() <= Threat.parse(threat).eps + 1e-5
         assert norms[~broken].isna().all()
         assert set(table[f"{threat}/pgd-100/attack"][broken]) <= {"pgd-100", "credit"}
+
+
+class Sometimes(nn.Module):
+    """A linear model that returns NaN at one image, and drops features in train mode."""
+
+    def __init__(self, bad: Tensor) -> None:
+        super().__init__()
+        self.inner, self.bad = problem()[0], bad
+
+    def forward(self, x: Tensor) -> Tensor:
+        hit = (x == self.bad).flatten(1).all(1)
+        z: Tensor = self.inner(nn.functional.dropout(x, 0.5, self.training))
+        return z.masked_fill(hit[:, None], torch.nan)
+
+
+def test_one_image_with_logits_that_are_not_finite_is_refused() -> None:
+    _, x, y = problem()
+    message = refused(model=Sometimes(x[40]).eval(), images=x, labels=y)
+    assert message.startswith("refused (P1): 1 of 60 outputs are NaN")
+
+
+def test_a_model_left_in_train_mode_is_checked_in_eval_mode() -> None:
+    _, x, y = problem()
+    outcome = run(Sometimes(torch.ones(SHAPE)).train(), x, y, "linf:0.05")
+    assert "P4" not in [finding.id for finding in outcome.findings]
+
+
+def test_a_model_of_one_class_is_refused() -> None:
+    model, x, y = linear_model(0, SHAPE, 1), problem()[1], torch.zeros(60, dtype=torch.long)
+    assert "one class" in refused(model=model, images=x, labels=y)
+
+
+def test_pixels_that_rounding_moved_out_of_the_box_are_clipped() -> None:
+    model, x, y = problem()
+    moved = torch.where(x > 0.9, torch.full_like(x, 1 + 5e-7), x)
+    outcome = run(model, moved, y, "linf:0.001", suites=("crossfire",))
+    assert outcome.clean.any()
+
+
+def test_images_may_carry_gradients_and_must_have_four_dimensions() -> None:
+    model, x, y = problem(8)
+    assert run(model, x.clone().requires_grad_(), y, "linf:0.05").clean.any()
+    assert "(n, c, h, w)" in refused(model=model, images=x.flatten(1), labels=y)

@@ -25,7 +25,7 @@ def test_a_pixel_outside_the_box_is_an_error(value: float) -> None:
     points = X.clone()
     points[0, 0, 0, 0] = value
     with pytest.raises(Violation):
-        Judge(MODEL).adversarial(X, points, Y, Threat.parse("linf:2"))
+        Judge(MODEL).adversarial(X, points, Y, Threat.parse("l2:2"))
 
 
 def test_points_outside_are_ignored_if_the_attack_is_not_bounded() -> None:

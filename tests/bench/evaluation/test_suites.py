@@ -85,8 +85,8 @@ class Masked(nn.Module):
 def test_masked_gradients_raise_the_alarm_and_start_the_escalation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    gradients = (suites.Pass(PGD(steps=5, name=name)) for name in ("apgd-ce", "apgd-t", "fab"))
-    short = (*gradients, suites.Pass(Square(queries=300)))
+    gradients = (suites.Stage(PGD(steps=5, name=name)) for name in ("apgd-ce", "apgd-t", "fab"))
+    short = (*gradients, suites.Stage(Square(queries=300)))
     monkeypatch.setattr(suites, "autoattack", lambda norm, classes: short)
     masked = run(Masked().eval(), "crossfire", "linf:0.1", 12)
     (column,) = masked.columns.values()
@@ -115,15 +115,15 @@ def test_a_finding_about_one_threat_starts_the_repair_under_that_threat_only(
 
 
 @pytest.mark.parametrize(("alarm", "raised"), [(0.1, True), (0.99, False)])
-def test_a_second_pass_that_breaks_many_examples_starts_a_third(
+def test_a_second_stage_that_breaks_many_examples_starts_a_third(
     alarm: float, raised: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    passes = (
-        suites.Pass(PGD(steps=1, step_size=0.0, random_start=False, name="blind")),
-        suites.Pass(PGD(steps=20, name="second"), alarm=alarm),
-        suites.Pass(Square(queries=5, name="third"), after=("second",)),
+    stages = (
+        suites.Stage(PGD(steps=1, step_size=0.0, random_start=False, name="blind")),
+        suites.Stage(PGD(steps=20, name="second"), alarm=alarm),
+        suites.Stage(Square(queries=5, name="third"), after=("second",)),
     )
-    monkeypatch.setitem(suites._BUILT_IN, "crossfire", lambda norm, classes: passes)
+    monkeypatch.setitem(suites._BUILT_IN, "crossfire", lambda norm, classes: stages)
     outcome = run(linear_model(3, SHAPE, 4), "crossfire", "linf:0.05", 12)
     (column,) = outcome.columns.values()
     assert (column.by == 1).sum() > 0.1 * (column.robust | (column.by == 1)).sum()
@@ -134,7 +134,7 @@ def test_a_second_pass_that_breaks_many_examples_starts_a_third(
     assert messages == (expected if raised else [])
 
 
-def test_a_pass_is_alarmed_by_its_share_of_the_examples_robust_before_it() -> None:
+def test_a_stage_is_alarmed_by_its_share_of_the_examples_robust_before_it() -> None:
     column = Column.of(np.array([False, True, True, True, True]), np.empty(5))
     column.by[2], column.robust[2] = 0, False
     column.by[3], column.robust[3] = 1, False
@@ -151,9 +151,9 @@ def test_an_ordinary_model_raises_no_alarm_and_is_not_escalated() -> None:
 
 
 def test_a_suite_describes_every_setting_of_its_attacks() -> None:
-    passes = suites.get("autoattack")("l1", 10)
-    plain = suites.describe(passes)
-    assert [part["attack"]["name"] for part in plain] == [p.attack.name for p in passes]
+    stages = suites.get("autoattack")("l1", 10)
+    plain = suites.describe(stages)
+    assert [part["attack"]["name"] for part in plain] == [p.attack.name for p in stages]
     assert plain[0]["restarts"] == 5
     assert plain[1]["targets"] == 5
     assert plain[0]["attack"]["steps"] == 100

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import CrossfireError
-from bench.plugins.registry import Entry, choose, get_defense
+from bench.plugins.registry import Entry, choose, get_defense, name_of, recorded_name
 
 DEFENSE = '''
 from dataclasses import dataclass
@@ -66,3 +66,11 @@ def test_the_error_of_a_misspelt_name_names_the_closest_one() -> None:
     with pytest.raises(CrossfireError, match="choose from at, mat"):
         choose("defenses", "xyz", entries)
     assert choose("defenses", "mat", entries) == 1
+
+
+def test_a_file_with_the_name_of_a_defense_of_ours_keeps_its_suffix(tmp_path: Path) -> None:
+    (tmp_path / "at.py").write_text(DEFENSE)
+    found = get_defense(str(tmp_path / "at.py"))
+    assert name_of(found()) == recorded_name(str(tmp_path / "at.py")) == "at.py"
+    assert name_of(get_defense(write(tmp_path, DEFENSE))()) == "mine"
+    assert name_of(get_defense("e_at")()) == recorded_name("e_at") == "e-at"

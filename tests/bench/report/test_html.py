@@ -100,3 +100,16 @@ def test_a_card_shows_what_the_doctor_found_about_the_weights(tmp_path: Path) ->
     assert "outputs not finite" not in card
     without = render(tables(board.records()), "html", board=tmp_path / "elsewhere")
     assert "Is the number reliable?" not in without
+
+
+def test_damaged_evidence_is_named_on_its_card_and_the_rest_is_shown(tmp_path: Path) -> None:
+    board = Board(tmp_path / "board")
+    for record in (make_record("at"), make_record("trades")):
+        images = make_images(record, tmp_path / f"{record.id}.safetensors")
+        board.append(record, make_table(record), images)
+    for suffix in ("parquet", "safetensors"):
+        path = min((board.folder / "evidence").glob(f"*.{suffix}"))
+        path.write_bytes(path.read_bytes()[:200])
+    page = render(tables(board.records()), "html", board=board.folder)
+    assert "The files of evidence are damaged: " in page
+    assert page.count("<template data-card") == 2

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from bench.compute.random_streams import keys, uniform
-from bench.threats import NORMS, Norm
+from bench.evaluation.judge import allowed, distances
+from bench.threats import NORMS, Norm, Threat
 from bench.threats.geometry import GEOMETRY, l1_signs, lift
 
 norms = st.sampled_from(NORMS)
@@ -140,3 +141,17 @@ def test_no_point_of_the_threat_gains_more_than_the_gap(norm: Norm, seed: int, e
     for other in range(5):
         point = geometry.project(x, 10 * gradient + problem(seed + other)[1], eps)
         assert bool(((gradient * (point - delta)).sum(1) <= gap * (1 + 1e-4) + 1e-4).all())
+
+
+@pytest.mark.parametrize(("norm", "eps"), [("l1", 0.01), ("l1", 0.1), ("l1", 2.0), ("l2", 0.01)])
+@pytest.mark.parametrize("level", [0.3, 0.8, None], ids=["grey", "light", "random"])
+def test_points_stay_in_small_balls_after_rounding_to_float32(
+    norm: Norm, eps: float, level: float | None
+) -> None:
+    threat = Threat.parse(f"{norm}:{eps}")
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(4, 3, 32, 32, generator=generator)
+    x = x if level is None else torch.full_like(x, level)
+    for direction in (torch.ones_like(x), torch.rand(x.shape, generator=generator)):
+        point = x + GEOMETRY[norm].project(x, direction, eps)
+        assert bool((distances(x, point, threat) <= allowed(threat)).all())

@@ -45,3 +45,10 @@ def test_tensorboard_gets_every_epoch(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     Undefended().fit(small_job(tmp_path, tensorboard=True))
     assert len(list((tmp_path / "tensorboard").glob("events*"))) == 2
+
+
+def test_a_column_may_appear_after_the_first_epoch(tmp_path: Path) -> None:
+    row = {"epoch": 1, "clean": 0.5, "union": 0.4, "fgsm": 0.4}
+    write_csv(tmp_path / "log.csv", [row, {**row, "epoch": 2, "queries": 3}], 10)
+    with (tmp_path / "log.csv").open() as file:
+        assert [found["queries"] for found in csv.DictReader(file)] == ["", "3"]

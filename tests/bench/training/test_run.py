@@ -276,3 +276,22 @@ def test_config_survives_json(tmp_path: Path) -> None:
     _, metadata = checkpoint.load(tmp_path)
     assert metadata.config == json.loads(json.dumps(metadata.config))
     AT().fit(small_job(tmp_path, epochs=1, schedule="steps", drops=(1.0, 2.0)))
+
+
+def test_two_parts_of_the_state_with_one_name_are_refused(tmp_path: Path) -> None:
+    job = small_job(tmp_path)
+    net = job.model()
+    with pytest.raises(CrossfireError, match="two parts of the state have one name"):
+        Run(job, Undefended(), net, state={"optimizer": torch.optim.Adam(net.parameters())})
+
+
+def test_the_loss_in_the_log_is_a_mean_over_updates(tmp_path: Path) -> None:
+    job = small_job(tmp_path, epochs=1)
+    net = job.model()
+    started = Run(job, Undefended(), net)
+    for batch in started:
+        for _ in range(3):
+            started.step(0 * net(batch.x).sum() + 2)
+    with (tmp_path / "log.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["loss"]) == 2

@@ -3,11 +3,15 @@
 import copy
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from safetensors.torch import load_file, save_file
 
+from bench.evaluation.settings import Settings
+from bench.measurement import Measurement
+from bench.verify import Options, verify
 from tests.bench.verify.conftest import L2, LINF, Forger
 
 
@@ -86,3 +90,30 @@ def test_changed_weights_are_found(forger: Forger) -> None:
     tensors["linear2.bias"][0] += 1e-6
     save_file(tensors, forger.weights, header)
     assert forger.verify() == ["V05"]
+
+
+RANDOM = """
+import torch
+from torch import nn
+
+
+class Noisy(nn.Module):
+    def forward(self, x):
+        return (x + 0.1 * torch.randn_like(x)).flatten(1)[:, :10]
+
+
+def model():
+    return Noisy()
+"""
+
+
+def test_a_record_of_a_random_model_is_valid(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(RANDOM)
+    model = f"{tmp_path / 'mine.py'}:model"
+    settings = Settings(threat="linf:0.05", device="cpu")
+    measurement = Measurement(settings, examples=64, board=tmp_path / "board")
+    measurement.measure(model, lambda *_: None)
+    (path,) = (tmp_path / "board" / "records").glob("*.json")
+    report = verify(path, Options(model=model))
+    assert report.outcome == "VALID", report.text
+    assert [gap.rule for gap in report.left_out] == ["V10"]

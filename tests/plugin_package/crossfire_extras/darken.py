@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bench.attacks.base import Response, Slots
-from bench.evaluation.suites import Pass
+from bench.evaluation.suites import Stage
 from bench.threats import Threat
 from bench.threats.geometry import GEOMETRY
 
@@ -33,6 +33,6 @@ class Darken:
         return slots.next(slots.point, torch.ones_like(slots.done))
 
 
-def darken_twice(norm: str, classes: int) -> tuple[Pass, ...]:
-    """The same pass two times."""
-    return (Pass(Darken()), Pass(Darken(name="darken-again")))
+def darken_twice(norm: str, classes: int) -> tuple[Stage, ...]:
+    """The same stage two times."""
+    return (Stage(Darken()), Stage(Darken(name="darken-again")))

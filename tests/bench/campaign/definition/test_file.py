@@ -146,3 +146,20 @@ def test_an_error_is_one_line_with_its_line_number_and_the_correction(
 def test_a_missing_file_is_reported_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(CrossfireError, match=r"there is no file .*name a campaign's TOML file"):
         read(tmp_path / "no.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("[[evaluate]]\nsuites = []", "line 4: suites is an empty list"),
+        ('[[compare]]\na = "at"\nb = "at"\nunder = "l3"', "line 6: threat 'l3' is not"),
+        ('[[compare]]\na = "at"\nb = "at"\nsuite = "pgd1"', "did you mean 'pgd-100'"),
+        ('[[run]]\nname = "at-0"\nmodel = "torchvision:resnet18"', "is also a run with its seed"),
+    ],
+)
+def test_what_would_be_left_out_silently_is_an_error(
+    text: str, advice: str, tmp_path: Path
+) -> None:
+    with pytest.raises(CrossfireError) as caught:
+        campaign(f'[[run]]\ndefense = "at"\n{text}\n', tmp_path)
+    assert advice in str(caught.value)

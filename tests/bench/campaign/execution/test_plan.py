@@ -114,6 +114,7 @@ def test_dependants_are_the_student_and_all_evaluations(tmp_path: Path) -> None:
         ('variant = "adaad"', 'variant = "rslad"', False),
         ("seeds = 2", "seeds = 5", True),
         ("examples = 50", "examples = 60", True),
+        ("average = 0.9", "average = 0.9\ntensorboard = true", True),
     ],
 )
 def test_the_identity_of_a_training_depends_on_its_recipe_and_its_teachers(
@@ -145,6 +146,59 @@ def test_the_identity_of_code_ignores_comments_but_not_numbers(tmp_path: Path) -
         versions.append(identity.code("mine.py", tmp_path))
     assert versions[0] == versions[1] != versions[2]
     assert identity.code("mat", tmp_path) != identity.code("avg", tmp_path)
+
+
+def test_the_identity_of_code_covers_the_modules_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("from helper import half\n")
+    versions = []
+    for text in ("half = 1 / 2\n", "half = 0.5 # the same number, other code\n"):
+        (tmp_path / "helper.py").write_text(text)
+        identity._code.cache_clear()
+        versions.append(identity.code("mine.py", tmp_path))
+    assert versions[0] != versions[1]
+
+
+ELSEWHERE = """
+[[run]]
+defense = "teacher-student"
+teacher = "t.safetensors"
+
+[[run]]
+name = "net"
+model = "torchvision:resnet18"
+weights = "w.pt"
+
+[[evaluate]]
+suites = ["l2l:attacker"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("file", "key"),
+    [
+        ("t.safetensors", "train teacher-student-0"),
+        ("w.pt", "evaluate net best by l2l:attacker"),
+        ("attacker/best.safetensors", "evaluate net best by l2l:attacker"),
+    ],
+)
+def test_a_changed_file_of_teacher_weights_or_attacker_is_another_identity(
+    file: str, key: str, tmp_path: Path
+) -> None:
+    (tmp_path / "attacker").mkdir()
+    for name in ("t.safetensors", "w.pt", "attacker/best.safetensors"):
+        (tmp_path / name).write_bytes(b"1")
+    before = step(tmp_path, ELSEWHERE, key)
+    (tmp_path / file).write_bytes(b"2")
+    identity._file.cache_clear()
+    assert step(tmp_path, ELSEWHERE, key).identity != before.identity
+    assert before.files == (("t.safetensors",) if before.kind == "train" else ())
+
+
+def test_an_evaluation_waits_for_the_attacker_that_the_campaign_trains(tmp_path: Path) -> None:
+    text = '[[run]]\ndefense = "at"\n[[run]]\ndefense = "l2l"\n'
+    text += '[[evaluate]]\nsuites = ["l2l:runs/l2l-0"]\nruns = ["at"]\n'
+    found = step(tmp_path, text, "evaluate at-0 best by l2l:runs/l2l-0")
+    assert set(found.needs) == {"train at-0", "train l2l-0"}
 
 
 def test_the_identity_of_data_is_the_content_of_their_file(tmp_path: Path) -> None:

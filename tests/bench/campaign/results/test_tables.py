@@ -5,18 +5,20 @@ import io
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from bench.campaign.definition.file import read
+from bench.campaign.execution.matching import fits
 from bench.campaign.execution.plan import Plan, make
 from bench.campaign.results.autoattack import alarms
 from bench.campaign.results.figure import svg
-from bench.campaign.results.records import Runs, SeedRecords, collect, fits
+from bench.campaign.results.records import Runs, SeedRecords, collect
 from bench.campaign.results.tables import accuracies, comparisons, to_csv
 from bench.cli import main
-from leaderboard.schema import Finding, Record
+from leaderboard.schema import UNION_ONLY, Finding, Record
 from leaderboard.seeds import Runs as Flags
 from leaderboard.seeds import compare_runs
 from leaderboard.statistics import mcnemar
@@ -40,6 +42,7 @@ b = "trades"
 under = "linf"
 """
 ROOT = Path(__file__).parents[4]
+DIGITS = ("linf:0.25", "l2:0.9", "l1:3")
 SPENT = {"forward_passes": 1_000_000, "backward_passes": 500_000, "seconds": 12.0}
 
 
@@ -139,18 +142,25 @@ def test_pairs_have_the_p_value_of_the_leaderboards_test(plan: Plan, runs: Runs)
 
 def test_a_record_of_another_recipe_is_omitted(plan: Plan) -> None:
     step = plan.steps["evaluate at-0 best by pgd-100"]
-    run = plan.campaign.runs[0]
-    source = {"source": step.model}
-    assert fits(make_record("at-0", config={"steps": 10}, **source), step, run)
-    assert not fits(make_record("at-0", config={"steps": 20}, **source), step, run)
-    other = {"config": {"training": {"epochs": 3}}}
-    assert not fits(make_record("at-0", **other, **source), step, run)
+    known: dict[str, Any] = {"source": step.model, "defense": "at", "threats": DIGITS}
+
+    def fitting(config: dict[str, Any], **changes: Any) -> bool:  # noqa: ANN401
+        one = make_record("at-0", config=config, **{**known, **changes})
+        return fits(one, step, plan.campaign)
+
+    assert fitting({"steps": 10, "training": {"threats": ["linf:0.25"]}})
+    assert not fitting({"steps": 20})
+    assert not fitting({"training": {"epochs": 3}})
+    assert not fitting({"training": {"threats": ["l2:0.9"]}})
+    assert not fitting({}, defense="avg")
+    assert not fitting({}, threats=DIGITS[:1])
+    assert not fitting({}, findings=(Finding(UNION_ONLY, "info", "skipped", None),))
 
 
 def test_records_of_one_protocol_version_are_collected_the_newest_by_default(plan: Plan) -> None:
     for name, version in (("at", 3), ("trades", 3), ("at", 5)):
         step = plan.steps[f"evaluate {name}-0 best by pgd-100"]
-        one = make_record(f"{name}-0", source=step.model, config={})
+        one = make_record(f"{name}-0", source=step.model, config={}, defense=name, threats=DIGITS)
         versioned = replace(one, protocol=replace(one.protocol, version=version))
         folder = plan.campaign.board_at(step.board)
         Board(folder).append(versioned, make_table(versioned), None)
