@@ -53,7 +53,7 @@ class Batches:
     """The batches of every epoch, from images that are kept on the device as bytes.
 
     A remainder smaller than `size` is left out of the epoch. Of several devices, device `rank` of
-    `world` holds every `world`-th example of each batch, `share` of them or one more.
+    `world` holds every `world`-th example of each batch.
     """
 
     def __init__(
@@ -73,7 +73,6 @@ class Batches:
         self._height, self._width = split.images.shape[2:]
         self._size, self._seed, self._augment = min(size, len(split)), seed, augment
         self._rank, self._world = rank, world
-        self.share = self._size // world
         self.steps = len(split) // self._size
 
     def __call__(self, epoch: int, step: int) -> Batch:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from bench.compute.compilation import Form, compiled
 from bench.compute.processor import memory_layout
+from bench.errors import CrossfireError
 
 Arithmetic = Callable[[], AbstractContextManager[None]]
 """The context of a forward pass: automatic casts to bf16, or none."""
@@ -86,10 +87,22 @@ class Net(nn.Module):
         self._compiled_body: Form | None = None
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n *out"]:
-        """Images -> the network's output in float32."""
+        """Images -> the network's output in float32.
+
+        Raises:
+            CrossfireError: one example is too few for batch normalisation.
+        """
         x = x.contiguous(memory_format=self._layout)
-        with self._arithmetic():
-            out = self._form(x)(x)
+        try:
+            with self._arithmetic():
+                out = self._form(x)(x)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise CrossfireError(
+                "batch normalisation needs two examples of each batch on every device; raise "
+                "--batch-size or --examples"
+            ) from error
         self._passes.count(self._passes.forwards, self.role, len(x))
         if out.requires_grad:
             out.register_hook(self._count)  # type: ignore[no-untyped-call]

@@ -59,9 +59,8 @@ class Run:
         """Start, or resume a stopped run of the same options in the same folder.
 
         Raises:
-            CrossfireError: a number of the defense is out of range, a batch is too small for batch
-                normalisation, two parts of the state have one name, or the folder holds a run with
-                other options or a damaged one.
+            CrossfireError: a number of the defense is out of range, two parts of the state have one
+                name, or the folder holds a run with other options or a damaged one.
         """
         check_ranges(defense)
         self._job, self._net, self._companions = job, net, dict(companions or {})
@@ -72,7 +71,6 @@ class Run:
         self._config = {**_plain(asdict(defense)), "training": job.settings()}
         self._history = History(job, self._name, self._config, select, measure)
         self._batches = _batches(job)
-        _check_normalisation([net, *self._companions.values()], self._batches)
         self._parts = self._stateful(state or {})
         self._epoch = self._step = self._updates = 0
         self._seconds = self._loss = 0.0
@@ -239,16 +237,6 @@ class Run:
         elif is_finished(self._job.out, self._config):
             self._epoch = self._job.epochs
             self._job.notify(f"{self._job.out} is already trained; --no-resume trains it again")
-
-
-def _check_normalisation(nets: Iterable[Net], batches: Batches) -> None:
-    modules = (module for net in nets for module in net.modules())
-    norms = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in modules)
-    if norms and batches.share < 2:
-        raise CrossfireError(
-            "batch normalisation needs two examples of each batch on every device; raise "
-            "--batch-size or --examples"
-        )
 
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:

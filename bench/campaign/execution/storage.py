@@ -22,11 +22,18 @@ class Storage:
     """The folder at an address.
 
     Raises:
-        CrossfireError: fsspec or its package for the address is missing, or it is unreachable.
+        CrossfireError: fsspec or its package for the address is missing, it is unreachable, or two
+            boards of the campaign have one name.
     """
 
     def __init__(self, url: str, plan: Plan) -> None:
         self._url, self._plan = url, plan
+        boards = {plan.campaign.board_at(step.board) for step in plan.steps.values() if step.board}
+        names = [board.name for board in boards]
+        for name in names:
+            if names.count(name) > 1:
+                raise CrossfireError(f"two boards are called '{name}'; the storage needs two names")
+        self._boards = {board.name: board for board in boards}
         try:
             import fsspec
 
@@ -74,14 +81,12 @@ class Storage:
     def _local_path(self, inside: PurePosixPath) -> Path | None:
         campaign: Campaign = self._plan.campaign
         head, *rest = inside.parts
-        boards = {campaign.board_at(step.board) for step in self._plan.steps.values() if step.board}
-        folders = {path.name: path for path in boards}
         if inside.parts == ("state.json",):
             return campaign.state_folder / "state.json"
         if head == "runs" and rest:
             return campaign.folder / campaign.checkpoints / Path(*rest)
-        if head == "boards" and len(rest) > 1 and rest[0] in folders:
-            return folders[rest[0]] / Path(*rest[1:])
+        if head == "boards" and len(rest) > 1 and rest[0] in self._boards:
+            return self._boards[rest[0]] / Path(*rest[1:])
         return None
 
     def _read(self, name: str) -> bytes:

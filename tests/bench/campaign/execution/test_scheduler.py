@@ -20,6 +20,8 @@ from bench.campaign.execution.scheduler import Scheduler
 from bench.campaign.execution.state import State, locked, reserve_folder, trained, write_mark
 from bench.cli import main
 from bench.errors import CrossfireError
+from leaderboard.schema import to_json
+from tests.records import make_record
 
 TEXT = """
 [[run]]
@@ -66,13 +68,16 @@ class FakeJobs:
                 (self.folder / step.model / f"{tag}.safetensors").write_bytes(b"")
         else:
             name = f"{len(self.started):016}"
-            record = {
-                "model": {"source": step.model, "weights_sha256": name.ljust(64, "0")},
-                "protocol": {"suites": ["pgd-100"], "examples": 450},
-            }
+            record = make_record(
+                threats=("linf:0.25", "l2:0.9", "l1:3"),
+                source=step.model,
+                defense={"student": "teacher-student"}.get(step.run, step.run),
+                config={},
+                weights_sha256=name.ljust(64, "0"),
+            )
             path = self.folder / step.board / "records" / f"{len(self.started)}.json"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(record))
+            path.write_text(to_json(record))
             weights = self.folder / step.board / "weights" / f"{name}.safetensors"
             weights.parent.mkdir(exist_ok=True)
             weights.write_bytes(b"")

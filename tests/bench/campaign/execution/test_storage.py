@@ -87,3 +87,11 @@ def test_an_invalid_address_is_reported_in_one_line(tmp_path: Path) -> None:
     ) as found:
         Storage("nowhere://x", plan(tmp_path / "a"))
     assert "\n" not in str(found.value)
+
+
+def test_boards_with_one_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text(
+        f'{TEXT}\n[[evaluate]]\ncheckpoint = "last"\nboard = "b/board"\n'
+    )
+    with pytest.raises(CrossfireError, match="two boards are called 'board'"):
+        Storage("memory://x", make(read(tmp_path / "c.toml")))
