@@ -64,7 +64,10 @@ class Measurement:
     ) -> tuple[Record, bool]:
         board = Board(self.board)
         for record in board.records():
-            if is_of(record, evaluation) and same_margins(board, record, evaluation):
+            # What `auto` is on the workers of a cluster is not known before they attack.
+            unknown = self.ray is not None and self.settings.precision == "auto"
+            arithmetic = None if unknown else evaluation.attacked.arithmetic[1]
+            if is_of(record, evaluation, arithmetic) and same_margins(board, record, evaluation):
                 return record, False
         unfinished = self.board / ".unfinished"
         journal = Journal(unfinished / "ray" if self.ray else unfinished, evaluation.key)
@@ -121,11 +124,12 @@ class Measurement:
         return shlex.join(["bench", "evaluate", spec, *chain(*given), *union_only])
 
 
-def is_of(record: Record, evaluation: Evaluation) -> bool:
-    """Whether a record is of these weights, protocol and arithmetic."""
-    attacked = evaluation.attacked
-    known = record.model.weights_sha256, record.protocol.sha256, record.environment.precision
-    return known == (attacked.weights, evaluation.protocol.sha256, attacked.arithmetic[1])
+def is_of(record: Record, evaluation: Evaluation, arithmetic: str | None) -> bool:
+    """Whether a record is of these weights and protocol, and of an arithmetic (None for any)."""
+    known = record.model.weights_sha256, record.protocol.sha256
+    return known == (evaluation.attacked.weights, evaluation.protocol.sha256) and (
+        arithmetic in (None, record.environment.precision)
+    )
 
 
 def same_margins(board: Board, record: Record, evaluation: Evaluation) -> bool:
@@ -139,7 +143,10 @@ def same_margins(board: Board, record: Record, evaluation: Evaluation) -> bool:
     path = board.folder / evidence.table.file
     if not path.is_file():
         return True
-    recorded = torch.tensor(pd.read_parquet(path, columns=["margin"])["margin"].to_numpy())
+    try:
+        recorded = torch.tensor(pd.read_parquet(path, columns=["margin"])["margin"].to_numpy())
+    except Exception:  # a damaged file may raise any error
+        return False
     margins = evaluation.margins
     return bool(((margins - recorded).abs() <= 1e-3 * margins.abs().max()).all())
 

@@ -1,8 +1,10 @@
 """The expert: PPO of stable-baselines3 on the usual task, and the episodes that it demonstrates."""
 
 import io
+import zlib
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -29,17 +31,25 @@ def demonstrations(
     An expert is trained and plays them if there is no such file.
 
     Raises:
-        CrossfireError: the file holds another number of episodes, or is damaged.
+        CrossfireError: the file is of another task, holds another number of episodes or fewer than
+            two steps, or is damaged.
     """
     if not path.exists():
         write_atomic(path, _play(_train(task, progress), task, episodes))
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            name = str(file["task"])
             thinned = (torch.from_numpy(file[name][::thin]) for name in ("states", "actions"))
             states, actions = (part.flatten(0, 1) for part in thinned)
             found = Demonstrations(states, actions, file["scores"].tolist())
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         raise CrossfireError(f"{path} is damaged ({error}); delete it") from None
+    if name != task.name:
+        raise CrossfireError(
+            f"{path} is the expert of {name}, not of {task.name}; choose another folder with --out"
+        )
+    if len(found.states) < 2:
+        raise CrossfireError("one demonstrated step is too few; set a smaller --thin")
     if len(found.scores) != episodes:
         raise CrossfireError(
             f"{path} holds {len(found.scores)} episodes, not {episodes}; "
@@ -79,5 +89,7 @@ def _play(expert: PPO, task: Task, episodes: int) -> bytes:
     seen, done = (np.stack(column) for column in zip(*pairs, strict=True))
     buffer = io.BytesIO()
     played, further = scores(envs), evaluate(expert.policy, task, deterministic=True)
-    np.savez_compressed(buffer, states=seen, actions=done, scores=played, evaluation=further)
+    np.savez_compressed(
+        buffer, task=task.name, states=seen, actions=done, scores=played, evaluation=further
+    )
     return buffer.getvalue()

@@ -98,9 +98,10 @@ def _load_state(
         return []
     try:
         state: dict[str, Any] = torch.load(path, weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        saved = json.loads(state["plan"])
+    except (OSError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
         raise CrossfireError(f"{path} is damaged ({error}); delete it") from None
-    check_options(path, json.loads(state["plan"]), asdict(plan))
+    check_options(path, saved, asdict(plan))
     leader.load_state_dict(state["leader"])
     follower.load_state_dict(state["follower"])
     curve: list[tuple[int, float]] = state["curve"]

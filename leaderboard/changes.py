@@ -57,8 +57,14 @@ def _measured(old: Row, new: Row) -> list[str]:
     weights = {run.model.weights_sha256: run.id for run in old.runs}
     again = [run for run in new.runs if weights.get(run.model.weights_sha256, run.id) != run.id]
     added = [run for run in new.runs if run.model.weights_sha256 not in weights]
+    kept = {run.model.weights_sha256 for run in new.runs}
     reasons = [f"superseded: measured again as {run.id[:16]}" for run in again]
-    return reasons + ([f"runs added: {len(old.runs)} -> {len(new.runs)}"] if added else [])
+    counts = f"{len(old.runs)} -> {len(new.runs)}"
+    return (
+        reasons
+        + ([f"runs added: {counts}"] if added else [])
+        + ([f"runs left: {counts}"] if not weights.keys() <= kept else [])
+    )
 
 
 def _flags(old: Row, new: Row) -> list[str]:

@@ -54,6 +54,8 @@ def pick(records: Iterable[Record], first: str, second: str) -> tuple[Row, Row]:
         for b in theirs
         if table_of(a.head) == table_of(b.head) and a.runs != b.runs
     ]
+    if not pairs and ours == theirs:
+        raise LeaderboardError(f"'{first}' and '{second}' name the same row; name another one")
     if not pairs:
         raise LeaderboardError(
             f"'{first}' and '{second}' have no two records of the same data and protocol; "
@@ -68,8 +70,9 @@ def _preference(pair: tuple[Row, Row]) -> tuple[bool, str, str]:
 
 
 def find(records: Iterable[Record], name: str) -> list[Row]:
-    """The rows that match a name: rows of this name; or else single records, by the beginning of
-    the id, the file or the model's name; or else the rows of a defense.
+    """The rows that match a name: rows of this name, with or without an id behind it; or else
+    single records, by the beginning of the id, the file or the model's name; or else the rows of a
+    defense.
 
     Raises:
         LeaderboardError: there is none.
@@ -83,7 +86,7 @@ def find(records: Iterable[Record], name: str) -> list[Row]:
         if (len(stem) >= 4 and record.id.startswith(stem))
         or name in (record.model.name, record.model.called)
     ]
-    found = [row for row in rows if row.label == name] or single
+    found = [row for row in rows if name in (row.label, row.label.partition(" [")[0])] or single
     found = found or [row for row in rows if row.name == name]
     if not found:
         raise LeaderboardError(f"no record is named '{name}'; name an id, a model or a defense")

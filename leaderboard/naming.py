@@ -3,7 +3,7 @@
 A row is named after its defense. Where several rows have the same defense and architecture, a row
 of several runs adds the settings that distinguish its recipe: `mat linf`, `at l2`,
 `teacher-student rslad`. A single run adds the name that its user chose, without a seed at its end:
-`at (eps-8)`.
+`at (eps-8)`. Where that leaves equal names, the beginning of the record's id is added.
 """
 
 import json
@@ -38,8 +38,10 @@ def names(rows: Sequence[Sequence[Record]], choices: Callable[[Record], Facts]) 
             for k, text in zip(places, distinctions, strict=True):
                 if len(rows[k]) > 1:
                     own[k] = text if counts[text] == 1 else f"{text} {own[k]}".strip()
+        times = Counter(own.values())
         for k in places:
-            found[k] = f"{found[k]} {own[k]}".strip()
+            again = f"[{rows[k][-1].id[:8]}]" if times[own[k]] > 1 else ""
+            found[k] = " ".join(filter(None, (found[k], own[k], again)))
     return found
 
 

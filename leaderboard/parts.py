@@ -42,6 +42,27 @@ class Model(Part):
 
     def _check(self) -> None:
         _check_sha256(self.weights_sha256, "Model.weights_sha256")
+        _check_training(self.training or {})
+
+
+def _check_training(training: dict[str, Any]) -> None:
+    """Check the facts of a training by which rows are joined, tested and named."""
+    for name, kinds in _TRAINING.items():
+        value = training.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, kinds)):
+            raise ValueError(f"Model.training has {name} = {value!r}")
+    threats = training.get("threats") or []
+    if not all(isinstance(threat, str) for threat in threats):
+        raise ValueError(f"Model.training has threats = {threats!r}")
+    for threat in threats:
+        parse_threat(threat)
+
+
+_TRAINING: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("seed", "epoch", "epochs", "forward_passes", "backward_passes"), (int,)),
+    "seconds": (int, float),
+    "threats": (list, tuple),
+}
 
 
 @dataclass(frozen=True)

@@ -61,9 +61,8 @@ def release(board: Board, records: Sequence[Record], table: str, created: str) -
 
 def latest(board: Board) -> int:
     """The number of the newest release; 0 when there is none."""
-    return max(
-        (int(path.stem) for path in (board.folder / "releases").glob("[0-9]*.json")), default=0
-    )
+    files = (board.folder / "releases").glob("[0-9]*.json")
+    return max((int(path.stem) for path in files if path.stem.isdecimal()), default=0)
 
 
 def get(board: Board, number: int) -> Release:

@@ -138,7 +138,10 @@ def from_json(text: str | bytes) -> Record:
     Raises:
         ValueError: it is not a well-formed record, or its content isn't that of its id.
     """
-    data = json.loads(text)
+    try:
+        data = json.loads(text)
+    except RecursionError:
+        raise ValueError("its values are nested too deeply") from None
     if not isinstance(data, dict) or not isinstance(data.get("id"), str):
         raise ValueError("not a record")
     if digest(data) != data["id"]:

@@ -125,11 +125,13 @@ def compare_runs(a: Runs, b: Runs) -> Difference:
     """
     pair = Stack([a, b]).pairs(slice(0, 1), slice(1, 2))
     gap, variance, strength, key = (float(values[0, 0]) for values in pair)
-    if key > MOST_FREEDOM:
+    smallest: float | None
+    if len(a.flags) == len(b.flags) == 1:
         smallest = smallest_gap(int(key) - MOST_FREEDOM, a.examples)
     else:
         smallest = quantile(1 - CONFIDENCE, int(key)) * math.sqrt(variance)
-    return Difference(gap, p_value(strength, int(key)), smallest)
+    possible = smallest is not None and smallest <= 1
+    return Difference(gap, p_value(strength, int(key)), smallest if possible else None)
 
 
 def p_value(strength: float, key: int) -> float:
@@ -217,11 +219,12 @@ class Stack:
         """Replace the tests in which a row of one run takes part."""
         one, other = self.single[i, None], self.single[j]
         several = np.maximum(self.size[i, None], self.size[j])
+        freedom = np.minimum(several - 1, MOST_FREEDOM)
         spread = (self.seeds.squares[i, None] + self.seeds.squares[j]) * (several + 1)
         gap, variance, strength, key = pairs
         np.copyto(variance, images + spread, where=one ^ other, casting="same_kind")
         np.copyto(strength, gap**2 / (variance + _TINY), where=one ^ other, casting="same_kind")
-        np.copyto(key, several - 1, where=one ^ other, casting="same_kind")
+        np.copyto(key, freedom, where=one ^ other, casting="same_kind")
         differ = np.rint(images * self.n * max(self.n - 1, 1) + self.n * gap**2)
         fewer = np.rint((differ - np.abs(self.n * gap)) / 2)
         np.copyto(strength, -fewer, where=one & other, casting="same_kind")

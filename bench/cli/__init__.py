@@ -1,6 +1,7 @@
 """The command line: each module of this package defines the command of its name."""
 
 import importlib
+import io
 import os
 import pkgutil
 import sys
@@ -47,6 +48,9 @@ class Commands(click.Group):
     ) -> NoReturn:
         """Run one command and exit; errors are one line on stderr, never a traceback."""
         extra["standalone_mode"] = False
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")  # terminals without Unicode
         # Busy-waiting threads make small networks 6 times slower on a shared machine.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         try:

@@ -14,9 +14,12 @@ METHODS = ("bc", "gail", "gail-gp", "l2l", "l2l-unrolled")
 
 def _numbers(context: click.Context, option: click.Parameter, value: str) -> list[int]:
     try:
-        return [int(word) for word in value.split(",")]
+        numbers = [int(word) for word in value.split(",")]
     except ValueError:
-        raise click.BadParameter(f"'{value}' is not a list of integers such as 0,1,2") from None
+        numbers = []
+    if not numbers or not 0 <= min(numbers) <= max(numbers) <= 10_000:
+        raise click.BadParameter(f"'{value}' is not a list of numbers from 0 to 10000, as 0,1,2")
+    return numbers
 
 
 @click.command("imitate")

@@ -24,7 +24,13 @@ from bench.cli import _options as options
 @options.protocol_version
 @click.option("--with-published", "published", is_flag=True, help="Add RobustBench's figures.")
 @click.option("--compact", is_flag=True, help="In markdown: a line a recipe, a column a threat.")
-@click.option("--top", default=50, show_default=True, help="Rows shown on the terminal.")
+@click.option(
+    "--top",
+    type=click.IntRange(min=1),
+    default=50,
+    show_default=True,
+    help="Rows shown on the terminal.",
+)
 @click.pass_context
 def command(
     context: click.Context,

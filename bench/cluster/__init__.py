@@ -8,9 +8,11 @@ robust, which are sampled, whether an alarm was raised. A chunk whose worker is 
 again elsewhere; a command that was killed resumes from the chunks that were finished.
 """
 
+import json
 import time
-from collections import Counter
 from dataclasses import replace
+
+import torch
 
 from bench.cluster.plan import Plan
 from bench.cluster.pool import Pool, connected
@@ -18,6 +20,10 @@ from bench.display import Progress
 from bench.evaluation.evaluator import Evaluation
 from bench.evaluation.journal import Journal
 from bench.evaluation.outcome import Outcome
+from bench.evaluation.queue import State
+
+Used = set[tuple[str, str]]
+"""Devices of the workers, each with its arithmetic."""
 
 SAVE_EVERY = 20.0
 """Seconds between saves: a kill loses at most the chunks that were finished since."""
@@ -33,8 +39,9 @@ def run(
             lost repeatedly on the same examples.
         gates.Refusal: the model changed its own weights meanwhile.
     """
-    plan = Plan(evaluation, evaluation.columns(journal), journal.load())
-    devices: Counter[str] = Counter()
+    saved_state = journal.load()
+    plan = Plan(evaluation, evaluation.columns(journal), saved_state)
+    used = _read(saved_state)
     with connected(address) as ray:
         pool = Pool(ray, evaluation)
         saved = time.monotonic()
@@ -43,12 +50,30 @@ def run(
                 pool.submit(chunk)
             for chunk, result in pool.results():
                 plan.merge(chunk, result)
-                devices[f"{result.device} ({result.precision})"] += 1
+                used.add((result.device, result.precision))
             if time.monotonic() - saved > SAVE_EVERY:
-                journal.save(plan.state())
+                journal.save(plan.state() | _written(used))
                 saved = time.monotonic()
             if progress is not None:
                 progress(plan.done, plan.total, f"{pool.workers} workers")
-        journal.save(plan.state())
+        journal.save(plan.state() | _written(used))
         outcome = evaluation.outcome(plan.columns)
-        return replace(outcome, device=f"{pool.workers} workers: {', '.join(devices)}")
+        devices = ", ".join(f"{device} ({precision})" for device, precision in sorted(used))
+        bf16 = any(precision == "bf16" for _, precision in used)
+        return replace(
+            outcome,
+            device=f"{pool.workers} workers: {devices}",
+            precision="bf16" if bf16 else outcome.precision if not used else "fp32",
+        )
+
+
+def _written(used: Used) -> State:
+    """Devices and arithmetic of the workers as part of the saved state."""
+    text = json.dumps(sorted(used)).encode()
+    return {"workers": torch.frombuffer(bytearray(text), dtype=torch.uint8)}
+
+
+def _read(state: State) -> Used:
+    """What `_written` saved; empty for a new evaluation."""
+    found = state.get("workers")
+    return set() if found is None else {tuple(pair) for pair in json.loads(bytes(found.tolist()))}

@@ -60,7 +60,7 @@ class Engine:
         for number, job in enumerate(jobs[first:], first):
             begun = under("stage", resumed)
             chosen = begun["chosen"].numpy() if begun else self.choose(job, examples, columns)
-            for state in self._pass(job, examples, columns[job.column], chosen, begun):
+            for state in self._stage(job, examples, columns[job.column], chosen, begun):
                 self._save(number, columns, state)
             resumed = {}
             self._save(number + 1, columns, {})
@@ -93,7 +93,7 @@ class Engine:
             }
         self.save(everything | {"job": torch.tensor(job)})
 
-    def _pass(
+    def _stage(
         self, job: Job, examples: Examples, column: Column, chosen: Array, resumed: State
     ) -> Iterator[State]:
         """Run one job on the chosen examples; from time to time yield the state that a resumption

@@ -109,9 +109,7 @@ def proposer(
     exact = Proposer(model, limit=capacity)
     dtype = torch.bfloat16 if resolve(precision, sample.device) == "bf16" else torch.float32
     try:
-        network = fold_batch_norm(model).to(dtype)
-        if sample.dim() == 4:
-            network = network.to(memory_format=torch.channels_last)
+        network = fold_batch_norm(model).to(dtype).to(memory_format=torch.channels_last)
         freeze(network)
         fast = Proposer(network, dtype, capacity)
         if not _agree(exact, fast, sample):

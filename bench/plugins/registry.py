@@ -111,7 +111,7 @@ def recorded_name(name: str) -> str:
     if not name.endswith(".py"):
         return _key(name)
     path = Path(name)
-    ours = path.stem in documented("defenses")
+    ours = path.stem.replace("-", "_") in documented("defenses")
     return _key(path.name if ours else path.stem)
 
 

@@ -167,12 +167,15 @@ def _data(section: Section) -> dict[str, Any]:
 
 
 def _flags(row: Row) -> dict[str, Any]:
-    measured = [run.measured for run in row.runs]
+    clean = row.column("clean")
+    # Seeds are paired by position, so they come in one order in every row.
+    order = sorted(range(len(row.runs)), key=lambda k: str(clean.seeds[k]) if clean.seeds else "")
+    measured = [row.runs[k].measured for k in order]
     return {
         "id": row.head.id,
         "name": row.name,
         "flagged": bool(row.flagged),
-        "seeds": row.column("clean").seeds,
+        "seeds": [clean.seeds[k] for k in order] if clean.seeds else [],
         "runs": [
             {name: _base64(flags) for name, flags in run.items() if name != "union"}
             for run in measured

@@ -58,5 +58,7 @@ def _cells(row: Cells) -> list[str]:
 
 def line(cells: Iterable[str]) -> str:
     """One row of a markdown table."""
-    escaped = (cell.replace("|", "\\|").replace("\n", "<br>") for cell in cells)
+    escaped = (
+        cell.replace("<", "&lt;").replace("|", "\\|").replace("\n", "<br>") for cell in cells
+    )
     return f"| {' | '.join(escaped)} |"

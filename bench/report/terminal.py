@@ -1,7 +1,8 @@
 """A table for a terminal: each row takes two lines, accuracies and below them their intervals.
 
-Names are never broken inside a word. A wide terminal has a column for each threat and suite, one of
-80 columns a column for each threat; where names need the room, hashes and runs are left out.
+A wide terminal has a column for each threat and suite, one of 80 columns a column for each threat;
+where names need the room, hashes and runs are left out. Names are broken inside a word, and then
+threats left out, only where the rest does not fit otherwise.
 """
 
 from collections.abc import Iterable
@@ -73,13 +74,21 @@ class _Layout:
     """Blanks between columns, besides the one that is always there."""
     hashes: bool = True
     """Whether weights, runs, arithmetic and flags are shown."""
+    longest: int | None = None
+    """The width at which names are broken; None for never inside a word."""
 
     def grid(self, rows: list[Cells]) -> RichTable:
-        """The rows, whose numbers and single words are never broken."""
+        """The rows, whose numbers are never broken."""
         grid = RichTable(box=box.SIMPLE_HEAD, padding=(0, self.gap, 0, 0), pad_edge=False)
         names = " ".join(f"{row['defense']} {row['arch']}" for row in rows)
         grid.add_column("#", justify="right", no_wrap=True)
-        grid.add_column("defense\n[dim]arch", min_width=max(map(len, names.split())))
+        word = max(map(len, names.split()))
+        grid.add_column(
+            "defense\n[dim]arch",
+            min_width=min(word, self.longest or word),
+            max_width=self.longest,
+            overflow="fold",
+        )
         for heading in ("clean", *self.threats.values(), "union"):
             style = "bold" if heading == "union" else ""
             grid.add_column(heading, justify="right", no_wrap=True, style=style)
@@ -115,7 +124,9 @@ def _layout(head: Cells, rows: list[Cells], width: int) -> _Layout:
     layouts = [_Layout(each, gap=gap) for gap in (1, 0) if note]
     note = note and f"; {note}"
     layouts += [_Layout(combined, note, gap) for gap in (1, 0)]
-    layouts += [_Layout(combined, note, hashes=False)]
+    layouts += [_Layout(combined, note, hashes=False, longest=width) for width in (None, 20, 10)]
+    hidden = "; a wider terminal shows the threats"
+    layouts += [_Layout({}, hidden, hashes=False, longest=width) for width in (20, 8)]
     endless = Console(width=10_000)
     fitting = (one for one in layouts if endless.measure(one.grid(rows)).maximum <= width)
     return next(fitting, layouts[-1])

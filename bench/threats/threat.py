@@ -43,7 +43,7 @@ class Threat:
             raise CrossfireError(f"epsilon in '{text}' must be greater than 0")
         if norm == "linf" and value > 1:
             raise CrossfireError(
-                f"'{text}' allows every image, because pixels lie in [0, 1]; write {text}/255?"
+                f"'{text}' allows every image, because pixels lie in [0, 1]; write e.g. 8/255"
             )
         return cls(norm, value, epsilon)
 

@@ -1,24 +1,33 @@
 """The ranges of numeric options: from 0 upwards, unless a field's metadata say otherwise."""
 
 import math
-from dataclasses import fields
+from dataclasses import Field, fields
 from typing import Any
 
 from bench.errors import CrossfireError
 
 
 def check_ranges(options: Any) -> None:  # noqa: ANN401
-    """Check the numbers of a dataclass: each lies from `least` (default 0) to `most` (default
-    infinity, which is excluded) in the metadata of its field.
+    """Check the numbers of a dataclass's options: each is finite and lies from `least` (default 0,
+    or the field's own default if that is less) to `most` in the metadata of its field.
 
     Raises:
         CrossfireError: one does not; the message names its option.
     """
     for item in fields(options):
         value = getattr(options, item.name)
-        least, most = item.metadata.get("least", 0), item.metadata.get("most", math.inf)
         for number in value if isinstance(value, tuple) else (value,):
             known = isinstance(number, int | float) and not isinstance(number, bool)
-            if known and not (least <= number <= most and math.isfinite(number)):
-                bounds = f"{least} or more" if most == math.inf else f"from {least} to {most}"
-                raise CrossfireError(f"{item.name.replace('_', '-')} must be {bounds}")
+            if "help" in item.metadata and known:
+                _check(item, number)
+
+
+def _check(item: Field[Any], number: int | float) -> None:
+    name = item.name.replace("_", "-")
+    default = item.default if isinstance(item.default, int | float) else 0
+    least, most = item.metadata.get("least", min(0, default)), item.metadata.get("most", math.inf)
+    if not math.isfinite(number):
+        raise CrossfireError(f"{name} must be a finite number")
+    if not least <= number <= most:
+        bounds = f"{least} or more" if most == math.inf else f"from {least} to {most}"
+        raise CrossfireError(f"{name} must be {bounds}")

@@ -8,7 +8,7 @@ from typing import Any
 from bench.data import load
 from bench.errors import CrossfireError
 from bench.models import checkpoint
-from bench.threats import BUDGETS, Threat, budget_dataset, resolve
+from bench.threats import BUDGETS, NORMS, Threat, budget_dataset, resolve
 from bench.training.job import Job
 
 RECIPES: dict[str, dict[str, Any]] = {
@@ -28,8 +28,10 @@ def threats_of(text: str, dataset: str, budgets: str | None = None) -> tuple[Thr
     Raises:
         CrossfireError: `text` names no threats.
     """
-    home = dataset if dataset in BUDGETS else budget_dataset(dataset, load(dataset).test.shape)
-    return resolve(text, home, budgets)
+    named = any(entry.strip() in ("union", *NORMS) for entry in text.split(","))
+    if named and dataset not in BUDGETS:
+        dataset = budget_dataset(dataset, load(dataset).test.shape)
+    return resolve(text, dataset, budgets)
 
 
 def default_folder(

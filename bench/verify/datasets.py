@@ -6,7 +6,8 @@ from leaderboard.schema import Data
 
 
 class Missing(CrossfireError):
-    """Weights or data of a record are not on this machine."""
+    """Weights or data of a record are not on this machine, or its protocol is newer than the
+    program."""
 
 
 class Datasets:

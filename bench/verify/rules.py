@@ -162,7 +162,12 @@ def perturbations_are_allowed(case: Case) -> Iterator[str]:
         images, indices = case.adversarial(verdict)
         some = case.some(len(indices))
         images, indices = images[some], indices[some]
-        threat, name = Threat.parse(verdict.threat), f"{verdict.threat} {verdict.suite}"
+        name = f"{verdict.threat} {verdict.suite}"
+        try:
+            threat = Threat.parse(verdict.threat)
+        except CrossfireError as error:
+            yield f"{name}: {error}"
+            continue
         far = distances(case.images(indices), images, threat)
         outside = far > allowed(threat)
         if outside.any():

@@ -112,8 +112,16 @@ def test_demonstrations_are_thinned_and_kept(tmp_path: Path) -> None:
     first = shown(tmp_path, task)
     assert first.states.shape == (8, 4)
     assert torch.equal(first.states, shown(tmp_path, task).states)
-    with pytest.raises(CrossfireError, match="holds 2 episodes, not 3"):
-        demonstrations(tmp_path / "expert.npz", task, 3, 3, lambda *_: None)
+    path = tmp_path / "expert.npz"
+    for other, episodes, thin, message in (
+        (task, 3, 3, "holds 2 episodes, not 3"),
+        (small("Pendulum-v1"), 2, 3, "is the expert of CartPole-v1"),
+    ):
+        with pytest.raises(CrossfireError, match=message):
+            demonstrations(path, other, episodes, thin, lambda *_: None)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(CrossfireError, match="is damaged"):
+        demonstrations(path, task, 2, 3, lambda *_: None)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -184,7 +192,7 @@ def test_the_command_runs_each_method_once_and_reports(
     ("words", "mend"),
     [
         (("Pendulum",), "unknown task 'Pendulum'; did you mean 'Pendulum-v1'?"),
-        (("CartPole-v1", "--seeds", "a"), "'a' is not a list of integers such as 0,1,2"),
+        (("CartPole-v1", "--seeds", "a"), "'a' is not a list of numbers from 0 to 10000"),
     ],
 )
 def test_a_mistake_names_its_mend(

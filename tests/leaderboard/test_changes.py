@@ -61,3 +61,9 @@ def test_an_opened_flag_removes_the_rank_and_the_others_move_up() -> None:
 def test_a_row_that_left_is_named() -> None:
     board = [record("a", GOOD), record("b", POOR)]
     assert by_name(changes(board, board[:1])) == {"b": ((2, 2), None, ("left",))}
+
+
+def test_a_row_that_lost_a_run_says_so() -> None:
+    board = [record("a", GOOD, seed=seed) for seed in (0, 1)]
+    (change,) = changes(board, board[:1])
+    assert change.reasons == ("runs left: 2 -> 1",)

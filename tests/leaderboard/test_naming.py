@@ -87,3 +87,9 @@ def test_checkpoints_last_are_named_as_such() -> None:
 
 def test_a_model_of_unknown_defense_is_called_by_its_name() -> None:
     assert names([make_record("robustbench:X", defense=None)]) == {"robustbench:X"}
+
+
+def test_rows_of_one_table_never_have_the_same_name() -> None:
+    single = recipe("at", "at", seeds=1, epochs=7)
+    found = names(recipe("a", "at"), recipe("b", "at", threats=["l2:0.5"]), single)
+    assert len(found) == 3

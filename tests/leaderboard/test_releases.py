@@ -83,3 +83,9 @@ def test_a_missing_record_of_a_release_is_named(board: Board) -> None:
     board.path(records[0]).unlink()
     with pytest.raises(LeaderboardError, match=records[0].id[:16]):
         frozen_records(board, get(board, 1))
+
+
+def test_other_files_in_the_folder_are_no_releases(board: Board) -> None:
+    release(board, board.records(), "", NOW)
+    (board.folder / "releases" / "0001 copy.json").write_text("{}")
+    assert latest(board) == 1

@@ -124,3 +124,19 @@ def test_evidence_outside_the_board_is_refused() -> None:
         data["evidence"] = {"table": {"file": file, "sha256": "0" * 64}, "adversarial": None}
         with pytest.raises(ValueError, match="stay inside the board"):
             from_json(json.dumps(data | {"id": digest(data)}))
+
+
+@pytest.mark.parametrize(
+    "training",
+    [{"seed": [0]}, {"seed": True}, {"threats": 5}, {"threats": ["nonsense"]}, {"seconds": "9"}],
+)
+def test_facts_of_a_training_that_rows_are_made_of_have_their_types(
+    training: dict[str, Any],
+) -> None:
+    with pytest.raises(ValueError, match=r"Model\.training|is not a threat"):
+        make_record(training=training)
+
+
+def test_json_that_is_nested_too_deeply_is_no_record() -> None:
+    with pytest.raises(ValueError, match="nested"):
+        from_json("[" * 100_000 + "]" * 100_000)

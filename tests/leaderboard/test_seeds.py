@@ -135,3 +135,16 @@ def test_equal_recipes_are_separated_at_most_at_the_nominal_rate(first: int) -> 
         a, b = image + seed + own + rest > 0.9
         found.append(compare_runs(runs(a), runs(b, first)).separated)
     assert 0.005 < np.mean(found) < 0.075
+
+
+def test_one_run_against_very_many_is_compared_too() -> None:
+    many, one = drawn(0, 120), drawn(1, 1)
+    found = compare_runs(runs(many), runs(one))
+    assert 0 <= found.p <= 1
+
+
+def test_two_models_without_any_difference_have_no_smallest_gap() -> None:
+    bits = drawn(0, 1)
+    assert compare_runs(runs(bits), runs(bits)).smallest is None
+    far = compare_runs(runs(drawn(0, 2, images=4)), runs(~drawn(0, 1, images=4)))
+    assert far.smallest is None or far.smallest <= 1

@@ -4,6 +4,7 @@ import ast
 import hashlib
 import inspect
 import json
+from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,8 +35,11 @@ def data(name: str, folder: Path) -> str:
 
 
 def model(spec: str, folder: Path) -> str:
-    """The identity of a model: its name, and the hash of the file that it names, if any."""
+    """The identity of a model: its name, and the hash of the file that it names, if any, or of the
+    code of a Python file."""
     path = folder / spec.partition(":")[0]
+    if path.suffix == ".py" and path.is_file():
+        return digest(spec, _code(path, path.stat().st_mtime_ns))
     path = path / "best.safetensors" if path.is_dir() else path
     return digest(spec, _file(path) if path.is_file() else None)
 
@@ -61,24 +65,32 @@ def code(defense: str, folder: Path) -> str:
 
 @cache
 def _code(file: Path, changed: int) -> str:
-    seen: dict[str, str] = {}
+    folder = file.parent
+    return digest({str(p.relative_to(folder)): _bare_code(p.read_text()) for p in modules(file)})
+
+
+def modules(file: Path) -> list[Path]:
+    """A Python file, and the files below its folder that it imports, directly or indirectly."""
+    found: list[Path] = []
     pending = [file]
     while pending:
         path = pending.pop()
-        if path.name not in seen:
-            text = path.read_text()
-            seen[path.name] = _bare_code(text)
-            beside = (path.with_name(f"{name}.py") for name in _imports(text))
-            pending += [one for one in beside if one.is_file()]
-    return digest(seen)
+        if path not in found:
+            found.append(path)
+            pending += [one for one in _imports(path, file.parent) if one.is_file()]
+    return sorted(found)
 
 
-def _imports(text: str) -> list[str]:
-    """The last parts of the names of all modules that the code imports."""
-    nodes = list(ast.walk(ast.parse(text)))
-    found = [a.name for node in nodes if isinstance(node, ast.Import) for a in node.names]
-    found += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
-    return [name.rpartition(".")[2] for name in found]
+def _imports(path: Path, folder: Path) -> Iterator[Path]:
+    """Where the modules that a file imports lie, if they lie in the folder or beside the file."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [alias.name for alias in getattr(node, "names", [])]
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module or "", *(f"{node.module or ''}.{name}" for name in names)]
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            for name in names:
+                yield folder.joinpath(*name.split(".")).with_suffix(".py")
+                yield path.with_name(f"{name.rpartition('.')[2]}.py")
 
 
 def _bare_code(text: str) -> str:

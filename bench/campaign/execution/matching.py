@@ -33,7 +33,8 @@ def _is_evaluation(record: Record, step: Step, campaign: Campaign) -> bool:
         *(one.suites, one.seed, one.union_only),
         one.examples or record.data.examples,
         threats or protocol.threats,
-        record.environment.precision if one.precision == "auto" else one.precision,
+        # bf16 is left where it disagrees with float32.
+        "fp32" if one.precision == "fp32" else record.environment.precision,
     )
     return wanted == (
         *(protocol.suites, protocol.seed, any(f.id == UNION_ONLY for f in record.findings)),
@@ -57,7 +58,7 @@ def _is_recipe(record: Record, run: Run, campaign: Campaign) -> bool:
 
 
 def _agree(wanted: dict[str, Any], config: dict[str, Any]) -> bool:
-    plain = json.loads(json.dumps({k: v for k, v in wanted.items() if k in config}))
+    plain = json.loads(json.dumps({k: v for k, v in wanted.items() if k in config}, default=str))
     return all(config[key] == value for key, value in plain.items())
 
 

@@ -1,5 +1,6 @@
 """The plan: the steps of a campaign, each a command, and the steps that each waits for."""
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -166,11 +167,7 @@ def _evaluation(
         files = (model, str(run.options.given.get("weights", "")))
         read = [identity.model(name, campaign.folder) for name in files]
     for attacker in _attackers(one):
-        own = [
-            step
-            for step in trainings.values()
-            if attacker in (step.model, f"{step.model}/attacker")
-        ]
+        own = [step for step in trainings.values() if step.model == attacker]
         needs += own
         read += [step.identity for step in own] or [identity.attacker(attacker, campaign.folder)]
     board = one.board or run.board or campaign.board
@@ -203,7 +200,7 @@ def _evaluation(
             "--images" if images else "--no-images",
             *(("--keep-weights",) if weights else ()),
         ),
-        needs=tuple(step.key for step in needs),
+        needs=tuple(dict.fromkeys(step.key for step in needs)),
         identity=identity.digest(
             *(read, one.checkpoint, settings, data, board, images, weights, VERSION),
         ),
@@ -217,7 +214,9 @@ def _attackers(one: Evaluation) -> Iterator[str]:
     """The runs of `l2l`, or their attackers, whose learned attacks are suites of an evaluation."""
     for suite in one.suites:
         if suite.startswith("l2l:"):
-            yield str(PurePosixPath(suite.removeprefix("l2l:")))
+            path = PurePosixPath(suite.removeprefix("l2l:"))
+            path = path.parent if path.name == "best.safetensors" else path
+            yield str(path.parent if path.name == "attacker" else path)
 
 
 def _is_kept(kept: Kept, position: int) -> bool:
@@ -237,7 +236,13 @@ def _files(
     if scheme in ("npz", "folder"):
         yield rest.partition("@")[0]
     yield from teachers
-    yield from (name for name in others.values() if (campaign.folder / name).exists())
-    for text in (run.options.defense, run.options.given.get("budgets")):
-        if text and text.endswith((".py", ".toml")):
-            yield text
+    own = [*others.values(), str(run.options.given.get("budgets", ""))]
+    yield from (name for name in own if name and _is_sent(campaign, name))
+    if (defense := str(run.options.defense)).endswith(".py"):
+        for path in identity.modules(campaign.folder / defense):
+            yield os.path.relpath(path, campaign.folder)
+
+
+def _is_sent(campaign: Campaign, name: str) -> bool:
+    """Whether a name is that of a file or folder relative to the campaign's."""
+    return not PurePosixPath(name).is_absolute() and (campaign.folder / name).exists()

@@ -59,6 +59,8 @@ class RayJobs:
             step, log = self._tasks.pop(task)
             try:
                 code = self._ray.get(task)
+            except self._ray.exceptions.RayTaskError as error:
+                yield step, reason(error.cause)
             except self._ray.exceptions.RayError as error:
                 yield step, f"its task was lost {RETRIES + 1} times ({reason(error)})"
             else:

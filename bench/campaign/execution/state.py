@@ -147,12 +147,13 @@ def newest_record(plan: Plan, step: Step) -> str:
     """The file, relative to the step's board, of the newest record of an evaluation."""
     board = plan.campaign.board_at(step.board)
     for path in sorted((board / "records").glob("[!.]*.json"), key=_age):
+        text = path.read_bytes()
         try:
-            record = from_json(path.read_bytes())
-        except ValueError:  # a damaged record is nobody's
+            named = json.loads(text)["model"]["source"] == step.model
+            if named and fits(from_json(text), step, plan.campaign):
+                return f"records/{path.name}"
+        except (ValueError, LookupError, TypeError):  # a damaged record is nobody's
             continue
-        if record.model.source == step.model and fits(record, step, plan.campaign):
-            return f"records/{path.name}"
     return ""
 
 

@@ -3,7 +3,8 @@ const controls = document.getElementById("controls");
 const dialog = document.getElementById("card");
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const ticked = name => all(`input[name=${name}]`).filter(box => box.checked).map(box => box.value);
-const percent = share => (100 * share).toFixed(1);
+// toFixed rounds ties up; the static page rounds them to even digits, of which only 0.25 goes down.
+const percent = share => (100 * share - (100 * share % 1 === 0.25 ? 0.01 : 0)).toFixed(1);
 
 const boards = all(".board").map((section, k) => {
   const rows = data[k].rows.map(row => ({

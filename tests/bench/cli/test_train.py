@@ -115,7 +115,7 @@ def test_an_error_is_one_line(arguments: tuple[str, ...], message: str) -> None:
         ("undefended", ("--weight-decay", "-1"), "weight-decay must be 0 or more"),
         ("undefended", ("--seed", "9223372036854775808"), "seed must be from 0 to"),
         ("undefended", ("--drops", "2,1"), "ascending"),
-        ("undefended", ("--lr", "inf"), "lr must be 0 or more"),
+        ("undefended", ("--lr", "inf"), "lr must be a finite number"),
         ("undefended", ("--arch", "preactresnet10-w8", "--batch-size", "1"), "raise --batch-size"),
         ("free", ("--replays", "0"), "replays must be 1 or more"),
         ("at", ("--steps", "0"), "steps must be 1 or more"),

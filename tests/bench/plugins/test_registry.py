@@ -69,8 +69,10 @@ def test_the_error_of_a_misspelt_name_names_the_closest_one() -> None:
 
 
 def test_a_file_with_the_name_of_a_defense_of_ours_keeps_its_suffix(tmp_path: Path) -> None:
-    (tmp_path / "at.py").write_text(DEFENSE)
-    found = get_defense(str(tmp_path / "at.py"))
-    assert name_of(found()) == recorded_name(str(tmp_path / "at.py")) == "at.py"
+    for name in ("at.py", "e-at.py", "e_at.py"):
+        (tmp_path / name).write_text(DEFENSE)
+        found = get_defense(str(tmp_path / name))
+        expected = name.replace("_", "-")
+        assert name_of(found()) == recorded_name(str(tmp_path / name)) == expected
     assert name_of(get_defense(write(tmp_path, DEFENSE))()) == "mine"
     assert name_of(get_defense("e_at")()) == recorded_name("e_at") == "e-at"

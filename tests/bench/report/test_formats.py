@@ -7,6 +7,7 @@ from rich.console import Console
 
 from bench.report import FORMATS, render, terminal
 from bench.report.combined import accuracies
+from bench.report.wording import percent
 from leaderboard.frame import cells, measured
 from leaderboard.ranking import Table, tables
 from leaderboard.schema import UNION_ONLY, Finding
@@ -178,3 +179,18 @@ def test_reports_do_not_depend_on_the_order_of_records(form: str) -> None:
 def test_an_unknown_format_is_refused() -> None:
     with pytest.raises(ValueError, match="no format 'pdf'"):
         render([], "pdf")
+
+
+@pytest.mark.parametrize("width", [80, 40])
+def test_a_narrow_terminal_always_shows_the_union(width: int) -> None:
+    name = "robustbench:Rebuffi2021Fixing_70_16_cutmix_extra_and_more"
+    (table,) = tables([make_record(name, suites=("pgd-100", "crossfire"))])
+    text = in_terminal(table, width)
+    assert max(map(len, text.splitlines())) <= width
+    assert percent(cells(table)[0]["union"]) in text
+    assert "union" in text
+
+
+def test_names_are_no_html_in_markdown() -> None:
+    (table,) = tables([make_record("<img src=x>")])
+    assert "<img" not in render([table], "markdown")

@@ -1,3 +1,4 @@
+import base64
 import json
 import re
 from pathlib import Path
@@ -113,3 +114,13 @@ def test_damaged_evidence_is_named_on_its_card_and_the_rest_is_shown(tmp_path: P
     page = render(tables(board.records()), "html", board=board.folder)
     assert "The files of evidence are damaged: " in page
     assert page.count("<template data-card") == 2
+
+
+def test_the_script_gets_the_runs_in_the_order_of_their_seeds() -> None:
+    records = [make_record("a", seed=s, training={"seed": s}, config={}) for s in (2, 0, 1)]
+    page = render(tables(records), "html")
+    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)
+    (row,) = json.loads(text)[0]["rows"]
+    assert row["seeds"] == [0, 1, 2]
+    sent = [base64.b64decode(run["clean"]).hex() for run in row["runs"]]
+    assert sent == [record.clean for record in (records[1], records[2], records[0])]

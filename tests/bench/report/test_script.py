@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bench.report.wording import percent
 from leaderboard.ranking import Row, Table, tables
 from leaderboard.schema import Record
 from leaderboard.seeds import estimate
@@ -64,3 +65,11 @@ def test_the_script_has_the_librarys_ranks_and_intervals() -> None:
     ]
     for ours, row in zip(found, table.rows, strict=True):
         assert ours["interval"] == pytest.approx(estimate(row.column("union").flags, 150)[1:])
+
+
+def test_percentages_round_ties_as_the_library_does() -> None:
+    script = (files("bench.report") / "page" / "page.js").read_text(encoding="utf-8")
+    (line,) = (text for text in script.splitlines() if text.startswith("const percent"))
+    code = f"{line} console.log([...Array(257).keys()].map(k => percent(k / 256)).join())"
+    done = subprocess.run([str(NODE), "-e", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().split(",") == [percent(k / 256) for k in range(257)]
