@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from bench.evaluation.protocol import VERSION
 from bench.models.checkpoint import read
 from bench.verify import Options
 from bench.verify.case import Case
@@ -31,9 +32,18 @@ def test_every_record_names_a_clean_commit_and_no_local_path() -> None:
 
 def test_the_protocol_of_every_record_is_that_of_the_present_suites() -> None:
     """When this fails a suite has changed: raise the VERSION of the protocol, then `make board`."""
-    for board, record in RECORDS:
+    present = [(board, record) for board, record in RECORDS if record.protocol.version == VERSION]
+    assert {board.folder.name for board, _ in present} == {"published", "further", "trials"}
+    for board, record in present:
         case = Case(record, board.folder, Options())
         assert list(protocol_hash_matches(case)) == [], record.id
+
+
+def test_the_readme_counts_records_with_weights_and_images() -> None:
+    records = BOARD.records()
+    both = [r for r in records if r.evidence.adversarial and BOARD.weights(r).exists()]
+    counted = f"{len(both)} of the {len(records)} records in `leaderboard/published`"
+    assert counted in (HERE.parent / "README.md").read_text()
 
 
 def test_records_are_of_public_data() -> None:

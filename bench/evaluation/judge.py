@@ -48,8 +48,9 @@ class Judge:
     votes: int = 1
 
     def logits(self, points: Batch) -> Float[Tensor, "n k"]:
-        """The model's float32 logits."""
-        with exact_float32(), torch.no_grad():
+        """The model's float32 logits, also inside an automatic cast to bf16."""
+        plain = torch.autocast(points.device.type, enabled=False)
+        with plain, exact_float32(), torch.no_grad():
             return torch.cat([self.model(part).float() for part in torch.split(points, self.limit)])
 
     def wrong(self, points: Batch, y: Int[Tensor, " n"]) -> Bool[Tensor, " n"]:

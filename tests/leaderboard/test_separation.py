@@ -75,3 +75,12 @@ def test_single_precision_of_large_tables_changes_no_rank() -> None:
     assert found[-1].high == 1001
     assert found[0].high < 1001
     assert all(one.low <= place <= one.high for place, one in enumerate(found, start=1))
+
+
+def test_the_bound_for_many_pairs_gives_the_ranks_of_all_p_values(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = rows(list(np.linspace(0.8, 0.2, 210)), (1, 3), images=64)
+    bounded = ranks(table)
+    monkeypatch.setattr(separation, "_FEW", 10**9)
+    assert ranks(table) == bounded

@@ -75,6 +75,9 @@ def test_chunks_of_any_size_in_any_order_give_the_same_flags(
 def test_a_stopped_run_resumes_from_the_finished_chunks(tmp_path: Path) -> None:
     work = evaluation()
     assert in_chunks(work, Journal(tmp_path, work.key), 7, stop=2) is None
+    journal = Journal(tmp_path, work.key)
+    fresh = Plan(work, work.columns(journal), {})
+    assert Plan(work, work.columns(journal), journal.load()).total < fresh.total
     again = in_chunks(work, Journal(tmp_path, work.key), 7)
     assert again is not None
     assert_same(alone(work, tmp_path), again)

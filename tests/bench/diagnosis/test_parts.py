@@ -7,8 +7,9 @@ from torch import Tensor, nn
 from bench.diagnosis.active import features_of
 from bench.diagnosis.gradients import reflected, scale, wrong_derivatives, zero_gradients
 from bench.diagnosis.optimisation import everything, falling, incomplete, rescaled, unbroken
+from bench.diagnosis.other_attacks import other_attack_checks
 from bench.diagnosis.rules import RULES, Rule
-from bench.diagnosis.subject import Subject
+from bench.diagnosis.subject import Effort, Subject
 from bench.threats import NORMS, Threat
 from tests.toy import images, linear_model
 
@@ -105,3 +106,14 @@ def test_a_rule_states_its_thresholds_and_gives_advice_unless_it_passes() -> Non
     assert [rule.counted(count, 10).verdict for count in (0, 2, 3)] == ["pass", "warn", "fail"]
     assert rule.skipped("why").verdict == "n/a"
     assert all(rule.id == id_ for id_, rule in RULES.items())
+
+
+def test_every_other_attack_reports_what_it_breaks() -> None:
+    model, x = linear_model(0, classes=3), images(0, 12)
+    effort = Effort(queries=50, targets=1, draws=20, remaining=12, search=20, averaged=3)
+    everything_allowed = Threat.parse("linf:1")
+    subject = Subject.of(model, x, model(x).argmax(1), everything_allowed, effort=effort)
+    claimed = torch.ones(len(subject), dtype=torch.bool)
+    found = {check.id: check.verdict for check in other_attack_checks(subject, claimed, model)}
+    assert found == dict.fromkeys(found, "fail")
+    assert {"A5", "A6", "A7", "A8", "A11", "A12", "R1", "R2", "R3"} <= found.keys()

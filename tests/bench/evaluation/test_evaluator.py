@@ -16,7 +16,9 @@ from bench.evaluation import suites
 from bench.evaluation.evaluator import Evaluation
 from bench.evaluation.journal import Journal
 from bench.evaluation.outcome import Outcome
+from bench.evaluation.queue import CREDIT
 from bench.evaluation.settings import Settings
+from bench.losses import margin
 from bench.threats import NORMS, Threat
 from leaderboard.schema import UNION_ONLY
 from tests.toy import exact_worst_case, images, linear_model
@@ -103,11 +105,22 @@ def test_pruning_across_norms_gives_the_same_union(straight: Outcome) -> None:
     assert UNION_ONLY not in [finding.id for finding in full.findings]
 
 
-def test_an_example_found_for_one_norm_counts_for_each_budget_that_it_meets() -> None:
-    model, x, y = problem()
-    outcome = run(model, x, y, "linf:0.05,l2:100", suites=("pgd-100",))
-    linf, l2 = outcome.columns.values()
-    assert not (l2.robust & ~linf.robust).any()
+def test_an_example_found_for_one_norm_counts_for_each_budget_that_it_meets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    blind = PGD(steps=1, step_size=0.0, random_start=False, name="blind")
+    monkeypatch.setitem(
+        suites._BUILT_IN,
+        "linf-only",
+        lambda norm, classes: (suites.Stage(PGD(steps=20) if norm == "linf" else blind),),
+    )
+    outcome = run(*problem(), "linf:0.05,l2:100,l1:0.01", suites=("linf-only",))
+    linf, l2, l1 = outcome.columns.values()
+    assert (linf.by >= 0).sum() > 5
+    assert l2.robust.tolist() == linf.robust.tolist()
+    assert l1.robust.tolist() == outcome.clean.tolist()
+    assert set(l2.by[~l2.robust & outcome.clean]) == {CREDIT}
+    assert "A15" in [finding.id for finding in outcome.findings]
 
 
 def test_it_does_not_count_for_other_suites(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,3 +294,40 @@ def test_images_may_carry_gradients_and_must_have_four_dimensions() -> None:
     model, x, y = problem(8)
     assert run(model, x.clone().requires_grad_(), y, "linf:0.05").clean.any()
     assert "(n, c, h, w)" in refused(model=model, images=x.flatten(1), labels=y)
+
+
+def test_verdicts_of_a_bf16_evaluation_are_those_of_float32() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(36, 4)).eval().requires_grad_(False)
+    x = images(5, 40, SHAPE)
+    y = net(x).argmax(1)
+    outcome = evaluate(
+        net, x, y, threat="linf:0.05", suites=("crossfire",), precision="bf16", display="none"
+    )
+    assert outcome.precision == "bf16"
+    np.testing.assert_allclose(outcome.margins, -margin(net(x), y), atol=1e-6)
+    (column,) = outcome.columns.values()
+    rows = np.flatnonzero(column.by >= 0)
+    assert len(rows) > 5
+    assert bool((net(torch.from_numpy(column.found[rows])).argmax(1) != y[rows]).all())
+
+
+class Counting(nn.Module):
+    """A linear model with a buffer that counts its passes."""
+
+    seen: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = linear_model(3, SHAPE)
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen += 1
+        logits: Tensor = self.inner(x)
+        return logits
+
+
+def test_a_model_that_changes_its_own_weights_is_refused() -> None:
+    _, x, y = problem(8)
+    assert "changed its own weights" in refused(model=Counting().eval(), images=x, labels=y)

@@ -191,3 +191,19 @@ def test_p10_has_no_finding_on_ordinary_models_at_any_scale_of_the_logits() -> N
 def test_p10_finds_unreliable_gradients(masked: object) -> None:
     (finding,) = gates.tangent(Wrapped(masked), X, Y, LINF)
     assert (finding.id, finding.gate) == ("P10", "info")
+
+
+@pytest.mark.parametrize(
+    ("masked", "id_"),
+    [
+        (lambda x: INNER(x + 0.1 * torch.randn_like(x)), "P4"),
+        (lambda x: INNER(x).softmax(1), "P6"),
+        (lambda x: INNER(x) * 1e6, "P7"),
+    ],
+)
+def test_unreliable_gradients_cost_the_rank_and_start_the_escalation(
+    masked: object, id_: str
+) -> None:
+    (finding,) = [f for f in preflight(Wrapped(masked).eval(), X, Y) if f.id == id_]
+    assert finding.gate == "flag"
+    assert gates.misleading([finding])

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bench.evaluation.judge import Judge, Violation, distances
+from bench.evaluation.judge import Judge, Violation, allowed, distances
 from bench.threats import Threat
 from tests.toy import images, linear_model
 
@@ -49,3 +49,20 @@ def test_the_majority_of_votes_decides_for_a_random_model() -> None:
         return torch.eye(2)[next(classes)].expand(len(points), 2)
 
     assert Judge(random_model, votes=5).wrong(X[:1], torch.zeros(1, dtype=torch.int64)).item()
+
+
+@pytest.mark.parametrize(("text", "pixels"), [("linf:8/255", 1), ("l2:0.5", 6), ("l1:12", 36)])
+def test_the_ball_ends_at_epsilon(text: str, pixels: int) -> None:
+    threat, x = Threat.parse(text), torch.full((1, *SHAPE), 0.5)
+    for factor, outside in ((1.0, False), (1.001, True)):
+        far = distances(x, x + factor * threat.eps / pixels, threat)
+        assert bool(far > allowed(threat)) is outside
+
+
+def test_it_predicts_in_float32_whatever_surrounds_it() -> None:
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(36, 3)).eval()
+    with torch.no_grad():
+        expected = net(X)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(Judge(net).logits(X), expected)

@@ -1,6 +1,8 @@
 """Suites find the exact worst case, escalate if gradients are unreliable, and describe all
 settings."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from bench.attacks.square import Square
 from bench.evaluation import gates, suites
 from bench.evaluation.outcome import Outcome
 from bench.evaluation.queue import Column
+from bench.losses import dlr, targeted_dlr
 from bench.threats import Threat
 from leaderboard.schema import Finding
 from tests.toy import exact_worst_case, images, linear_model
@@ -165,3 +168,22 @@ def test_the_reference_is_a_suite_and_agrees_with_crossfire_on_a_linear_model() 
     (theirs,), (mine,) = outcome.columns.values(), ours.columns.values()
     assert theirs.robust.tolist() == mine.robust.tolist()
     assert theirs.forward.sum() > 10 * mine.forward.sum()
+
+
+def test_the_dlr_losses_are_those_of_the_paper() -> None:
+    z, y = torch.tensor([[5.0, 3.0, 1.0, 0.0]]), torch.tensor([0])
+    assert dlr(z, y).item() == pytest.approx(-(5 - 3) / (5 - 1))
+    target = torch.tensor([2])
+    assert targeted_dlr(z, y, target).item() == pytest.approx(-(5 - 1) / (5 - (1 + 0) / 2))
+
+
+@pytest.mark.parametrize("suite", ["autoattack", "autoattack-rand"])
+def test_the_suites_of_autoattack_equal_the_exact_worst_case(
+    suite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suites, "Square", partial(Square, queries=50))
+    model = linear_model(3, SHAPE, 4)
+    (column,) = run(model, suite, "linf:0.05", 8).columns.values()
+    exact = exact_worst_case(model, X[:8], model(X[:8]).argmax(1), Threat.parse("linf:0.05"))
+    sure = exact.abs() > 3e-3
+    assert column.robust[sure].tolist() == (exact > 0)[sure].tolist()

@@ -1,5 +1,7 @@
 """The comparison counts passes and differing verdicts correctly; times are not tested."""
 
+from itertools import cycle
+
 import pytest
 import torch
 
@@ -61,8 +63,11 @@ def test_a_row_without_a_reference_compares_nothing() -> None:
     assert cells(row) == ("m", "linf:0.1", "x", "1.0", "2", "50.00%", "–", "–", "–")
 
 
-def test_overhead_is_a_share_of_the_time_of_the_passes() -> None:
-    assert Bench(X, torch.zeros(8, dtype=torch.int64), [], "fp32").overhead(MODEL, LINF) > -1
+def test_overhead_is_a_share_of_the_time_of_the_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = cycle([2.0, 3.0])
+    monkeypatch.setattr("bench.speed.run._seconds", lambda work: next(seconds))
+    bench = Bench(X, torch.zeros(8, dtype=torch.int64), [], "fp32")
+    assert bench.overhead(MODEL, LINF) == 0.5
 
 
 def test_a_report_names_the_machine_and_notifies_of_each_finished_row() -> None:

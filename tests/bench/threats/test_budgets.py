@@ -43,3 +43,18 @@ def test_a_users_own_data_have_the_budgets_of_the_public_data_set_of_their_shape
     assert budget_dataset("npz:mine.npz", (3, 32, 32)) == "cifar10"
     assert budget_dataset("folder:mine@224", (3, 224, 224)) == "imagenet"
     assert budget_dataset("svhn", (3, 32, 32)) == "svhn"
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "values"),
+    [
+        ("cifar10", None, "linf:8/255,l2:0.5,l1:12"),
+        ("cifar100", "maini", "linf:0.03,l2:0.5,l1:12"),
+        ("svhn", "madaan", "linf:8/255,l2:128/255,l1:2000/255"),
+        ("mnist", None, "linf:0.3,l2:2.0,l1:10"),
+        ("fashion-mnist", "maini", "linf:0.3,l2:2.0,l1:10"),
+        ("imagenet", None, "linf:4/255,l2:2,l1:255"),
+    ],
+)
+def test_budgets_are_those_of_the_papers(data: str, name: str | None, values: str) -> None:
+    assert [str(threat) for threat in resolve("union", data, name)] == values.split(",")

@@ -295,3 +295,20 @@ def test_the_loss_in_the_log_is_a_mean_over_updates(tmp_path: Path) -> None:
     with (tmp_path / "log.csv").open() as file:
         (row,) = csv.DictReader(file)
     assert float(row["loss"]) == 2
+
+
+class Trap:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, sprung: Path) -> None:
+        self.sprung = sprung
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.sprung,))
+
+
+def test_a_state_file_runs_no_code(tmp_path: Path) -> None:
+    torch.save({"x": Trap(tmp_path / "sprung")}, tmp_path / "state.pt")
+    with pytest.raises(CrossfireError):
+        Undefended().fit(small_job(tmp_path))
+    assert not (tmp_path / "sprung").exists()

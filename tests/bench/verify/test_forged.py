@@ -253,7 +253,10 @@ def test_a_model_that_is_called_random_is_still_held_to_its_clean_flags(
     assert forger.verify() == ["V03"]
 
 
-def test_predictions_are_compared_however_small_the_logits_are(forger: Forger) -> None:
+@pytest.mark.parametrize("random", [False, True])
+def test_predictions_are_compared_however_small_the_logits_are(
+    forger: Forger, random: bool
+) -> None:
     tensors = load_file(forger.weights)
     with safe_open(forger.weights, "pt") as file:
         metadata = file.metadata()
@@ -261,6 +264,9 @@ def test_predictions_are_compared_however_small_the_logits_are(forger: Forger) -
         tensors[name] *= -1e-6  # so that hardly any image is classified correctly
     save_file(tensors, forger.weights, metadata)
     forger.record["model"]["weights_sha256"] = weights_sha256(forger.weights)
+    if random:
+        finding = {"id": "P4", "gate": "flag", "message": "random", "value": None}
+        forger.record["findings"].append(finding)
     perfect(forger)
 
     def claim(table: pd.DataFrame) -> None:
@@ -283,3 +289,30 @@ def test_a_newer_protocol_than_this_program_knows_is_not_called_valid(forger: Fo
     report = verify(forger.path, Options(model=str(forger.weights)))
     assert report.outcome == "PARTLY CHECKED"
     assert [gap.rule for gap in report.missing] == ["V06"]
+
+
+def test_a_sample_still_finds_forged_images(forger: Forger) -> None:
+    clean = load("digits").test.floats()
+
+    def change(tensors: Tensors) -> None:
+        tensors[f"{LINF}/pgd-100/images"][:] = clean[tensors[f"{LINF}/pgd-100/indices"]]
+
+    forger.change_images(change)
+    forger.seal()
+    assert {"V08", "V10"} <= set(forger.verify(sample=5))
+
+
+def test_an_example_that_no_attack_broke_cannot_be_called_skipped(forger: Forger) -> None:
+    example = int(np.flatnonzero(unpack(forger.record["union"], EXAMPLES))[0])
+
+    def skip(table: pd.DataFrame) -> None:
+        for verdict in forger.record["verdicts"]:
+            head = f"{verdict['threat']}/{verdict['suite']}"
+            table.loc[example, f"{head}/robust"] = False
+            table.loc[example, f"{head}/attack"] = "pruned"
+            verdict["flags"] = flip(verdict["flags"], example)
+
+    forger.change_table(skip)
+    forger.record["union"] = flip(forger.record["union"], example)
+    forger.seal()
+    assert set(forger.verify()) == {"V07"}
