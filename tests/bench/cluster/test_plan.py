@@ -1,13 +1,17 @@
 """Chunks attacked in any order give the same flags as one process."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from bench import cluster
 from bench.cluster.plan import Plan
+from bench.cluster.pool import connected
 from bench.cluster.worker import attack
+from bench.errors import CrossfireError
 from bench.evaluation.evaluator import Evaluation
 from bench.evaluation.journal import Journal
 from bench.evaluation.outcome import Outcome
@@ -81,6 +85,23 @@ def test_a_stopped_run_resumes_from_the_finished_chunks(tmp_path: Path) -> None:
     again = in_chunks(work, Journal(tmp_path, work.key), 7)
     assert again is not None
     assert_same(alone(work, tmp_path), again)
+
+
+def test_without_ray_the_message_has_the_command_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with (
+        pytest.raises(CrossfireError, match=r"pip install 'crossfire-bench\[cluster\]'"),
+        connected("auto"),
+    ):
+        pass
+
+
+def test_the_workers_of_a_saved_evaluation_are_known_after_a_kill() -> None:
+    used = {("cpu", "fp32"), ("NVIDIA H100", "bf16")}
+    assert cluster._read(cluster._written(used)) == used
+    assert cluster._read({}) == set()
 
 
 def test_examples_with_large_margins_are_attacked_first(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -149,14 +148,3 @@ def test_an_unreachable_address_is_an_immediate_error_of_one_line(
     ):
         pass
     assert "\n" not in str(caught.value)
-
-
-def test_without_ray_the_message_has_the_command_that_installs_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with (
-        pytest.raises(CrossfireError, match=r"pip install 'crossfire-bench\[cluster\]'"),
-        pool.connected("auto"),
-    ):
-        pass

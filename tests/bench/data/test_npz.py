@@ -1,4 +1,5 @@
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -108,3 +109,11 @@ def test_an_array_file_is_refused_in_one_line(tmp_path: Path) -> None:
     np.save(tmp_path / "one.npy", np.zeros(3))
     with pytest.raises(CrossfireError, match="is not a readable"):
         load(f"npz:{tmp_path / 'one.npy'}")
+
+
+def test_without_datasets_the_message_has_the_command_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(CrossfireError, match=r"pip install 'crossfire-bench\[hf\]'"):
+        load("hf:some/name")
