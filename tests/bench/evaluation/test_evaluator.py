@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ from torch import Tensor, nn
 
 from bench import evaluate
 from bench.attacks.pgd import PGD
-from bench.errors import CrossfireError
 from bench.evaluation import suites
 from bench.evaluation.evaluator import Evaluation
 from bench.evaluation.journal import Journal
@@ -202,43 +200,6 @@ def test_uint8_images_are_read_as_fractions_of_255() -> None:
     assert flags(run(model, pixels, y)) == flags(run(model, pixels.float() / 255, y))
 
 
-def refused(**changes: Any) -> str:  # noqa: ANN401
-    """The message about an evaluation with other images, labels or settings."""
-    model, x, y = problem(8)
-    given = {"model": model, "images": x, "labels": y, "threat": "linf:0.05", "display": "none"}
-    with pytest.raises(CrossfireError) as caught:
-        evaluate(**(given | changes))
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
-
-
-def test_what_an_evaluation_cannot_take_is_refused_with_what_to_give_instead() -> None:
-    _, x, y = problem(8)
-    assert "give a torch.nn.Module" in refused(model=lambda x: x)
-    assert "give a tensor" in refused(images=x.numpy())
-    assert "uint8 or float32" in refused(images=x > 0.5)
-    assert "n > 0" in refused(images=x[:0], labels=y[:0])
-    assert "pixels in [0, 1]" in refused(images=x * torch.nan)
-    assert "labels are torch.float32" in refused(labels=y.float())
-    assert "labels begin at -1" in refused(labels=y - 1)
-    assert "one for each of the 8 images" in refused(labels=y[:5])
-    assert "labels have shape (8, 1)" in refused(labels=y[:, None])
-    assert "numbers have shape (3,)" in refused(numbers=torch.arange(3))
-    assert "give a tuple" in refused(suites="pgd-100")
-    assert "give a tuple" in refused(suites=())
-    assert "name one twice" in refused(suites=("pgd-100", "pgd-100"))
-    assert "choose from auto, bf16, fp32" in refused(precision="fp8")
-    assert "at least 1" in refused(capacity=0)
-    assert "unknown display" in refused(display="bar")
-
-
-def test_labels_of_any_integer_type_and_images_of_any_float_type_are_read() -> None:
-    model, x, y = problem(8)
-    expected = flags(run(model, x, y, "linf:0.05"))
-    assert flags(run(model, x.double(), y.to(torch.uint8), "linf:0.05")) == expected
-
-
 def test_the_table_has_a_row_per_example_and_a_norm_for_each_broken_one() -> None:
     model, x, y = problem()
     outcome = run(model, x, y)
@@ -251,49 +212,6 @@ def test_the_table_has_a_row_per_example_and_a_norm_for_each_broken_one() -> Non
         assert norms[broken].max() <= Threat.parse(threat).eps + 1e-5
         assert norms[~broken].isna().all()
         assert set(table[f"{threat}/pgd-100/attack"][broken]) <= {"pgd-100", "credit"}
-
-
-class Sometimes(nn.Module):
-    """A linear model that returns NaN at one image, and drops features in train mode."""
-
-    def __init__(self, bad: Tensor) -> None:
-        super().__init__()
-        self.inner, self.bad = problem()[0], bad
-
-    def forward(self, x: Tensor) -> Tensor:
-        hit = (x == self.bad).flatten(1).all(1)
-        z: Tensor = self.inner(nn.functional.dropout(x, 0.5, self.training))
-        return z.masked_fill(hit[:, None], torch.nan)
-
-
-def test_one_image_with_logits_that_are_not_finite_is_refused() -> None:
-    _, x, y = problem()
-    message = refused(model=Sometimes(x[40]).eval(), images=x, labels=y)
-    assert message.startswith("refused (P1): 1 of 60 outputs are NaN")
-
-
-def test_a_model_left_in_train_mode_is_checked_in_eval_mode() -> None:
-    _, x, y = problem()
-    outcome = run(Sometimes(torch.ones(SHAPE)).train(), x, y, "linf:0.05")
-    assert "P4" not in [finding.id for finding in outcome.findings]
-
-
-def test_a_model_of_one_class_is_refused() -> None:
-    model, x, y = linear_model(0, SHAPE, 1), problem()[1], torch.zeros(60, dtype=torch.long)
-    assert "one class" in refused(model=model, images=x, labels=y)
-
-
-def test_pixels_that_rounding_moved_out_of_the_box_are_clipped() -> None:
-    model, x, y = problem()
-    moved = torch.where(x > 0.9, torch.full_like(x, 1 + 5e-7), x)
-    outcome = run(model, moved, y, "linf:0.001", suites=("crossfire",))
-    assert outcome.clean.any()
-
-
-def test_images_may_carry_gradients_and_must_have_four_dimensions() -> None:
-    model, x, y = problem(8)
-    assert run(model, x.clone().requires_grad_(), y, "linf:0.05").clean.any()
-    assert "(n, c, h, w)" in refused(model=model, images=x.flatten(1), labels=y)
 
 
 def test_verdicts_of_a_bf16_evaluation_are_those_of_float32() -> None:
@@ -310,24 +228,3 @@ def test_verdicts_of_a_bf16_evaluation_are_those_of_float32() -> None:
     rows = np.flatnonzero(column.by >= 0)
     assert len(rows) > 5
     assert bool((net(torch.from_numpy(column.found[rows])).argmax(1) != y[rows]).all())
-
-
-class Counting(nn.Module):
-    """A linear model with a buffer that counts its passes."""
-
-    seen: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.inner = linear_model(3, SHAPE)
-        self.register_buffer("seen", torch.zeros(()))
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.seen += 1
-        logits: Tensor = self.inner(x)
-        return logits
-
-
-def test_a_model_that_changes_its_own_weights_is_refused() -> None:
-    _, x, y = problem(8)
-    assert "changed its own weights" in refused(model=Counting().eval(), images=x, labels=y)

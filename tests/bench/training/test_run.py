@@ -276,39 +276,3 @@ def test_config_survives_json(tmp_path: Path) -> None:
     _, metadata = checkpoint.load(tmp_path)
     assert metadata.config == json.loads(json.dumps(metadata.config))
     AT().fit(small_job(tmp_path, epochs=1, schedule="steps", drops=(1.0, 2.0)))
-
-
-def test_two_parts_of_the_state_with_one_name_are_refused(tmp_path: Path) -> None:
-    job = small_job(tmp_path)
-    net = job.model()
-    with pytest.raises(CrossfireError, match="two parts of the state have one name"):
-        Run(job, Undefended(), net, state={"optimizer": torch.optim.Adam(net.parameters())})
-
-
-def test_the_loss_in_the_log_is_a_mean_over_updates(tmp_path: Path) -> None:
-    job = small_job(tmp_path, epochs=1)
-    net = job.model()
-    started = Run(job, Undefended(), net)
-    for batch in started:
-        for _ in range(3):
-            started.step(0 * net(batch.x).sum() + 2)
-    with (tmp_path / "log.csv").open() as file:
-        (row,) = csv.DictReader(file)
-    assert float(row["loss"]) == 2
-
-
-class Trap:
-    """Writes a file when it is unpickled."""
-
-    def __init__(self, sprung: Path) -> None:
-        self.sprung = sprung
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (Path.touch, (self.sprung,))
-
-
-def test_a_state_file_runs_no_code(tmp_path: Path) -> None:
-    torch.save({"x": Trap(tmp_path / "sprung")}, tmp_path / "state.pt")
-    with pytest.raises(CrossfireError):
-        Undefended().fit(small_job(tmp_path))
-    assert not (tmp_path / "sprung").exists()
