@@ -107,7 +107,9 @@ def _apply_rules(case: Case, left_out: set[str]) -> tuple[tuple[Failure, ...], t
                 failures.append(Failure(name, message))
         except Missing as error:
             missing.append(Gap(name, str(error)))
-        except (ValueError, TypeError, LookupError) as error:
+        except ValueError as error:
+            failures.append(Failure(name, str(error)))
+        except (TypeError, LookupError) as error:
             failures.append(Failure(name, reason(error)))
         if failures and name in DECISIVE:
             break
