@@ -3,7 +3,7 @@ const controls = document.getElementById("controls");
 const dialog = document.getElementById("card");
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const ticked = name => all(`input[name=${name}]`).filter(box => box.checked).map(box => box.value);
-// toFixed rounds ties up; the static page rounds them to even digits, of which only 0.25 goes down.
+// toFixed rounds ties up, the static page to an even digit: of 31.25 and 31.75 only the first differs.
 const percent = share => (100 * share - (100 * share % 1 === 0.25 ? 0.01 : 0)).toFixed(1);
 
 const boards = all(".board").map((section, k) => {
