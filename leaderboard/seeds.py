@@ -245,13 +245,18 @@ class _Distances:
         return np.maximum(distances, 0, out=distances)
 
 
+def in_order_of_seeds(row: Runs) -> list[int]:
+    """The places of the runs in the order of their seeds, by which rows are paired; as they are if
+    seeds are unknown."""
+    places = range(len(row.flags))
+    return sorted(places, key=lambda k: str(row.seeds[k])) if row.seeds else list(places)
+
+
 def _sorted(row: Runs) -> Runs:
     """The row with its runs in the order of their seeds."""
-    if not row.seeds:
-        return row
-    order = sorted(range(len(row.flags)), key=lambda k: str(row.seeds[k]))
+    order = in_order_of_seeds(row)
     flags = tuple(row.flags[k] for k in order)
-    return Runs(flags, row.examples, tuple(row.seeds[k] for k in order))
+    return Runs(flags, row.examples, tuple(row.seeds[k] for k in order) if row.seeds else ())
 
 
 def _groups(rows: Iterable[Runs]) -> list[int]:

@@ -59,11 +59,11 @@ def run(
         journal.save(plan.state() | _written(used))
         outcome = evaluation.outcome(plan.columns)
         devices = ", ".join(f"{device} ({precision})" for device, precision in sorted(used))
-        bf16 = any(precision == "bf16" for _, precision in used)
+        arithmetic = {precision for _, precision in used} or {outcome.precision}
         return replace(
             outcome,
             device=f"{pool.workers} workers: {devices}",
-            precision="bf16" if bf16 else outcome.precision if not used else "fp32",
+            precision="bf16" if "bf16" in arithmetic else "fp32",
         )
 
 

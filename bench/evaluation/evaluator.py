@@ -267,7 +267,7 @@ def checked(
     """
     device = choose_device(settings.device)
     model = model.to(device)
-    gates.refuse(list(gates.mode(model)))
+    gates.refuse(list(gates.mode(model)))  # before eval() would hide that it was forgotten
     model.eval()
     x, y = floats(images[:SAMPLE]).to(device), labels[:SAMPLE].to(device)
     findings = gates.preflight(model, x, y)

@@ -33,6 +33,7 @@ from leaderboard.diagnosis import Diagnosis, kept
 from leaderboard.frame import Cells, cells
 from leaderboard.published import SOURCE, Published, matching
 from leaderboard.ranking import Row, Table
+from leaderboard.seeds import in_order_of_seeds
 
 CARDS = 100
 """Rows of a table whose evidence is shown; further rows have their provenance only."""
@@ -167,15 +168,13 @@ def _data(section: Section) -> dict[str, Any]:
 
 
 def _flags(row: Row) -> dict[str, Any]:
-    clean = row.column("clean")
-    # Seeds are paired by position, so they come in one order in every row.
-    order = sorted(range(len(row.runs)), key=lambda k: str(clean.seeds[k]) if clean.seeds else "")
+    seeds, order = row.column("clean").seeds, in_order_of_seeds(row.column("clean"))
     measured = [row.runs[k].measured for k in order]
     return {
         "id": row.head.id,
         "name": row.name,
         "flagged": bool(row.flagged),
-        "seeds": [clean.seeds[k] for k in order] if clean.seeds else [],
+        "seeds": [seeds[k] for k in order] if seeds else [],
         "runs": [
             {name: _base64(flags) for name, flags in run.items() if name != "union"}
             for run in measured

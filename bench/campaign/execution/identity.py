@@ -65,6 +65,8 @@ def code(defense: str, folder: Path) -> str:
 
 @cache
 def _code(file: Path, changed: int) -> str:
+    """The hash of a file's modules; `changed`, when it was written, only tells versions apart in
+    the cache."""
     folder = file.parent
     return digest({str(p.relative_to(folder)): _bare_code(p.read_text()) for p in modules(file)})
 
