@@ -52,17 +52,29 @@ def test_a_model_that_is_called_random_is_still_held_to_its_clean_flags(
     assert forger.verify() == ["V03"]
 
 
-@pytest.mark.parametrize("random", [False, True])
-def test_predictions_are_compared_however_small_the_logits_are(
-    forger: Forger, random: bool
-) -> None:
+def scale_logits(forger: Forger, factor: float) -> None:
+    """Multiply the last layer's weights, and name the new ones in the record."""
     tensors = load_file(forger.weights)
     with safe_open(forger.weights, "pt") as file:
         metadata = file.metadata()
     for name in list(tensors)[-2:]:
-        tensors[name] *= -1e-6  # so that hardly any image is classified correctly
+        tensors[name] *= factor
     save_file(tensors, forger.weights, metadata)
     forger.record["model"]["weights_sha256"] = weights_sha256(forger.weights)
+
+
+def test_margins_are_compared_however_small_the_logits_are(forger: Forger) -> None:
+    scale_logits(forger, 1e-6)
+    forger.change_table(lambda table: table.__setitem__("margin", 0.0))
+    forger.seal()
+    assert forger.verify() == ["V09"]
+
+
+@pytest.mark.parametrize("random", [False, True])
+def test_predictions_are_compared_however_small_the_logits_are(
+    forger: Forger, random: bool
+) -> None:
+    scale_logits(forger, -1e-6)  # hardly any image is classified correctly
     if random:
         finding = {"id": "P4", "gate": "flag", "message": "random", "value": None}
         forger.record["findings"].append(finding)
