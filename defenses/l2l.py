@@ -28,15 +28,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bench.losses import cross_entropy
-from bench.models.attackers import Kind, build_attacker, perturbation, shrink
+from bench.models.attackers import STRIDE, Kind, build_attacker, perturbation, shrink
 from bench.threats import Threat
 from bench.training import Job, Net, Run, attacking, cross_entropy_of, evaluating, input_gradient
 from bench.types import Images, Labels
 
 Variant = Literal["naive", "grad", "two-step", "multi-step"]
 Per = Literal["batch", "example"]
-STRIDE = 0.007 / 0.031
-"""Share of the attacker's perturbation in a step of the multi-step variant."""
 WIDTH = 16
 """Channels of the attacker's first layer: with 64, a pass costs as much as fifty of a small
 classifier."""

@@ -159,6 +159,7 @@ CASES: list[tuple[Input, str]] = [
     (source("syntax error"), "does not run: SyntaxError"),
     (option("--threat", "linf:0"), "must be greater than 0"),
     (option("--threat", "l2:-1"), "must be greater than 0"),
+    (option("--threat", "l2:1e-400"), "must be greater than 0"),
     (option("--threat", "linf:8/x"), "is not a number"),
     (option("--threat", "linf:nan"), "is not a number"),
     (option("--threat", "l2:1e400"), "is not a number"),

@@ -72,7 +72,7 @@ def proportional(rate: Float[Tensor, "n d"]) -> Movement:
         def change(factor: Tensor) -> Tensor:
             return moved(factor).mul_(rate).sum(1, keepdim=True)
 
-        least = need / total
+        least = (need / total).clamp_max(1e30)  # not infinite times 0
         most = torch.where(change(8 * least) > need, 8 * least, 1e6 * least)
         return moved(find_root(change, need, least, most, PRECISION, power=1.0))
 

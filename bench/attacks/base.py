@@ -123,7 +123,8 @@ class Attack(Protocol):
 def query(model: Model, attack: Attack, slots: Slots) -> Response:
     """Query the model at the slots' points; the gradient is with respect to the points only.
 
-    The gradient is contiguous whatever the model's memory layout, and 0 where the model's is NaN.
+    The gradient is contiguous whatever the model's memory layout, 0 where the model's is NaN, and
+    ±1e30, whose sums are finite, where it is infinite.
     """
     if not attack.needs_gradient:
         with torch.no_grad():
@@ -134,7 +135,8 @@ def query(model: Model, attack: Attack, slots: Slots) -> Response:
         logits = model(point)
         loss = attack.loss(logits, slots)
         (gradient,) = torch.autograd.grad(loss.sum(), point)
-    return Response(logits.detach(), loss.detach(), gradient.contiguous().nan_to_num_())
+    gradient = gradient.contiguous().nan_to_num_(0, 1e30, -1e30)
+    return Response(logits.detach(), loss.detach(), gradient)
 
 
 def drive(model: Model, attack: Attack, slots: Slots, threat: Threat) -> Batch:

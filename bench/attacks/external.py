@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from jaxtyping import Int
 from torch import Tensor, nn
 
+from bench.errors import CrossfireError
 from bench.threats import Threat
+from bench.threats.geometry import Batch
 
 Run = Callable[[nn.Module, Tensor, Tensor, Threat, int], Tensor]
 """(model, images (n, c, h, w), labels (n,), threat, seed) -> adversarial examples (n, c, h, w)."""
@@ -13,11 +16,32 @@ Run = Callable[[nn.Module, Tensor, Tensor, Threat, int], Tensor]
 
 @dataclass(frozen=True)
 class ExternalAttack:
-    """An attack as one function, under a name. Its random numbers may depend on the batch."""
+    """An attack as one function, under a name. Its random numbers may depend on the batch.
+
+    A point of a `bounded` attack outside its threat is an error; points of others are ignored
+    there, as an attack needs that searches for the nearest adversarial example.
+    """
 
     run: Run
     name: str
-    bounded: bool = False
+    bounded: bool = True
+
+    def points(
+        self, model: nn.Module, x: Batch, y: Int[Tensor, " n"], threat: Threat, seed: int
+    ) -> Batch:
+        """The attack's examples for images x (n, c, h, w) in [0, 1]; it gets copies of x and y.
+
+        Raises:
+            CrossfireError: it returns anything but a tensor of the images' shape.
+        """
+        found = self.run(model, x.clone(), y.clone(), threat, seed)
+        if not isinstance(found, Tensor) or found.shape != x.shape:
+            kind = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            raise CrossfireError(
+                f"attack '{self.name}' returned {kind}; it must return a tensor of the images' "
+                f"shape, {tuple(x.shape)}"
+            )
+        return found.detach().to(x)
 
 
 class Counted(nn.Module):

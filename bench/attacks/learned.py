@@ -20,20 +20,17 @@ from bench import losses
 from bench.attacks.base import Response, Slots
 from bench.errors import CrossfireError
 from bench.models import checkpoint
-from bench.models.attackers import build_attacker, perturbation, shrink
+from bench.models.attackers import STRIDE, build_attacker, perturbation, shrink
 from bench.threats import Threat
 from bench.threats.geometry import GEOMETRY, lift
-
-STRIDE = 0.007 / 0.031
-"""Step size of the multi-step variant, as a share of the attacker's perturbation."""
 
 
 class Attacker:
     """The attacker's network; protocols name it by the hash of its weights."""
 
-    def __init__(self, net: nn.Module) -> None:
-        """Freeze `net` in eval mode."""
-        self.net = net.eval().requires_grad_(False)
+    def __init__(self, net: nn.Module, channels: int) -> None:
+        """Freeze `net`, for images of `channels` channels, in eval mode."""
+        self.net, self.channels = net.eval().requires_grad_(False), channels
         self.__name__ = checkpoint.weights_sha256(net)
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -44,7 +41,8 @@ class Attacker:
 
 @dataclass(frozen=True)
 class Learned:
-    """The iteration: `steps` perturbations times `stride`, each projected onto the ball."""
+    """The iteration: `steps` perturbations times `stride`, each clipped to the box, and the last
+    one projected onto the ball, as in training."""
 
     attacker: Attacker
     steps: int = 1
@@ -58,11 +56,21 @@ class Learned:
         return losses.cross_entropy(logits, slots.y)
 
     def start(self, slots: Slots, threat: Threat) -> Slots:
-        """The image itself."""
+        """The image itself.
+
+        Raises:
+            CrossfireError: the images have other channels than the attacker was trained with.
+        """
+        channels, theirs = slots.x.shape[1], self.attacker.channels
+        if channels != theirs:
+            raise CrossfireError(
+                f"the attacker is for {theirs} channels, the images have {channels}; train one on "
+                "such images"
+            )
         return slots.next(slots.x, slots.done)
 
     def step(self, slots: Slots, response: Response, threat: Threat) -> Slots:
-        """x + P(δ + stride · attacker(x + δ))."""
+        """x + δ + stride · attacker(x + δ), at the last step projected."""
         inputs = slots.point
         if self.needs_gradient:
             largest = response.ascent.abs().flatten(1).amax(1).clamp_min(1e-12)
@@ -70,10 +78,11 @@ class Learned:
         with torch.no_grad():
             step = self.stride * perturbation(self.attacker(inputs), threat)
             delta = slots.point - slots.x + step
-        # The projection only corrects rounding errors.
+        last = slots.t >= self.steps
         project = GEOMETRY[threat.norm].project
-        point = slots.x + project(slots.x, shrink(delta, threat), threat.eps)
-        return slots.next(point, slots.t >= self.steps)
+        inside = slots.x + project(slots.x, shrink(delta, threat), threat.eps)
+        point = torch.where(lift(last, delta), inside, (slots.x + delta).clamp(0, 1))
+        return slots.next(point, last)
 
 
 def attacker_file(path: Path) -> Path:
@@ -105,4 +114,5 @@ def load_attacker(path: Path) -> Learned:
     checkpoint.fill(net, tensors, str(path))
     many = variant == "multi-step"
     steps = found["config"]["steps"] if many else 2 if variant == "two-step" else 1
-    return Learned(Attacker(net), steps, STRIDE if many else 1.0, not naive)
+    stride = STRIDE if many else 1.0
+    return Learned(Attacker(net, channels), steps, stride, not naive, bounded=not many)

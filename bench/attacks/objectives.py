@@ -1,6 +1,6 @@
 """The objectives of attacks, by name, and which of them a number of classes allows."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor
@@ -9,7 +9,6 @@ from bench import losses
 from bench.attacks.base import Slots
 
 Objective = Literal["ce", "dlr", "margin", "targeted-dlr", "targeted-margin"]
-OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 
 
 def value(objective: Objective, logits: Float[Tensor, "n k"], slots: Slots) -> Float[Tensor, " n"]:

@@ -5,7 +5,8 @@
 Each step moves by `step_size` along the norm's steepest ascent of a loss and projects onto ball ∩
 box. The iteration is a deterministic map, so an iterate that occurs twice begins a cycle: with
 `until_cycle` the slot stops there, because every later iterate would repeat an earlier one (Doldo
-et al. 2025, arXiv:2503.19347).
+et al. 2025, arXiv:2503.19347). That holds for deterministic models only; `autoattack-rand` is the
+suite for random ones.
 """
 
 from collections.abc import Callable
@@ -18,14 +19,15 @@ from torch import Tensor
 from bench import losses
 from bench.attacks.base import Response, Slots, drive
 from bench.compute import random_streams
-from bench.threats import Norm, Threat
+from bench.errors import CrossfireError
+from bench.threats import Threat
 from bench.threats.geometry import GEOMETRY, Batch, lift
 from bench.types import Model
 
 Loss = Callable[[Float[Tensor, "n k"], Int[Tensor, " n"]], Float[Tensor, " n"]]
 
-STEP_SIZE: dict[Norm, float] = {"linf": 1 / 4, "l2": 1 / 4, "l1": 1 / 4}
-"""Step sizes as a share of epsilon; 1/4 is Madry's 2/255 at 8/255."""
+STEP_SIZE = 1 / 4
+"""As a share of epsilon, for every norm: Madry's 2/255 at 8/255."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class PGD:
     random in the ball, else it is the image."""
 
     steps: int = 10
-    step_size: float = 0.25
+    step_size: float = STEP_SIZE
     objective: Loss = losses.cross_entropy
     random_start: bool = True
     until_cycle: bool = False
@@ -90,15 +92,21 @@ def pgd(
     seed: int = 0,
     indices: Int[Tensor, " n"] | None = None,
 ) -> Batch:
-    """Adversarial examples of x (n, c, h, w) in [0, 1]: for each image the last point of its best
-    restart.
+    """Adversarial examples of x (n, c, h, w) in [0, 1]: for each image the last point of a restart
+    that is misclassified, or else of the one with the largest loss.
 
     `step_size` is in pixel units of the norm (default epsilon / 4). The random start of an image
     depends on the seed and on its number in `indices` (default: its position in the batch), not on
     the other images. Switch the model to eval mode first; freeze its weights to save the
     computation of their gradients.
+
+    Raises:
+        CrossfireError: there is no step or no restart.
     """
-    share = STEP_SIZE[threat.norm] if step_size is None else step_size / threat.eps
+    if min(steps, restarts) < 1:
+        raise CrossfireError(f"{steps} steps and {restarts} restarts; give at least one of each")
+    x = x.detach()
+    share = STEP_SIZE if step_size is None else step_size / threat.eps
     attack = PGD(steps, share, objective, random_start)
     numbers = torch.arange(len(x), device=x.device) if indices is None else indices.to(x.device)
     best, best_loss = x, torch.full((len(x),), -torch.inf, device=x.device)
@@ -108,7 +116,9 @@ def pgd(
         if restarts == 1:
             return point
         with torch.no_grad():
-            loss = objective(model(point), y)
+            logits = model(point)
+        misclassified = ~(losses.margin(logits, y) < 0)
+        loss = objective(logits, y).masked_fill(misclassified, torch.inf)
         better = loss > best_loss
         best = torch.where(lift(better, x), point, best)
         best_loss = torch.where(better, loss, best_loss)

@@ -99,7 +99,7 @@ class Engine:
         """Run one job on the chosen examples; from time to time yield the state that a resumption
         needs."""
         if isinstance(job.work.attack, ExternalAttack):
-            self._external(job, job.work.attack, examples, column, np.flatnonzero(chosen))
+            yield from self._external(job, job.work.attack, examples, column, chosen)
             return
         attack, proposer = job.work.attack, self.propose(job.work)
         queue = Queue.of(job.work, examples, chosen)
@@ -116,7 +116,8 @@ class Engine:
                 pieces = np.concatenate([pieces, fresh])
             if slots is None or not len(pieces):
                 return
-            slots, keep = self._step(job, attack, proposer, slots, queue.rows[pieces], column)
+            rows = queue.rows[pieces]
+            slots, keep = self._step(job, attack, proposer, slots, rows, examples, column)
             pieces = pieces[keep]
             now = time.monotonic()
             column.seconds += now - clock
@@ -129,33 +130,44 @@ class Engine:
                 saved = time.monotonic()
 
     def _external(
-        self, job: Job, attack: ExternalAttack, examples: Examples, column: Column, rows: Array
-    ) -> None:
-        """Run an external attack batch by batch."""
-        for batch in np.split(rows, range(self.capacity, len(rows), self.capacity)):
-            began, chosen = time.monotonic(), torch.from_numpy(batch)
+        self, job: Job, attack: ExternalAttack, examples: Examples, column: Column, chosen: Array
+    ) -> Iterator[State]:
+        """Run an external attack batch by batch; from time to time yield the examples that are
+        left."""
+        left, rows = chosen.copy(), np.flatnonzero(chosen)
+        saved = time.monotonic()
+        for first in range(0, len(rows), self.capacity):
+            began, batch = time.monotonic(), rows[first : first + self.capacity]
             counted = Counted(self.judge.model).eval()
-            x = examples.floats(chosen, self.device)
-            y = examples.labels[chosen].to(self.device)
-            points = attack.run(counted, x, y, job.threat, self.seed)
+            x, y = self._originals(batch, examples)
+            points = attack.points(counted, x, y, job.threat, self.seed)
+            counted.eval()  # whatever mode the attack left the model in
             broken, far = self.judge.adversarial(x, points, y, job.threat, bounded=attack.bounded)
-            column.forward[batch] += counted.forwards // max(1, len(batch)) + self.judge.votes
-            column.backward[batch] += counted.backwards // max(1, len(batch))
+            column.forward[batch] += counted.forwards // len(batch) + self.judge.votes
+            column.backward[batch] += counted.backwards // len(batch)
             for place in torch.nonzero(broken).flatten().tolist():
                 point = points[place].cpu().numpy()
                 column.broken(int(batch[place]), job.number, 0, float(far[place]), point)
-            column.seconds += time.monotonic() - began
+            left[batch] = False
+            now = time.monotonic()
+            column.seconds += now - began
+            self.progress(first + len(batch), len(rows), job)
+            if now - saved > SAVE_EVERY:
+                yield {"chosen": torch.from_numpy(left.copy())}
+                saved = now
+
+    def _originals(self, rows: Array, examples: Examples) -> tuple[Tensor, Tensor]:
+        """Images (n, c, h, w) and labels (n,) that no attack can have changed."""
+        chosen = torch.from_numpy(rows)
+        return examples.floats(chosen, self.device), examples.labels[chosen].to(self.device)
 
     def _fresh(self, fresh: Array, queue: Queue, examples: Examples, job: Job) -> Slots:
-        rows = torch.from_numpy(queue.rows[fresh])
+        rows = queue.rows[fresh]
+        x, y = self._originals(rows, examples)
         key = random_streams.keys(self.seed, examples.numbers[rows], job.work.attack.name)
         key = random_streams.fold(key, torch.from_numpy(queue.attempts[fresh]))
-        return Slots.fresh(
-            examples.floats(rows, self.device),
-            examples.labels[rows].to(self.device),
-            torch.from_numpy(queue.targets[fresh]).to(self.device),
-            key.to(self.device),
-        )
+        target = torch.from_numpy(queue.targets[fresh])
+        return Slots.fresh(x, y, target.to(self.device), key.to(self.device))
 
     def _step(
         self,
@@ -164,6 +176,7 @@ class Engine:
         proposer: Proposer,
         slots: Slots,
         rows: Array,
+        examples: Examples,
         column: Column,
     ) -> tuple[Slots, Array]:
         """Query the model, take one step of the attack, and let the judge verify candidates."""
@@ -173,10 +186,10 @@ class Engine:
             np.add.at(column.backward, rows, proposer.repeats)
         moved = attack.step(slots, response, job.threat)
         claim, done = torch.stack([claimed(response.logits, slots.y), moved.done]).cpu().numpy()
-        self._judge(job, slots, np.flatnonzero(claim), rows, column)
+        self._judge(job, slots, np.flatnonzero(claim), rows, examples, column)
         ended = np.flatnonzero(done & column.robust[rows])
         near = self._near_boundary(proposer, moved, ended, rows, column)
-        self._judge(job, moved, near, rows, column)
+        self._judge(job, moved, near, rows, examples, column)
         keep = ~done & column.robust[rows]
         if keep.all():
             return moved, keep
@@ -199,13 +212,21 @@ class Engine:
         near: Array = claimed(logits, slots.y[chosen], NEAR).cpu().numpy()
         return ended[near]
 
-    def _judge(self, job: Job, slots: Slots, which: Array, rows: Array, column: Column) -> None:
+    def _judge(
+        self,
+        job: Job,
+        slots: Slots,
+        which: Array,
+        rows: Array,
+        examples: Examples,
+        column: Column,
+    ) -> None:
         """Let the judge classify some slots' points, and write broken examples into the column."""
         which = which[column.robust[rows[which]]]
         if not len(which):
             return
-        chosen = torch.from_numpy(which).to(self.device)
-        x, points, y = slots.x[chosen], slots.point[chosen], slots.y[chosen]
+        x, y = self._originals(rows[which], examples)
+        points = slots.point[torch.from_numpy(which).to(self.device)]
         bounded = job.work.attack.bounded
         broken, far = self.judge.adversarial(x, points, y, job.threat, bounded=bounded)
         inside = (far <= allowed(job.threat)).cpu().numpy()

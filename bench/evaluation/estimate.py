@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from bench.attacks.external import ExternalAttack
 from bench.display import duration
 from bench.evaluation.evaluator import Evaluation
 from bench.evaluation.queue import Array, Column, Examples, Job
@@ -72,7 +73,7 @@ def estimate(evaluation: Evaluation) -> Estimate:
         spread=float(passes.std() / passes.mean() / len(rows) ** 0.5),
         seconds=scale
         * sum(
-            float(column.forward.sum()) * _pace(evaluation, examples, number)
+            float(column.forward.sum()) * _pace(evaluation, examples, column, number)
             for number, column in enumerate(columns)
         ),
         memory=_memory(evaluation),
@@ -105,9 +106,12 @@ def _columns(evaluation: Evaluation, examples: Examples) -> list[Column]:
     return [Column.of(everything, np.zeros(shape, np.float32)) for _ in evaluation.suites]
 
 
-def _pace(evaluation: Evaluation, examples: Examples, number: int) -> float:
+def _pace(evaluation: Evaluation, examples: Examples, column: Column, number: int) -> float:
     """Seconds per forward pass of an image, everything included, in full batches of a column's
-    first stage."""
+    first stage; of an external attack, which has no steps to time, those of the sample."""
+    job = next(job for job in evaluation.jobs() if job.column == number)
+    if isinstance(job.work.attack, ExternalAttack):
+        return float(column.seconds.sum()) / max(int(column.forward.sum()), 1)
     full = examples.at(np.arange(evaluation.attacked.capacity) % len(examples))
     columns = _columns(evaluation, full)
     moments: list[tuple[float, int]] = []
@@ -117,7 +121,6 @@ def _pace(evaluation: Evaluation, examples: Examples, number: int) -> float:
         if len(moments) > STEPS:
             raise _Timed
 
-    job = next(job for job in evaluation.jobs() if job.column == number)
     note_time()
     with suppress(_Timed):
         evaluation.attacked.engine(lambda state: None, note_time).run([job], full, columns, {})

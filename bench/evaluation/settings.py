@@ -15,7 +15,7 @@ class Settings:
     another threat has broken: the union is the same, and it takes less time.
 
     Raises:
-        CrossfireError: suites or precision are not valid, or the capacity is less than 1.
+        CrossfireError: suites, seed or precision are not valid, or the capacity is less than 1.
     """
 
     threat: str = "union"
@@ -36,6 +36,8 @@ class Settings:
             raise CrossfireError(f"suites are {self.suites!r}; give a tuple such as ('pgd-100',)")
         if len(set(self.suites)) < len(self.suites):
             raise CrossfireError(f"suites {', '.join(self.suites)} name one twice")
+        if not 0 <= self.seed < 2**63:
+            raise CrossfireError(f"seed is {self.seed}; give one from 0 to 2**63 - 1")
         if self.precision not in get_args(Precision):
             raise unknown("precision", self.precision, get_args(Precision))
         if self.capacity is not None and self.capacity < 1:

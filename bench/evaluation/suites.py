@@ -5,6 +5,8 @@ stages are part of the protocol, so that its hash covers every setting and not o
 name.
 """
 
+import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,6 +24,8 @@ from bench.attacks.objectives import objective_for
 from bench.attacks.pgd import PGD
 from bench.attacks.reference import autoattack_reference
 from bench.attacks.square import Square
+from bench.errors import CrossfireError
+from bench.files import sha256_bytes
 from bench.plugins.registry import Entry, choose, plugins, summary
 from bench.threats import Norm
 
@@ -79,7 +83,7 @@ def autoattack(norm: Norm, classes: int) -> tuple[Stage, ...]:
 
 def reference(norm: Norm, classes: int) -> tuple[Stage, ...]:
     """AutoAttack's standard version as its authors' package runs it; it depends on the batch."""
-    return (Stage(ExternalAttack(autoattack_reference, "pyautoattack")),)
+    return (Stage(ExternalAttack(autoattack_reference, "pyautoattack", bounded=False)),)
 
 
 def autoattack_rand(norm: Norm, classes: int) -> tuple[Stage, ...]:
@@ -155,9 +159,21 @@ def suites() -> dict[str, Entry]:
 
 
 def _alone(entry: Entry) -> Suite:
-    """A suite of one attack of a plugin."""
+    """A suite of one attack of a plugin: an attack, its class, or a function as
+    `bench.attacks.external.Run` describes it.
+
+    Raises:
+        CrossfireError: it is none of these.
+    """
     found = entry.load()
     attack = found() if isinstance(found, type) else found
+    if not isinstance(attack, Attack | ExternalAttack):
+        if not callable(attack):
+            raise CrossfireError(
+                f"attack '{entry.name}' of {entry.origin} is a {type(attack).__name__}; register a "
+                "function (model, images, labels, threat, seed) -> adversarial examples"
+            )
+        attack = ExternalAttack(attack, entry.name)
     return lambda norm, classes: (Stage(attack),)
 
 
@@ -175,9 +191,39 @@ def get(name: str) -> Suite:
 
 
 def describe(stages: tuple[Stage, ...]) -> list[dict[str, Any]]:
-    """Every setting of every stage as JSON values, for the protocol and its hash."""
-    return [_plain(vars(stage)) | {"attack": _plain(vars(stage.attack))} for stage in stages]
+    """Every setting of every stage as JSON values, for the protocol and its hash.
+
+    Raises:
+        CrossfireError: a setting of an attack is no such value.
+    """
+    return [_plain(vars(stage)) | {"attack": _described(stage.attack)} for stage in stages]
+
+
+def _described(attack: Attack | ExternalAttack) -> dict[str, Any]:
+    """Settings and name; of an attack from elsewhere also the hash of its file, because settings
+    may be constants there."""
+    made = attack.run if isinstance(attack, ExternalAttack) else type(attack)
+    made = made.func if isinstance(made, partial) else made
+    module = sys.modules.get(made.__module__)
+    elsewhere = not made.__module__.startswith("bench.") and getattr(module, "__file__", None)
+    code = {"code": sha256_bytes(Path(elsewhere).read_bytes())} if elsewhere else {}
+    described = {"name": attack.name} | _plain(vars(attack)) | code
+    try:
+        json.dumps(described)
+    except TypeError as error:
+        raise CrossfireError(
+            f"the settings of attack '{attack.name}' cannot be recorded ({error}); use numbers, "
+            "texts and functions"
+        ) from None
+    return described
 
 
 def _plain(settings: dict[str, Any]) -> dict[str, Any]:
-    return {name: getattr(value, "__name__", value) for name, value in settings.items()}
+    return {name: _value(value) for name, value in settings.items()}
+
+
+def _value(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, partial):
+        given = {str(place): argument for place, argument in enumerate(value.args)}
+        return {"function": _value(value.func)} | _plain(given | value.keywords)
+    return getattr(value, "__name__", value)

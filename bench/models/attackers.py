@@ -18,6 +18,8 @@ from bench.threats import Threat
 from bench.threats.geometry import GEOMETRY, lift
 
 Kind = Literal["wide", "two-layer", "slim"]
+STRIDE = 0.007 / 0.031
+"""Share of the attacker's perturbation in a step of the multi-step variant."""
 
 Maps = Float[Tensor, "n c h w"]
 NewMaps = Float[Tensor, "n d h w"]

@@ -128,7 +128,14 @@ def l2_project(x: Batch, delta: Batch, eps: Radius) -> Batch:
 
 def l2_steepest(gradient: Batch, point: Batch) -> Batch:
     """The gradient at unit length."""
-    return gradient / lift(l2_distance(gradient), gradient).clamp_min(1e-12)
+    length = l2_distance(gradient)
+    extreme = ~((length >= 1e-12) & length.isfinite())
+    if gradient.is_cuda or bool(extreme.any()):  # on a GPU the test would synchronise
+        # The squares of such entries would underflow or overflow.
+        largest = torch.where(extreme, linf_distance(gradient).clamp_min(1e-38), 1.0)
+        gradient = gradient / lift(largest, gradient)
+        length = l2_distance(gradient)
+    return gradient / lift(length, gradient).clamp_min(1e-12)
 
 
 def l2_gap(x: Batch, delta: Batch, gradient: Batch, eps: Radius) -> Float[Tensor, " n"]:

@@ -34,18 +34,18 @@ class Threat:
             raise CrossfireError(f"threat '{text}' is not NORM:EPSILON; write e.g. linf:8/255")
         try:
             value = Fraction(epsilon)
-            float(value)
+            rounded = float(value)
         except (ValueError, ZeroDivisionError, OverflowError):
             raise CrossfireError(
                 f"epsilon '{epsilon}' in '{text}' is not a number; write for example 8/255 or 0.5"
             ) from None
-        if value <= 0:
+        if rounded <= 0:
             raise CrossfireError(f"epsilon in '{text}' must be greater than 0")
         if norm == "linf" and value > 1:
             raise CrossfireError(
                 f"'{text}' allows every image, because pixels lie in [0, 1]; write e.g. 8/255"
             )
-        return cls(norm, value, epsilon)
+        return cls(norm, value, epsilon.strip())
 
     @property
     def eps(self) -> float:

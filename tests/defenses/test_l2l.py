@@ -6,12 +6,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from bench.models.attackers import perturbation
+from bench.models.attackers import STRIDE, perturbation
 from bench.models.checkpoint import load, read
 from bench.threats import Threat
 from bench.threats.geometry import GEOMETRY
 from bench.training import Net
-from defenses.l2l import L2L, STRIDE, Variant, attacker_input
+from defenses.l2l import L2L, Variant, attacker_input
 from tests.small import L1, L2, LINF, first_batch, small_job
 
 SMALL = {"attacker": "two-layer", "width": 4}

@@ -1,5 +1,7 @@
 """Properties of every attack under every norm."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -8,7 +10,7 @@ from bench.attacks.apgd_l1 import SparseAPGD
 from bench.attacks.base import Attack, Response, Slots, query
 from bench.attacks.fab import FAB
 from bench.attacks.margin import MarginPGD
-from bench.attacks.pgd import PGD
+from bench.attacks.pgd import PGD, pgd
 from bench.attacks.square import Square
 from bench.threats import Threat
 from tests.toy import images, linear_model
@@ -103,6 +105,13 @@ def test_a_gradient_that_is_nan_counts_as_zero() -> None:
     _, slots, _ = problem("linf")
     response = query(lambda x: (x * 0).sqrt().flatten(1)[:, :5], PGD(), slots)
     assert torch.equal(response.ascent, torch.zeros_like(slots.x))
+
+
+def test_an_infinite_gradient_counts_as_a_large_one() -> None:
+    x, y = torch.tensor([[[[0.0, 0.5]]]]), torch.ones(1, dtype=torch.long)
+    options: dict[str, Any] = {"steps": 1, "random_start": False}
+    moved = pgd(lambda x: x.sqrt().flatten(1), x, y, Threat.parse("l2:0.1"), **options)
+    assert moved[0, 0, 0, 0] > 0.02
 
 
 def test_gradients_are_contiguous() -> None:

@@ -16,8 +16,11 @@ from bench.training import evaluating
 from defenses.l2l import L2L
 from defenses.undefended import Undefended
 from tests.small import L1, L2, LINF, first_batch, small_job
+from tests.toy import images
+from tests.walk import fresh
 
-SMALL: dict[str, Any] = {"attacker": "two-layer", "width": 4, "steps": 3}
+# So many steps that points leave the ball before the last one, which is projected.
+SMALL: dict[str, Any] = {"attacker": "two-layer", "width": 4, "steps": 9}
 
 
 def attack(learned: Any, net: Any, batch: Any, threat: Threat = LINF) -> torch.Tensor:  # noqa: ANN401
@@ -55,6 +58,13 @@ def test_it_stays_in_ball_and_box_and_does_not_depend_on_the_batch(
         **{**vars(batch), "x": batch.x[:1], "y": batch.y[:1], "keys": batch.keys[:1]}
     )
     assert torch.allclose(attack(learned, net, alone, threat), x_adv[:1], atol=1e-5)
+
+
+def test_images_with_other_channels_are_an_error(tmp_path: Path) -> None:
+    L2L(**SMALL).fit(small_job(tmp_path, epochs=1))
+    x = images(0, 2, (3, 8, 8))
+    with pytest.raises(CrossfireError, match="the attacker is for 1 channels, the images have 3"):
+        load_attacker(tmp_path).start(fresh(x, torch.zeros(2, dtype=torch.long)), LINF)
 
 
 def test_it_is_a_suite_that_the_protocol_identifies_by_its_weights(tmp_path: Path) -> None:

@@ -1,11 +1,16 @@
-"""PGD that stops at a cycle has seen every point of the whole run."""
+"""PGD: a run that stops at a cycle has seen every point, and the best restart is kept."""
 
+import pytest
 import torch
+from torch import Tensor
 
-from bench.attacks.pgd import PGD
+from bench.attacks.base import Slots, drive
+from bench.attacks.pgd import PGD, pgd
+from bench.compute import random_streams
+from bench.errors import CrossfireError
 from bench.threats import Threat
 from tests.bench.attacks.test_reference import small_network
-from tests.toy import images
+from tests.toy import images, linear_model
 from tests.walk import fresh, least_margins, walk
 
 
@@ -22,3 +27,32 @@ def test_a_run_that_stops_at_a_cycle_has_seen_all_points_of_the_whole_run() -> N
         assert torch.equal(least_margins(model, cut, threat), least_margins(model, whole, threat))
         early += len(cut) < 101
     assert early > 0
+
+
+def test_a_restart_that_is_misclassified_is_kept_whatever_its_loss() -> None:
+    model, x = linear_model(0, classes=8), images(3, 60)
+    y, threat = model(x).argmax(1), Threat.parse("linf:0.06")
+
+    starts = torch.arange(len(x))
+    alone = torch.zeros(len(x), dtype=torch.bool)
+    for restart in range(6):
+        key = random_streams.keys(0, starts, "pgd", restart)
+        point = drive(model, PGD(steps=2), Slots.fresh(x, y, y, key), threat)
+        alone |= model(point).argmax(1) != y
+    best = pgd(model, x, y, threat, steps=2, restarts=6)
+    assert (model(best).argmax(1) != y).tolist() == alone.tolist()
+    assert 0 < alone.sum() < len(x)
+
+
+def test_images_with_a_graph_give_examples_without_one() -> None:
+    model, x = linear_model(0), images(3, 4).requires_grad_()
+    y = model(x).argmax(1)
+    for threat in ("linf:0.1", "l2:0.5", "l1:3"):
+        assert not pgd(model, x, y, Threat.parse(threat), steps=2).requires_grad
+
+
+@pytest.mark.parametrize(("steps", "restarts"), [(0, 1), (1, 0)])
+def test_at_least_one_step_and_one_restart_are_needed(steps: int, restarts: int) -> None:
+    model, x = linear_model(0), images(3, 4)
+    with pytest.raises(CrossfireError, match="give at least one of each"):
+        pgd(model, x, model(x).argmax(1), Threat.parse("l2:1"), steps=steps, restarts=restarts)

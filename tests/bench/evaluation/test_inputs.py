@@ -40,6 +40,7 @@ def test_what_an_evaluation_cannot_take_is_refused_with_what_to_give_instead() -
     assert "name one twice" in refused(suites=("pgd-100", "pgd-100"))
     assert "choose from auto, bf16, fp32" in refused(precision="fp8")
     assert "at least 1" in refused(capacity=0)
+    assert "from 0 to 2**63 - 1" in refused(seed=2**63)
     assert "unknown display" in refused(display="bar")
 
 

@@ -114,6 +114,17 @@ def test_steepest_direction_has_unit_norm_and_ascends(norm: Norm) -> None:
     assert bool(((step * gradient).sum(1) > 0).all())
 
 
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+@pytest.mark.parametrize("scale", [1e-28, 1e-20, 1e25])
+def test_gradients_of_every_size_give_the_same_step(norm: Norm, scale: float) -> None:
+    gradient, point = torch.randn(4, 1, 6, 6), torch.full((4, 1, 6, 6), 0.5)
+    steepest = GEOMETRY[norm].steepest
+    expected = steepest(gradient, point)
+    assert torch.allclose(steepest(scale * gradient, point), expected, rtol=1e-3, atol=1e-6)
+    mixed = torch.cat([gradient, scale * gradient])
+    assert torch.equal(steepest(mixed, point.repeat(2, 1, 1, 1))[:4], expected)
+
+
 def test_the_l1_step_skips_pixels_on_the_bound_of_the_box() -> None:
     gradient = torch.tensor([[3.0, -2.0, 1.0]])
     point = torch.tensor([[1.0, 0.0, 0.5]])

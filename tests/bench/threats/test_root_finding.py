@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.threats.root_finding import _search, find_root
+from bench.threats.root_finding import FIXED, _search, find_root
 
 
 def column(*values: float) -> Tensor:
@@ -54,10 +54,25 @@ def test_rows_do_not_depend_on_each_other() -> None:
     assert torch.equal(together, torch.cat(alone))
 
 
+def test_the_fixed_iterations_of_a_gpu_spend_the_budget_of_heavy_tails() -> None:
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(400, 3072, generator=generator).abs() ** torch.linspace(1, 9, 400)[:, None]
+    rows, goal = rows / rows.sum(1, keepdim=True) * 30, torch.ones(400, 1)
+    ends = rows.amax(1, keepdim=True), torch.zeros_like(goal)
+
+    def spent(threshold: Tensor) -> Tensor:
+        return (rows - threshold).clamp(0, 1).sum(1, keepdim=True)
+
+    found = _search(lambda at: spent(at) ** 0.5, goal**0.5, *ends, 5e-6, FIXED, torch)
+    most = spent(ends[1])
+    assert (spent(found) >= torch.minimum(goal, most) * (1 - 2e-5)).all()
+    assert (spent(found) <= goal * (1 + 1e-6)).all()
+
+
 def test_numpy_and_torch_give_the_same_result() -> None:
     goal = torch.linspace(0.1, 7, 30)[:, None]
     ends = torch.zeros_like(goal), torch.full_like(goal, 2)
-    of_torch = _search(lambda at: at**3, goal, *ends, 1e-5, 60, torch)
+    of_torch = _search(lambda at: at**3, goal, *ends, 1e-5, FIXED, torch)
     of_numpy = _search(
         lambda at: at**3,
         goal.numpy(),
