@@ -54,18 +54,18 @@ def test_rows_do_not_depend_on_each_other() -> None:
     assert torch.equal(together, torch.cat(alone))
 
 
-def test_the_fixed_iterations_of_a_gpu_spend_the_budget_of_heavy_tails() -> None:
+def test_the_fixed_iterations_of_a_gpu_spend_the_budget_of_a_few_large_entries() -> None:
     generator = torch.Generator().manual_seed(0)
-    rows = torch.randn(400, 3072, generator=generator).abs() ** torch.linspace(1, 9, 400)[:, None]
-    rows, goal = rows / rows.sum(1, keepdim=True) * 30, torch.ones(400, 1)
+    rows = torch.rand(400, 3072, generator=generator) * 1e-3
+    rows[:, :3] = torch.rand(400, 3, generator=generator) * 0.2
+    goal = torch.full((400, 1), 0.3)
     ends = rows.amax(1, keepdim=True), torch.zeros_like(goal)
 
     def spent(threshold: Tensor) -> Tensor:
-        return (rows - threshold).clamp(0, 1).sum(1, keepdim=True)
+        return (rows - threshold).clamp_min(0).sum(1, keepdim=True)
 
     found = _search(lambda at: spent(at) ** 0.5, goal**0.5, *ends, 5e-6, FIXED, torch)
-    most = spent(ends[1])
-    assert (spent(found) >= torch.minimum(goal, most) * (1 - 2e-5)).all()
+    assert (spent(found) >= goal * (1 - 2e-5)).all()
     assert (spent(found) <= goal * (1 + 1e-6)).all()
 
 
