@@ -52,6 +52,12 @@ def number(text: str) -> int:
     return int(text, 16)
 
 
+def disagreements(a: str, b: str) -> tuple[int, int]:
+    """How many flags are set only in the first, and only in the second."""
+    first, second = number(a), number(b)
+    return (first & ~second).bit_count(), (second & ~first).bit_count()
+
+
 def conjunction(texts: Iterable[str]) -> str:
     """The flags that are set in every one of `texts`, which are of equal length."""
     texts = list(texts)

@@ -1,18 +1,24 @@
 """AutoAttack compared with another suite on the same checkpoints."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+from bench.campaign.results.columns import Column, column_of
 from bench.campaign.results.records import Runs, SeedRecords
 from bench.report.listing import Listing
-from leaderboard.flags import number
+from leaderboard.flags import disagreements
 
 REFERENCE = "autoattack"
 
 
 def against_autoattack(runs: Runs, suite: str = "crossfire") -> Listing | None:
-    """A row for each run that both suites attacked, with its first such seed; None without any."""
-    rows = [row for name, seeds in runs.items() for row in _row(name, seeds, suite)]
+    """A row for each run that both suites attacked on the same images and under the same threats,
+    with its first such seed; None without any."""
+    norms = [column_of(runs, "best", under, REFERENCE) for under in ("linf", "l2", "l1")]
+    union = column_of(runs, "best", "union", REFERENCE)
+    shown = [*norms, union, replace(union, suite=suite)]
+    rows = [row for name, seeds in runs.items() for row in _row(name, seeds, shown)]
     note = (
         f"missed: verdicts that {REFERENCE} broke and {suite} did not; extra: the reverse; "
         "passes are those of the attacks"
@@ -45,24 +51,24 @@ def alarms(runs: Runs, suite: str = "crossfire") -> Listing | None:
     return Listing("Alarms", note, head, rows) if rows else None
 
 
-def _row(name: str, seeds: dict[int, SeedRecords], suite: str) -> Iterator[tuple[str, ...]]:
-    for one in seeds.values():
-        accuracies = [
-            one.accuracy("best", norm, REFERENCE) for norm in ("linf", "l2", "l1", "union")
-        ]
-        ours = one.accuracy("best", "union", suite)
-        if accuracies[-1] is None or ours is None:
+def _row(
+    name: str, seeds: dict[int, SeedRecords], shown: Sequence[Column]
+) -> Iterator[tuple[str, ...]]:
+    """The row of a run, if it has one; the last two columns are compared verdict by verdict."""
+    for seed, one in seeds.items():
+        theirs, ours = (column.verdicts(one) for column in shown[-2:])
+        if not theirs or not ours:
             continue
-        verdicts = [v for record in one.records["best"] for v in record.verdicts]
-        flags = {(v.suite, v.threat): number(v.flags) for v in verdicts}
-        pairs = [(f, flags.get((REFERENCE, t), f)) for (s, t), f in flags.items() if s == suite]
-        missed = sum((own & ~reference).bit_count() for own, reference in pairs)
-        extra = sum((reference & ~own).bit_count() for own, reference in pairs)
-        counts = [
-            sum(v.forward_passes + v.backward_passes for v in verdicts if v.suite == which)
-            for which in (REFERENCE, suite)
+        values = [column.values({seed: one}) for column in shown]
+        pairs = [disagreements(ours[threat].flags, theirs[threat].flags) for threat in ours]
+        passes = [
+            sum(v.forward_passes + v.backward_passes for v in verdicts.values())
+            for verdicts in (theirs, ours)
         ]
-        cells = ["" if value is None else f"{value:.1f}" for value in (*accuracies, ours)]
-        passes = [f"{count / 1000:,.0f} k" for count in counts]
-        yield (name, *cells, str(missed), str(extra), *passes)
+        yield (
+            name,
+            *("".join(f"{accuracy:.1f}" for accuracy in found) for found in values),
+            *(str(sum(counts)) for counts in zip(*pairs, strict=True)),
+            *(f"{count / 1000:,.0f} k" for count in passes),
+        )
         return

@@ -1,13 +1,12 @@
 """The figure of a campaign: robust accuracy against training cost, and the training curves."""
 
 import io
-from collections.abc import Sequence
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from bench.campaign.results.records import Runs
 from bench.campaign.results.tables import columns, merit_column, passes
-from leaderboard.statistics import wilson
+from leaderboard.seeds import estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,8 +17,9 @@ LABELLED = 12
 
 
 def svg(runs: Runs, logs: Logs) -> str:
-    """Left: accuracy, with its 95 % interval over images, against passes of training. Right: the
-    held-out accuracy of each run by epoch, mean over seeds; omitted if there is no log."""
+    """Left: accuracy against passes of training, with its 95 % interval (`leaderboard.seeds`).
+    Right: the held-out accuracy of each run by epoch, mean over seeds; omitted if there is no log.
+    """
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -46,11 +46,12 @@ def svg(runs: Runs, logs: Logs) -> str:
 def _cost_panel(axes: "Axes", runs: Runs, styles: dict[str, dict[str, Any]]) -> None:
     column = merit_column(columns(runs))
     for name, seeds in runs.items():
-        cost, values = passes(seeds), column.values(seeds)
-        if not cost or not values:
+        cost, flags = passes(seeds), column.runs(seeds)
+        if not cost or not flags:
             continue
-        accuracy, low, high = _interval(values, next(iter(seeds.values())).examples)
-        errors = [[accuracy - low], [high - accuracy]]
+        accuracy, low, high = (100 * share for share in estimate(flags.flags, flags.examples))
+        # At an end of the range rounding may leave the mean outside by the last bit.
+        errors = [[max(0.0, accuracy - low)], [max(0.0, high - accuracy)]]
         axes.errorbar(cost, accuracy, errors, linestyle="", capsize=3, **styles[name])
         if len(runs) <= LABELLED:
             axes.annotate(name, (cost, accuracy), xytext=(5, 4), textcoords="offset points")
@@ -59,14 +60,6 @@ def _cost_panel(axes: "Axes", runs: Runs, styles: dict[str, dict[str, Any]]) -> 
         xlabel="passes of training (images forward and backward)",
         ylabel=f"{column.title}, % correct",
     )
-
-
-def _interval(values: Sequence[float], examples: int) -> tuple[float, float, float]:
-    """Mean and Wilson's 95 % interval over images, in percent."""
-    accuracy = mean(values)
-    low, high = wilson(accuracy / 100 * examples, examples)
-    # At an end of the range rounding may leave the mean outside by the last bit.
-    return accuracy, min(100 * low, accuracy), max(100 * high, accuracy)
 
 
 def _curves(axes: "Axes", logs: Logs, styles: dict[str, dict[str, Any]]) -> None:

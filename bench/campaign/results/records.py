@@ -4,13 +4,11 @@ import csv
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from bench.campaign.execution.matching import fits
 from bench.campaign.execution.plan import Plan
-from leaderboard.flags import conjunction, count
 from leaderboard.schema import Record
 from leaderboard.store import Board
 
@@ -27,32 +25,6 @@ class SeedRecords:
         best, spent = self.records.get("best", []), self.training
         is_last = "epoch" in spent and spent["epoch"] == spent.get("epochs")
         return self.records.get(tag) or (best if tag == "last" and is_last else [])
-
-    def flags(self, tag: str, under: str, suite: str) -> str | None:
-        """Packed flags: correct when clean and under a norm, a threat or the `union`, by one suite;
-        None where that was not evaluated."""
-        records = self.of(tag)
-        chosen = [
-            verdict.flags
-            for record in records
-            for verdict in record.verdicts
-            if verdict.suite == suite
-            and under in ("union", verdict.threat, verdict.threat.partition(":")[0])
-        ]
-        return conjunction([records[0].clean, *chosen]) if chosen else None
-
-    def accuracy(self, tag: str, under: str, suite: str) -> float | None:
-        """Accuracy in percent; `clean` means no attack."""
-        records = self.of(tag)
-        if not records:
-            return None
-        packed = records[0].clean if under == "clean" else self.flags(tag, under, suite)
-        return None if packed is None else 100 * count(packed) / self.examples
-
-    @cached_property
-    def examples(self) -> int:
-        """The number of evaluated images."""
-        return next(record.data.examples for one in self.records.values() for record in one)
 
     @property
     def training(self) -> dict[str, Any]:

@@ -3,12 +3,11 @@
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import mean, stdev
 
-from bench.campaign.definition.campaign import Compare
 from bench.campaign.execution.plan import Plan
-from bench.campaign.results.autoattack import REFERENCE
+from bench.campaign.results.autoattack import REFERENCE, against_autoattack
+from bench.campaign.results.columns import Column, column_of
 from bench.campaign.results.records import Runs, SeedRecords
 from bench.report.listing import Listing
 from leaderboard.flags import count
@@ -19,42 +18,23 @@ from leaderboard.separation import holm
 NORMS = ("linf", "l2", "l1")
 
 
-@dataclass(frozen=True)
-class Column:
-    """An accuracy: its checkpoint, its threat or norm, and its suite."""
-
-    tag: str
-    under: str
-    suite: str
-
-    @property
-    def title(self) -> str:
-        """`clean`, `linf pgd-100`, or `union pgd-100, last`."""
-        if self.under == "clean":
-            return "clean"
-        return f"{self.under} {self.suite}{', last' if self.tag == 'last' else ''}"
-
-    def values(self, seeds: dict[int, SeedRecords]) -> list[float]:
-        """In percent, one for each evaluated seed."""
-        found = [one.accuracy(self.tag, self.under, self.suite) for one in seeds.values()]
-        return [accuracy for accuracy in found if accuracy is not None]
-
-
 def columns(runs: Runs) -> list[Column]:
     """The accuracies that exist for any run: `best` under each norm and the union, `last` under the
-    union. AutoAttack is among them only if no other suite was run; otherwise
-    `against_autoattack` has a table of its own."""
+    union. AutoAttack comes first, unless `against_autoattack` has a table of its own."""
+    apart = against_autoattack(runs) is not None
     everything = [one for seeds in runs.values() for one in seeds.values()]
-    found = [Column("best", "clean", "")]
+    found = [column_of(runs, "best", "clean")]
     for tag in ("best", "last"):
         verdicts = [v for one in everything for r in one.records.get(tag, []) for v in r.verdicts]
-        suites = list(dict.fromkeys(verdict.suite for verdict in verdicts))
-        for suite in [one for one in suites if one != REFERENCE] or suites:
+        suites = dict.fromkeys(verdict.suite for verdict in verdicts)
+        for suite in sorted(suites, key=lambda one: one != REFERENCE):
+            if suite == REFERENCE and apart:
+                continue
             met = {v.threat.partition(":")[0] for v in verdicts if v.suite == suite}
             alone = [norm for norm in NORMS if norm in met]
             together = ["union"] if len(alone) > 1 else alone
             shown = [*alone, *together] if tag == "best" else together
-            found += [Column(tag, under, suite) for under in dict.fromkeys(shown)]
+            found += [column_of(runs, tag, under, suite) for under in dict.fromkeys(shown)]
     return found
 
 
@@ -111,7 +91,9 @@ def comparisons(plan: Plan, runs: Runs) -> Listing:
     pairs = [
         (compare, one, other)
         for compare in plan.campaign.compares
-        if (one := _flags(compare.a, compare, runs)) and (other := _flags(compare.b, compare, runs))
+        for under in [column_of(runs, "best", compare.under, compare.suite)]
+        if (one := under.runs(runs.get(compare.a, {})))
+        and (other := under.runs(runs.get(compare.b, {})))
     ]
     tests = [compare_runs(one, other) for _, one, other in pairs]
     corrected = holm([test.p for test in tests])
@@ -130,16 +112,6 @@ def comparisons(plan: Plan, runs: Runs) -> Listing:
             for (compare, one, other), test, p in zip(pairs, tests, corrected, strict=True)
         ],
     )
-
-
-def _flags(name: str, compare: Compare, runs: Runs) -> Flags | None:
-    """Flags of a run's best checkpoints, seed by seed; None where it was not evaluated."""
-    seeds = runs.get(name, {})
-    packed = {seed: one.flags("best", compare.under, compare.suite) for seed, one in seeds.items()}
-    known = {seed: flags for seed, flags in sorted(packed.items()) if flags is not None}
-    if not known:
-        return None
-    return Flags(tuple(known.values()), seeds[min(known)].examples, tuple(known))
 
 
 def _by_seed(a: Flags, b: Flags) -> str:

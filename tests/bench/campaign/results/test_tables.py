@@ -9,18 +9,19 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from matplotlib.axes import Axes
 
 from bench.campaign.definition.file import read
 from bench.campaign.execution.matching import fits
 from bench.campaign.execution.plan import Plan, make
 from bench.campaign.results.autoattack import alarms
+from bench.campaign.results.columns import column_of
 from bench.campaign.results.figure import svg
 from bench.campaign.results.records import Runs, SeedRecords, collect
 from bench.campaign.results.tables import accuracies, comparisons, to_csv
 from bench.cli import main
 from leaderboard.schema import UNION_ONLY, Finding, Record
-from leaderboard.seeds import Runs as Flags
-from leaderboard.seeds import compare_runs
+from leaderboard.seeds import compare_runs, estimate
 from leaderboard.statistics import mcnemar
 from leaderboard.store import Board
 from tests.records import make_record, make_table
@@ -73,7 +74,7 @@ def test_a_row_has_means_deviations_and_costs(runs: Runs) -> None:
         *("passes", "s"),
     )
     at = next(dict(zip(table.head, row, strict=True)) for row in table.rows if row[0] == "at")
-    values = [one.accuracy("best", "linf", "pgd-100") or 0.0 for one in runs["at"].values()]
+    values = column_of(runs, "best", "linf", "pgd-100").values(runs["at"])
     assert at["linf pgd-100"].startswith(f"{sum(values) / 2:.1f} ± ")
     assert (at["seeds"], at["passes"], at["s"]) == ("2", "1,500 k", "12")
 
@@ -99,29 +100,24 @@ def test_the_best_checkpoint_counts_as_the_last_if_its_epoch_was_the_last(
 ) -> None:
     best = make_record("at-0", training={"epoch": epoch, "epochs": 20, **SPENT})
     one = SeedRecords({"best": [best]})
-    expected = one.accuracy("best", "union", "pgd-100") if is_last else None
-    assert one.accuracy("last", "union", "pgd-100") == expected
+    assert one.of("last") == ([best] if is_last else [])
     measured = SeedRecords({"best": [best], "last": [record("at", 1)]})
     assert measured.of("last") == measured.records["last"]
 
 
 def test_runs_are_ordered_by_accuracy(runs: Runs) -> None:
     order = [row[0] for row in accuracies(runs).rows]
-    union = {
-        name: sum(one.accuracy("best", "union", "pgd-100") or 0.0 for one in seeds.values())
-        for name, seeds in runs.items()
-    }
+    column = column_of(runs, "best", "union", "pgd-100")
+    union = {name: sum(column.values(seeds)) for name, seeds in runs.items()}
     assert order == sorted(union, key=lambda name: -union[name])
 
 
 def test_a_pair_is_compared_seed_by_seed_on_the_same_images(plan: Plan, runs: Runs) -> None:
     (row,) = comparisons(plan, runs).rows
     cells = dict(zip(comparisons(plan, runs).head, row, strict=True))
-    differences = [
-        (runs["at"][s].accuracy("best", "linf", "pgd-100") or 0.0)
-        - (runs["trades"][s].accuracy("best", "linf", "pgd-100") or 0.0)
-        for s in (0, 1)
-    ]
+    column = column_of(runs, "best", "linf", "pgd-100")
+    pairs = zip(column.values(runs["at"]), column.values(runs["trades"]), strict=True)
+    differences = [a - b for a, b in pairs]
     assert float(cells["a − b"]) == pytest.approx(sum(differences) / 2, abs=0.051)
     assert cells["by seed"] == f"{min(differences):+.1f} to {max(differences):+.1f}"
 
@@ -129,12 +125,10 @@ def test_a_pair_is_compared_seed_by_seed_on_the_same_images(plan: Plan, runs: Ru
 def test_pairs_have_the_p_value_of_the_leaderboards_test(plan: Plan, runs: Runs) -> None:
     one = {name: {0: seeds[0]} for name, seeds in runs.items()}
     cells = dict(zip(comparisons(plan, one).head, comparisons(plan, one).rows[0], strict=True))
-    flags = [one[name][0].flags("best", "linf", "pgd-100") or "" for name in ("at", "trades")]
+    column = column_of(runs, "best", "linf", "pgd-100")
+    flags = [column.flags(one[name][0]) or "" for name in ("at", "trades")]
     assert cells["p"] == cells["Holm"] == f"{mcnemar(*flags).p:.2g}"
-    both = [
-        Flags(tuple(seeds[s].flags("best", "linf", "pgd-100") or "" for s in (0, 1)), 40, (0, 1))
-        for seeds in (runs["at"], runs["trades"])
-    ]
+    both = [found for name in ("at", "trades") if (found := column.runs(runs[name]))]
     several = dict(zip(comparisons(plan, runs).head, comparisons(plan, runs).rows[0], strict=True))
     assert several["p"] == f"{compare_runs(*both).p:.2g}"
     assert several["seeds"] == "2"
@@ -183,6 +177,23 @@ def test_the_figure_is_valid_svg_and_deterministic(runs: Runs) -> None:
     assert ET.fromstring(picture).tag.endswith("svg")
     assert picture == svg(runs, logs)
     assert "trades" in picture
+
+
+def test_intervals_of_the_figure_are_those_of_the_leaderboard(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: dict[str, tuple[float, float, float]] = {}
+
+    def errorbar(
+        _: Axes, x: float, y: float, errors: list[list[float]], *, label: str, **__: object
+    ) -> None:
+        drawn[label] = (y, y - errors[0][0], y + errors[1][0])
+
+    monkeypatch.setattr(Axes, "errorbar", errorbar)
+    svg(runs, {})
+    for name, seeds in runs.items():
+        flags = [one.records["best"][0].union for one in seeds.values()]
+        assert drawn[name] == pytest.approx([100 * x for x in estimate(flags, 40)])
 
 
 @pytest.mark.parametrize(

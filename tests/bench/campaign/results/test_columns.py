@@ -1,0 +1,119 @@
+"""A column is the same in every row: the same images, and the same threats."""
+
+from pathlib import Path
+
+import pytest
+
+from bench.campaign.definition.file import read
+from bench.campaign.execution.plan import Plan, make
+from bench.campaign.results.autoattack import against_autoattack
+from bench.campaign.results.columns import column_of
+from bench.campaign.results.records import Runs, SeedRecords
+from bench.campaign.results.tables import accuracies, comparisons
+from bench.report.listing import Listing
+from leaderboard.flags import count
+from leaderboard.schema import Record
+from tests.records import make_record
+
+TEXT = """
+[[run]]
+defense = "at"
+
+[[run]]
+defense = "mat"
+
+[[evaluate]]
+suites = ["pgd-100", "crossfire"]
+
+[[compare]]
+a = "mat"
+b = "at"
+suite = "crossfire"
+"""
+SPENT = {"forward_passes": 1_000_000, "backward_passes": 500_000, "seconds": 12.0}
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    (tmp_path / "c.toml").write_text(TEXT)
+    return make(read(tmp_path / "c.toml"))
+
+
+def record(
+    name: str, suite: str, threats: tuple[str, ...] = ("linf:0.25", "l2:0.9"), examples: int = 40
+) -> Record:
+    return make_record(
+        name, suites=(suite,), threats=threats, examples=examples, dataset="digits", training=SPENT
+    )
+
+
+def first_seeds(**records: list[Record]) -> Runs:
+    return {name: {0: SeedRecords({"best": some})} for name, some in records.items()}
+
+
+def cells(listing: Listing, place: int = 0) -> dict[str, str]:
+    return dict(zip(listing.head, listing.rows[place], strict=True))
+
+
+def of_run(listing: Listing, name: str) -> dict[str, str]:
+    (place,) = (k for k, row in enumerate(listing.rows) if row[0] == name)
+    return cells(listing, place)
+
+
+def test_a_suite_is_counted_over_the_images_that_it_attacked(plan: Plan) -> None:
+    runs = first_seeds(
+        **{
+            name: [record(name, "pgd-100", examples=400), record(name, "crossfire", examples=100)]
+            for name in ("at", "mat")
+        }
+    )
+    large, small = runs["at"][0].records["best"]
+    row = of_run(accuracies(runs), "at")
+    assert row["clean"] == f"{count(large.clean) / 4:.1f}"
+    assert row["union pgd-100"] == f"{count(large.union) / 4:.1f}"
+    assert row["union crossfire"] == f"{count(small.union):.1f}"
+    gap = count(runs["mat"][0].records["best"][1].union) - count(small.union)
+    assert cells(comparisons(plan, runs))["a − b"] == f"{gap:+.1f}"
+
+
+def test_seeds_on_other_images_than_most_are_left_out() -> None:
+    runs = first_seeds(at=[record("at", "pgd-100")], mat=[record("mat", "pgd-100")])
+    runs["at"][1] = SeedRecords({"best": [record("at-1", "pgd-100", examples=80)]})
+    column = column_of(runs, "best", "union", "pgd-100")
+    assert column.examples == 40
+    assert len(column.values(runs["at"])) == 1
+
+
+def test_a_run_attacked_under_one_norm_has_no_union(plan: Plan) -> None:
+    runs = first_seeds(
+        at=[record("at", "crossfire", ("linf:0.25",))], mat=[record("mat", "crossfire")]
+    )
+    table = accuracies(runs)
+    at, mat = of_run(table, "at"), of_run(table, "mat")
+    assert at["linf crossfire"] != "" == at["l2 crossfire"]
+    assert (at["union crossfire"], mat["union crossfire"] != "") == ("", True)
+    assert comparisons(plan, runs).rows == []
+
+
+def test_threats_of_several_evaluations_form_one_union() -> None:
+    parts = [record("at", "pgd-100", (threat,)) for threat in ("linf:0.25", "l2:0.9")]
+    runs = first_seeds(at=parts)
+    both = int(parts[0].union, 16) & int(parts[1].union, 16)
+    assert of_run(accuracies(runs), "at")["union pgd-100"] == f"{both.bit_count() / 0.4:.1f}"
+
+
+def test_autoattack_is_compared_on_the_same_images_and_threats_only() -> None:
+    theirs = record("at", "autoattack", ("linf:0.25",))
+    same = against_autoattack(first_seeds(at=[theirs, record("at", "crossfire")]))
+    assert same is not None
+    assert cells(same)["linf"] == cells(same)["union"]
+    other = record("at", "crossfire", examples=80)
+    assert against_autoattack(first_seeds(at=[theirs, other])) is None
+
+
+def test_autoattack_is_in_the_first_table_where_it_has_none_of_its_own() -> None:
+    for others in ([record("at", "pgd-100")], [record("at", "crossfire", examples=80)]):
+        runs = first_seeds(at=[record("at", "autoattack"), *others])
+        head = accuracies(runs).head
+        assert head[3] == "linf autoattack"
+        assert head[-3] == f"union {others[0].protocol.suites[0]}"
