@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from bench.campaign.results.columns import Column, column_of
-from bench.campaign.results.records import Runs, SeedRecords
+from bench.campaign.results.records import Runs, SeedRecords, main_tag
 from bench.report.listing import Listing
 from leaderboard.flags import disagreements
 
@@ -15,9 +15,9 @@ REFERENCE = "autoattack"
 def against_autoattack(runs: Runs, suite: str = "crossfire") -> Listing | None:
     """A row for each run that both suites attacked on the same images and under the same threats,
     with its first such seed; None without any."""
-    norms = [column_of(runs, "best", under, REFERENCE) for under in ("linf", "l2", "l1")]
-    union = column_of(runs, "best", "union", REFERENCE)
-    shown = [*norms, union, replace(union, suite=suite)]
+    under = ("linf", "l2", "l1", "union")
+    theirs = [column_of(runs, main_tag(runs), one, REFERENCE) for one in under]
+    shown = [*theirs, replace(theirs[-1], suite=suite)]
     rows = [row for name, seeds in runs.items() for row in _row(name, seeds, shown)]
     note = (
         f"missed: verdicts that {REFERENCE} broke and {suite} did not; extra: the reverse; "
@@ -34,7 +34,8 @@ def alarms(runs: Runs, suite: str = "crossfire") -> Listing | None:
     all of AutoAttack; None if the suite was not run."""
     verdicts: Counter[str] = Counter()
     ran: Counter[tuple[str, str]] = Counter()
-    for record in (r for seeds in runs.values() for m in seeds.values() for r in m.records["best"]):
+    tag, everyone = main_tag(runs), [one for seeds in runs.values() for one in seeds.values()]
+    for record in (record for one in everyone for record in one.of(tag)):
         verdicts.update(v.threat for v in record.verdicts if v.suite == suite)
         for message in (finding.message for finding in record.findings if finding.id == "A16"):
             threat = message.rpartition(": ")[0]

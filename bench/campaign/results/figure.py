@@ -46,7 +46,7 @@ def svg(runs: Runs, logs: Logs) -> str:
 def _cost_panel(axes: "Axes", runs: Runs, styles: dict[str, dict[str, Any]]) -> None:
     column = merit_column(columns(runs))
     for name, seeds in runs.items():
-        cost, flags = passes(seeds), column.runs(seeds)
+        cost, flags = passes(seeds, column.tag), column.runs(seeds)
         if not cost or not flags:
             continue
         accuracy, low, high = (100 * share for share in estimate(flags.flags, flags.examples))

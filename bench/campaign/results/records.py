@@ -22,18 +22,23 @@ class SeedRecords:
     def of(self, tag: str) -> list[Record]:
         """The records of a checkpoint: those of `best` for `last` too, if the last epoch was the
         best, because equal weights are measured once."""
-        best, spent = self.records.get("best", []), self.training
+        best, spent = self.records.get("best", []), self.training()
         is_last = "epoch" in spent and spent["epoch"] == spent.get("epochs")
         return self.records.get(tag) or (best if tag == "last" and is_last else [])
 
-    @property
-    def training(self) -> dict[str, Any]:
-        """The cost of training up to the best epoch; empty where it is unknown."""
-        return next((r.model.training or {} for r in self.records.get("best", [])), {})
+    def training(self, tag: str = "best") -> dict[str, Any]:
+        """The cost of training up to a checkpoint; empty where it is unknown."""
+        return next((record.model.training or {} for record in self.records.get(tag, [])), {})
 
 
 Runs = dict[str, dict[int, SeedRecords]]
 """Name of a run -> seed -> its records."""
+
+
+def main_tag(runs: Runs) -> str:
+    """The checkpoint that the tables are about: `best` if any run's was evaluated, else `last`."""
+    found = {tag for seeds in runs.values() for one in seeds.values() for tag in one.records}
+    return "best" if "best" in found else "last"
 
 
 def collect(plan: Plan, version: int | None = None) -> Runs:

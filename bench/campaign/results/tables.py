@@ -8,7 +8,7 @@ from statistics import mean, stdev
 from bench.campaign.execution.plan import Plan
 from bench.campaign.results.autoattack import REFERENCE, against_autoattack
 from bench.campaign.results.columns import Column, column_of
-from bench.campaign.results.records import Runs, SeedRecords
+from bench.campaign.results.records import Runs, SeedRecords, main_tag
 from bench.report.listing import Listing
 from leaderboard.flags import count
 from leaderboard.seeds import Runs as Flags
@@ -19,11 +19,11 @@ NORMS = ("linf", "l2", "l1")
 
 
 def columns(runs: Runs) -> list[Column]:
-    """The accuracies that exist for any run: `best` under each norm and the union, `last` under the
-    union. AutoAttack comes first, unless `against_autoattack` has a table of its own."""
-    apart = against_autoattack(runs) is not None
+    """The accuracies that exist for any run: of the main checkpoint under each norm and the union,
+    of `last` under the union. AutoAttack comes first, unless it has a table of its own."""
+    main, apart = main_tag(runs), against_autoattack(runs) is not None
     everything = [one for seeds in runs.values() for one in seeds.values()]
-    found = [column_of(runs, "best", "clean")]
+    found = [column_of(runs, main, "clean")]
     for tag in ("best", "last"):
         verdicts = [v for one in everything for r in one.records.get(tag, []) for v in r.verdicts]
         suites = dict.fromkeys(verdict.suite for verdict in verdicts)
@@ -33,7 +33,7 @@ def columns(runs: Runs) -> list[Column]:
             met = {v.threat.partition(":")[0] for v in verdicts if v.suite == suite}
             alone = [norm for norm in NORMS if norm in met]
             together = ["union"] if len(alone) > 1 else alone
-            shown = [*alone, *together] if tag == "best" else together
+            shown = [*alone, *together] if tag == main else together
             found += [column_of(runs, tag, under, suite) for under in dict.fromkeys(shown)]
     return found
 
@@ -47,22 +47,23 @@ def accuracies(runs: Runs) -> Listing:
         (
             *(name, str(len(runs[name]))),
             *(_mean_text(column.values(runs[name])) for column in shown),
-            *_cost(runs[name]),
+            *_cost(runs[name], merit.tag),
         )
         for name in order
     ]
     return Listing(
         "Runs",
         "mean ± standard deviation over seeds, in %; passes are images sent forward and backward "
-        "in training up to the best epoch",
+        f"in training up to the {merit.tag} epoch",
         ("run", "seeds", *(column.title for column in shown), "passes", "s"),
         rows,
     )
 
 
 def merit_column(shown: Sequence[Column]) -> Column:
-    """The column by which runs are ordered: `best` under all threats, by the last suite."""
-    return [column for column in shown if column.tag == "best"][-1]
+    """The column by which runs are ordered: the main checkpoint, which is the first column's, under
+    all threats, by the last suite."""
+    return [column for column in shown if column.tag == shown[0].tag][-1]
 
 
 def _mean_text(values: list[float]) -> str:
@@ -71,16 +72,17 @@ def _mean_text(values: list[float]) -> str:
     return f"{mean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
 
 
-def passes(seeds: dict[int, SeedRecords]) -> float | None:
-    """Passes of training, mean over seeds; None where they are unknown."""
-    spent = [one.training for one in seeds.values() if "forward_passes" in one.training]
-    totals = [one["forward_passes"] + one["backward_passes"] for one in spent]
+def passes(seeds: dict[int, SeedRecords], tag: str) -> float | None:
+    """Passes of training up to a checkpoint, mean over seeds; None where they are unknown."""
+    spent = [one.training(tag) for one in seeds.values()]
+    totals = [s["forward_passes"] + s["backward_passes"] for s in spent if "forward_passes" in s]
     return float(mean(totals)) if totals else None
 
 
-def _cost(seeds: dict[int, SeedRecords]) -> tuple[str, str]:
-    total = passes(seeds)
-    seconds = [one.training["seconds"] for one in seeds.values() if "seconds" in one.training]
+def _cost(seeds: dict[int, SeedRecords], tag: str) -> tuple[str, str]:
+    total = passes(seeds, tag)
+    spent = [one.training(tag) for one in seeds.values()]
+    seconds = [one["seconds"] for one in spent if "seconds" in one]
     return f"{total / 1000:,.0f} k" if total else "", f"{mean(seconds):.0f}" if seconds else ""
 
 
@@ -91,7 +93,7 @@ def comparisons(plan: Plan, runs: Runs) -> Listing:
     pairs = [
         (compare, one, other)
         for compare in plan.campaign.compares
-        for under in [column_of(runs, "best", compare.under, compare.suite)]
+        for under in [column_of(runs, main_tag(runs), compare.under, compare.suite)]
         if (one := under.runs(runs.get(compare.a, {})))
         and (other := under.runs(runs.get(compare.b, {})))
     ]

@@ -8,6 +8,7 @@ from bench.campaign.definition.file import read
 from bench.campaign.execution.plan import Plan, make
 from bench.campaign.results.autoattack import against_autoattack
 from bench.campaign.results.columns import column_of
+from bench.campaign.results.figure import svg
 from bench.campaign.results.records import Runs, SeedRecords
 from bench.campaign.results.tables import accuracies, comparisons
 from bench.report.listing import Listing
@@ -100,6 +101,19 @@ def test_threats_of_several_evaluations_form_one_union() -> None:
     runs = first_seeds(at=parts)
     both = int(parts[0].union, 16) & int(parts[1].union, 16)
     assert of_run(accuracies(runs), "at")["union pgd-100"] == f"{both.bit_count() / 0.4:.1f}"
+
+
+def test_a_campaign_of_last_checkpoints_has_all_tables_of_them(plan: Plan) -> None:
+    best = first_seeds(at=[record("at", "crossfire")], mat=[record("mat", "crossfire")])
+    last: Runs = {
+        name: {0: SeedRecords({"last": seeds[0].records["best"]})} for name, seeds in best.items()
+    }
+    ours, theirs = accuracies(last), accuracies(best)
+    assert ours.rows == theirs.rows
+    assert ours.note == theirs.note.replace("best", "last")
+    assert ours.head[3:6] == tuple(f"{u} crossfire, last" for u in ("linf", "l2", "union"))
+    assert comparisons(plan, last).rows == comparisons(plan, best).rows != []
+    assert svg(last, {}).count("mat") == svg(best, {}).count("mat") > 1
 
 
 def test_autoattack_is_compared_on_the_same_images_and_threats_only() -> None:
