@@ -48,9 +48,10 @@ def command(
 ) -> None:
     """Time this engine against pyautoattack and, for PGD-100, against installed toolboxes.
 
-    All run on the same models and images, one after the other, on this machine.
+    All run on the same models and images, one after the other, on a GPU if there is one.
     """
     from bench.data import load
+    from bench.evaluation.attacked import choose_device
     from bench.measurement import trained_on
     from bench.models.sources import find
     from bench.report.listing import render
@@ -60,8 +61,10 @@ def command(
     name = dataset or trained_on(models[0]) or "digits"
     data = load(name)
     split = data.test.take(examples)
-    found = {spec: find(spec, data).model for spec in models}
-    bench = Bench(split.floats(), split.labels, suite.split(","), precision, reference, keep)
+    device = choose_device(None)
+    found = {spec: find(spec, data).model.to(device) for spec in models}
+    images, labels = split.floats().to(device), split.labels.to(device)
+    bench = Bench(images, labels, suite.split(","), precision, reference, keep)
     home = budget_dataset(name, tuple(split.images.shape[1:]))
     notify = partial(click.echo, err=True)
     click.echo(render(report(found, bench, resolve(threat, home), notify), form))

@@ -6,6 +6,8 @@ Each takes (model, x, y, threat) and returns adversarial examples; settings are 
 
 import importlib.util
 from collections.abc import Callable
+from functools import cache
+from importlib import metadata
 from typing import Any
 
 import torch
@@ -84,3 +86,10 @@ def installed(threat: Threat) -> dict[str, Peer]:
         for name, (peer, norms) in _ALL.items()
         if threat.norm in norms and importlib.util.find_spec(name)
     }
+
+
+@cache
+def version(package: str) -> str:
+    """The distribution of a package, with its version; empty if it is not installed."""
+    names = metadata.packages_distributions().get(package, [])
+    return ", ".join(f"{name} {metadata.version(name)}" for name in names)

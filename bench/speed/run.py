@@ -6,11 +6,11 @@ not by the tool, and are compared example by example with those of the reference
 
 import hashlib
 import io
-import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from bench.attacks.base import Slots, query
 from bench.attacks.external import Counted
 from bench.attacks.pgd import PGD
 from bench.attacks.reference import autoattack_reference
+from bench.compute.environment import processor
 from bench.compute.precision import Precision
 from bench.compute.processor import keep_memory
 from bench.evaluation import suites
@@ -32,6 +33,8 @@ from bench.models.checkpoint import weights_sha256
 from bench.report.listing import Listing
 from bench.speed import peers
 from bench.threats import Threat
+
+T = TypeVar("T")
 
 BATCH = 128
 
@@ -55,10 +58,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Bench:
-    """A comparison on images (n, c, h, w) in [0, 1] with labels, in the engine's arithmetic.
+    """A comparison on images (n, c, h, w) in [0, 1] with labels (n,), in the engine's arithmetic,
+    on the device of the images, where models must be too.
 
     Results of other tools are written to the folder `keep`, and read from there by a later
-    comparison with the same weights, images and threads.
+    comparison with the same weights, images, version of the tool, processor and threads.
     """
 
     images: Tensor
@@ -98,7 +102,7 @@ class Bench:
             for _ in range(20):
                 moving = attack.step(moving, fast.query(attack, moving), threat)
 
-        pairs = [(_seconds(passes_only), _seconds(whole_steps)) for _ in range(6)][1:]
+        pairs = [(_timed(passes_only)[0], _timed(whole_steps)[0]) for _ in range(6)][1:]
         return float(np.median([whole / passes for passes, whole in pairs])) - 1
 
     def _against_reference(self, name: str, model: nn.Module, threat: Threat) -> Iterator[Row]:
@@ -125,16 +129,9 @@ class Bench:
         suite: str,
         base: tuple[Row, Array] | None,
     ) -> Row:
-        began = time.perf_counter()
-        outcome = evaluate(
-            model,
-            self.images,
-            self.labels,
-            threat=str(threat),
-            suites=(suite,),
-            precision=self.precision,
-        )
-        seconds = time.perf_counter() - began
+        settings: dict[str, Any] = {"suites": (suite,), "precision": self.precision}
+        settings |= {"threat": str(threat), "device": str(self.images.device)}
+        seconds, outcome = _timed(lambda: evaluate(model, self.images, self.labels, **settings))
         (column,) = outcome.columns.values()
         passes = int(column.forward.sum() + column.backward.sum()) / len(self.labels)
         row = Row(name, str(threat), f"ours: {suite}", seconds, passes, outcome.accuracy())
@@ -160,9 +157,10 @@ class Bench:
         return Row(name, str(threat), tool, seconds, passes, float(robust.mean())), robust
 
     def _key(self, model: nn.Module, threat: Threat, tool: str) -> str:
-        sha256 = hashlib.sha256(f"{weights_sha256(model)}|{threat}|{tool}|{machine()}".encode())
-        sha256.update(self.images.numpy().tobytes())
-        sha256.update(self.labels.numpy().tobytes())
+        parts = (weights_sha256(model), threat, tool, peers.version(tool.split()[0]), machine())
+        sha256 = hashlib.sha256("|".join(map(str, parts)).encode())
+        sha256.update(self.images.cpu().numpy().tobytes())
+        sha256.update(self.labels.cpu().numpy().tobytes())
         return sha256.hexdigest()[:16]
 
     def _attacked(
@@ -170,14 +168,12 @@ class Bench:
     ) -> tuple[float, float, Array]:
         """Seconds, passes per image, and flags (n,) of the robust examples."""
         counted = Counted(model).eval()
-        began = time.perf_counter()
-        points = attack(counted, self.images, self.labels, threat)
-        seconds = time.perf_counter() - began
+        seconds, points = _timed(lambda: attack(counted, self.images, self.labels, threat))
         judge = Judge(model, BATCH)
         wrong = judge.wrong(self.images, self.labels)
         broken, _ = judge.adversarial(self.images, points, self.labels, threat, bounded=False)
         passes = (counted.forwards + counted.backwards) / len(self.labels)
-        return seconds, passes, (~(broken | wrong)).numpy()
+        return seconds, passes, (~(broken | wrong)).cpu().numpy()
 
 
 def _against(row: Row, robust: Array, base: Row, base_robust: Array) -> Row:
@@ -191,10 +187,19 @@ def _against(row: Row, robust: Array, base: Row, base_robust: Array) -> Row:
     )
 
 
-def _seconds(work: Callable[[], None]) -> float:
+def _timed(work: Callable[[], T]) -> tuple[float, T]:
+    """Seconds until the work is done, on the GPU too, and its result."""
+    _finish()
     began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
+    result = work()
+    _finish()
+    return time.perf_counter() - began, result
+
+
+def _finish() -> None:
+    """Wait for the GPU, which works on after a call returns."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def report(
@@ -221,9 +226,8 @@ def report(
 
 def machine() -> str:
     """The processor or GPU, the number of threads, and torch's version."""
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor()
-    threads = f"{torch.get_num_threads()} threads, torch {torch.__version__}"
-    return f"{device or platform.machine()}, {threads}"
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else processor()
+    return f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
 
 
 HEAD = ("model", "threat", "tool", "seconds", "passes", "robust", "missed", "extra", "ratio")
