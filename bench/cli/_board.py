@@ -50,16 +50,17 @@ def of_version(records: "list[Record]", version: int | None) -> "list[Record]":
     from leaderboard.versions import newest
 
     chosen = [r for r in records if r.protocol.version == version] if version else newest(records)
-    known = {record.protocol.version for record in records}
     if not chosen:
-        others = ", ".join(map(str, sorted(known)))
+        others = ", ".join(map(str, sorted({record.protocol.version for record in records})))
         raise CrossfireError(
             f"no record of protocol version {version}; there are records of {others}"
         )
-    if version is None and len(chosen) < len(records):
-        former = max(known - {max(known)})
+    shown = {record.id for record in chosen}
+    older = [record.protocol.version for record in records if record.id not in shown]
+    if version is None and older:
+        former = max(older)
         click.echo(
-            f"{len(records) - len(chosen)} records of older protocol versions are left out; "
+            f"{len(older)} records of older protocol versions are left out; "
             f"--protocol-version {former} shows those of version {former}",
             err=True,
         )

@@ -26,6 +26,6 @@ text_format = click.option(
 )
 protocol_version = click.option(
     "--protocol-version",
-    type=int,
+    type=click.IntRange(min=1),
     help="Show records of this version of the protocol.  [default: the newest]",
 )

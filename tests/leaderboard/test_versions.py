@@ -53,6 +53,17 @@ def test_a_report_shows_the_newest_version_and_says_what_it_leaves_out(board: Pa
     ]
 
 
+def test_the_hint_names_the_newest_version_that_is_left_out(tmp_path: Path) -> None:
+    records = [measured("at", 3), measured("at", 6), measured("at", 5, suites=("autoattack",))]
+    for record in records:
+        Board(tmp_path / "board").append(record, make_table(record), None)
+    assert "--protocol-version 3 shows those of version 3" in report(tmp_path / "board").stderr
+
+
+def test_a_version_is_at_least_one(board: Path) -> None:
+    assert report(board, "--protocol-version", "0").exit_code == 2
+
+
 def test_a_report_shows_an_older_version_on_request(board: Path) -> None:
     result = report(board, "--protocol-version", "3")
     assert (result.exit_code, result.stderr) == (0, "")
