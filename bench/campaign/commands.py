@@ -107,9 +107,12 @@ def status(file: Path, *, all_steps: bool, json: bool) -> str:
     return capture.get().rstrip()
 
 
-def results(file: Path, form: str, protocol_version: int | None = None) -> str:
+def results(
+    file: Path, form: str, protocol_version: int | None, notify: Callable[[str], object]
+) -> str:
     """The tables of the campaign in `file` for the `terminal`, as `markdown` or `csv`, or its
-    figure as `svg`; of records of one version of the protocol, by default the newest.
+    figure as `svg`; of records of one version of the protocol, or of the newest. `notify` gets
+    warnings.
 
     Raises:
         CrossfireError: the file is wrong, or none of its evaluations is done.
@@ -120,7 +123,7 @@ def results(file: Path, form: str, protocol_version: int | None = None) -> str:
     from bench.report.listing import render
 
     plan = make(read(file))
-    runs = collect(plan, protocol_version)
+    runs = collect(plan, protocol_version, notify)
     if not runs:
         by = f" by protocol version {protocol_version}" if protocol_version else ""
         raise CrossfireError(f"no evaluation of {file} is done{by}; begin with: bench run {file}")

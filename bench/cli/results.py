@@ -1,5 +1,6 @@
 """`bench results`: the tables of a campaign."""
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -23,12 +24,13 @@ from bench.cli import _options as options
 def command(file: Path, form: str, out: Path | None, protocol_version: int | None) -> None:
     """Tables of the campaign in FILE: accuracies over seeds, costs, and the comparisons it names.
 
-    They are computed from the records on its boards, also while the campaign runs.
+    They are computed from the records on its boards, also while the campaign runs. Damaged records
+    are named on stderr and skipped.
     """
     from bench.campaign.commands import results
     from bench.files import write_atomic
 
-    text = results(file, form, protocol_version)
+    text = results(file, form, protocol_version, partial(click.echo, err=True))
     if out is None:
         click.echo(text.rstrip())
     else:

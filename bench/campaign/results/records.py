@@ -2,7 +2,7 @@
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,12 +41,16 @@ def main_tag(runs: Runs) -> str:
     return "best" if "best" in found else "last"
 
 
-def collect(plan: Plan, version: int | None = None) -> Runs:
+def collect(plan: Plan, version: int | None, notify: Callable[[str], object]) -> Runs:
     """The records of every run of the campaign that has any on one of its boards, by one version of
-    the protocol; without `version`, by the newest that any of them has."""
+    the protocol; without `version`, by the newest that any of them has. `notify` gets a line for
+    each damaged record."""
     steps = [step for step in plan.steps.values() if step.kind == "evaluate"]
     boards = {step.board for step in steps}
-    records = {name: _by_source(Board(plan.campaign.board_at(name)).records()) for name in boards}
+    contents = {name: Board(plan.campaign.board_at(name)).read() for name in sorted(boards)}
+    for line in (line for one in contents.values() for line in one.damaged):
+        notify(f"warning: {line}")
+    records = {name: _by_source(one.records) for name, one in contents.items()}
     fitting = {
         step.key: [
             record

@@ -158,9 +158,17 @@ def test_records_of_one_protocol_version_are_collected_the_newest_by_default(pla
         versioned = replace(one, protocol=replace(one.protocol, version=version))
         folder = plan.campaign.board_at(step.board)
         Board(folder).append(versioned, make_table(versioned), None)
-    assert set(collect(plan)) == {"at"}
-    assert set(collect(plan, 3)) == {"at", "trades"}
-    assert collect(plan, 4) == {}
+    assert set(collect(plan, None, print)) == {"at"}
+    assert set(collect(plan, 3, print)) == {"at", "trades"}
+    assert collect(plan, 4, print) == {}
+
+
+def test_damaged_records_are_named(plan: Plan) -> None:
+    path = plan.campaign.board_at("board") / "records" / "0123.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    done = CliRunner().invoke(main, ["results", str(plan.campaign.path)])
+    assert f"warning: skipped the damaged record {path}" in done.stderr
 
 
 def test_csv_has_deviations_in_columns_of_their_own(plan: Plan, runs: Runs) -> None:
