@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from leaderboard.errors import LeaderboardError
+from leaderboard.flags import disagreements
 from leaderboard.ranking import Row, table_of, tables
 from leaderboard.schema import Record
 from leaderboard.seeds import Difference, compare_runs
-from leaderboard.statistics import mcnemar
 
 
 class Comparison(NamedTuple):
@@ -35,7 +35,7 @@ def compare(a: Row, b: Row) -> list[Comparison]:
 def _compare(column: str, a: Row, b: Row) -> Comparison:
     one, other = a.column(column), b.column(column)
     single = len(a.runs) == len(b.runs) == 1
-    only = mcnemar(one.flags[0], other.flags[0])[:2] if single else None
+    only = disagreements(one.flags[0], other.flags[0]) if single else None
     return Comparison(column, one.accuracy, other.accuracy, compare_runs(one, other), only)
 
 

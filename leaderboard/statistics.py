@@ -17,8 +17,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from leaderboard.flags import number
-
 CONFIDENCE = 0.95
 """Confidence of every interval and, as its complement, level of every test."""
 
@@ -32,22 +30,6 @@ class Interval(NamedTuple):
     high: float
 
 
-class Paired(NamedTuple):
-    """Two models on the same examples."""
-
-    only_a: int
-    """Examples that only the first model gets right."""
-    only_b: int
-    """Examples that only the second model gets right."""
-    p: float
-    """Two-sided probability of so unequal a split, were both equally good."""
-
-    @property
-    def separated(self) -> bool:
-        """Whether the test is significant."""
-        return self.p < 1 - CONFIDENCE
-
-
 def wilson(successes: float, n: float, z: float = _Z) -> Interval:
     """Wilson's score interval for the share `successes / n`, without continuity correction.
 
@@ -58,13 +40,6 @@ def wilson(successes: float, n: float, z: float = _Z) -> Interval:
     spread = z * math.sqrt(max(0.0, share * (1 - share) / n) + (z / (2 * n)) ** 2)
     scale = 1 + z**2 / n
     return Interval(max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale))
-
-
-def mcnemar(a: str, b: str) -> Paired:
-    """McNemar's exact test of two models' packed flags on the same examples."""
-    first, second = number(a), number(b)
-    only_a, only_b = (first & ~second).bit_count(), (second & ~first).bit_count()
-    return Paired(only_a, only_b, sign_test(min(only_a, only_b), only_a + only_b))
 
 
 @lru_cache(maxsize=65_536)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
+from scipy.stats import binomtest
 
 from leaderboard import flags
 from leaderboard.budget import parse_threat
@@ -20,6 +21,12 @@ THREATS = ("linf:8/255", "l2:0.5", "l1:12")
 
 def sha(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def mcnemar(a: str, b: str) -> float:
+    """The p-value of McNemar's exact test of two models' packed flags, by scipy."""
+    only = flags.disagreements(a, b)
+    return float(binomtest(only[0], sum(only)).pvalue) if any(only) else 1.0
 
 
 def survivors(rng: np.random.Generator, among: NDArray[np.bool_], rate: float) -> NDArray[np.bool_]:

@@ -26,6 +26,13 @@ def test_the_conjunction_is_taken_example_by_example(rows: list[tuple[bool, bool
     assert packed == flags.pack(columns.all(axis=0))
 
 
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=70))
+def test_disagreements_are_counted_for_each_side(rows: list[tuple[bool, bool]]) -> None:
+    a, b = (flags.pack(column) for column in zip(*rows, strict=True))
+    only_a, only_b = sum(x and not y for x, y in rows), sum(y and not x for x, y in rows)
+    assert flags.disagreements(a, b) == (only_a, only_b)
+
+
 def test_the_first_example_is_the_highest_bit() -> None:
     assert flags.pack([True, False, False, False, False, False, False, False, True]) == "8080"
 

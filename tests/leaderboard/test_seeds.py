@@ -7,8 +7,9 @@ from scipy.stats import ttest_ind, ttest_rel
 
 from leaderboard.flags import pack
 from leaderboard.seeds import Runs, compare_runs, estimate
-from leaderboard.statistics import mcnemar, wilson
+from leaderboard.statistics import wilson
 from leaderboard.student import two_sided
+from tests.records import mcnemar
 
 Bits = NDArray[np.bool_]
 
@@ -76,8 +77,14 @@ def test_without_variance_over_images_it_is_the_t_test_over_seeds() -> None:
 def test_single_runs_are_compared_by_mcnemar() -> None:
     a, b = drawn(1, 1), drawn(2, 1, share=0.6)
     difference = compare_runs(runs(a), runs(b))
-    assert difference.p == mcnemar(pack(a[0]), pack(b[0])).p
+    assert difference.p == pytest.approx(mcnemar(pack(a[0]), pack(b[0])))
     assert difference.gap == pytest.approx(a.mean() - b.mean())
+
+
+def test_the_pairing_separates_what_the_intervals_do_not() -> None:
+    better, worse = (np.arange(1000)[None] < correct for correct in (520, 500))
+    assert wilson(520, 1000).low < wilson(500, 1000).high
+    assert compare_runs(runs(better), runs(worse)).separated
 
 
 def test_one_run_against_several_has_the_degrees_of_freedom_of_their_seeds() -> None:

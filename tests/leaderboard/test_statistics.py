@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from leaderboard.flags import pack
-from leaderboard.statistics import mcnemar, sign_test, smallest_gap, wilson
+from leaderboard.statistics import sign_test, smallest_gap, wilson
 
 COUNTS = st.integers(1, 3000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
@@ -41,28 +40,6 @@ def test_the_sign_test_is_exact(counts: tuple[int, int]) -> None:
     fewer = min(heads, n - heads)
     exact = Fraction(2 * sum(comb(n, k) for k in range(fewer + 1)), 2**n)
     assert sign_test(fewer, n) == pytest.approx(float(min(exact, 1)), rel=1e-8, abs=1e-300)
-
-
-@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=200))
-def test_mcnemar_counts_disagreements_and_is_symmetric(rows: list[tuple[bool, bool]]) -> None:
-    a, b = (pack(column) for column in zip(*rows, strict=True))
-    paired, mirrored = mcnemar(a, b), mcnemar(b, a)
-    assert paired.only_a == sum(x and not y for x, y in rows)
-    assert paired.only_b == sum(y and not x for x, y in rows)
-    assert paired.p == mirrored.p
-    assert (paired.only_a, paired.only_b) == (mirrored.only_b, mirrored.only_a)
-
-
-def test_equal_models_are_not_separated() -> None:
-    assert mcnemar("ff", "ff") == (0, 0, 1.0)
-    assert not mcnemar("ff", "ff").separated
-
-
-def test_the_pairing_separates_what_the_intervals_do_not() -> None:
-    a = [True] * 520 + [False] * 480
-    b = [True] * 500 + [False] * 500
-    assert wilson(520, 1000).low < wilson(500, 1000).high
-    assert mcnemar(pack(a), pack(b)).separated
 
 
 @given(st.integers(1, 400))
