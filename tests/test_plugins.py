@@ -111,6 +111,21 @@ def test_a_broken_plugin_is_an_error_of_one_line_and_affects_no_other() -> None:
     assert run("train", "blank", "--help").exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("--weights", "none.pt"), "there is no file none.pt"),
+        (("--arch", "cnn"), "brightness has an architecture; --arch is for a file of weights"),
+    ],
+)
+def test_options_of_weights_are_not_ignored_for_a_plugins_model(
+    option: tuple[str, str], message: str
+) -> None:
+    done = run("evaluate", "brightness", "--dataset", "shades", *option)
+    assert done.exit_code == 2
+    assert message in done.output
+
+
 def test_a_plugin_cannot_replace_a_defense_of_ours() -> None:
     from bench.plugins.registry import defenses
 

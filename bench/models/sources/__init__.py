@@ -66,9 +66,9 @@ def find(
             that it was trained on another range of pixels.
     """
     scheme, _, rest = spec.partition(":")
-    if arch is not None and (scheme in SCHEMES.keys() - {"hf-hub"} or ".py:" in spec):
-        raise CrossfireError(f"{spec} has an architecture; --arch is for a file of weights")
     found = SCHEMES.get(scheme, _own)(Request(spec, rest, data, arch, weights))
+    if arch is not None and found.arch != arch:
+        raise CrossfireError(f"{spec} has an architecture; --arch is for a file of weights")
     bare = found.model.eval()
     if found.metadata is not None:
         if normalize is not None:
@@ -108,6 +108,7 @@ def _own(request: Request) -> Found:
     available = plugins("models")
     if request.spec in available:
         model = call(request.spec, available[request.spec].load())
+        request.fill(model)
         return Found(model, request.spec, type(model).__name__)
     path = Path(request.spec)
     if not path.exists():
@@ -115,8 +116,6 @@ def _own(request: Request) -> Found:
         raise CrossfireError(
             f"there is no model '{request.spec}'; name a checkpoint, FILE.py:CALLABLE, or {schemes}"
         )
-    if request.weights is not None:
-        raise CrossfireError(f"{request.spec} has weights; --weights is for an architecture")
     return from_path(request, path)
 
 

@@ -70,8 +70,11 @@ def from_path(request: Request, path: Path) -> Found:
     """A checkpoint of ours, or, with --arch, a file of other weights.
 
     Raises:
-        CrossfireError: the file is damaged, or its weights are of another architecture.
+        CrossfireError: the file is damaged, its weights are of another architecture, or the request
+            names other weights too.
     """
+    if request.weights is not None:
+        raise CrossfireError(f"{request.spec} has weights; --weights is for an architecture")
     name = path.stem if path.is_file() else path.name
     if request.arch is None:
         if path.is_file() and path.suffix != ".safetensors":

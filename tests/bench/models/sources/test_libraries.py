@@ -1,5 +1,6 @@
+import sys
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -67,7 +68,7 @@ def test_a_missing_library_is_named_with_the_command_that_installs_it(
         ("huggingface_hub", "hf-hub:a/b", "hf"),
         ("robustbench.utils", "robustbench:Wong2020Fast", "zoo"),
     ):
-        monkeypatch.setitem(__import__("sys").modules, module, None)
+        monkeypatch.setitem(sys.modules, module, None)
         with pytest.raises(CrossfireError, match=rf"pip install 'crossfire-bench\[{extra}\]'"):
             find(spec, noise())
 
@@ -75,7 +76,6 @@ def test_a_missing_library_is_named_with_the_command_that_installs_it(
 def test_a_model_of_the_hub_is_read_as_safetensors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hub: Any = pytest.importorskip("huggingface_hub")
     weights = stored(tmp_path, build("wrn-10-1", classes=5, channels=3, size=(32, 32)))
     downloads: list[tuple[str, ...]] = []
 
@@ -83,20 +83,21 @@ def test_a_model_of_the_hub_is_read_as_safetensors(
         downloads.append(wanted)
         return str(weights)
 
-    monkeypatch.setattr(hub, "hf_hub_download", download)
+    hub = SimpleNamespace(hf_hub_download=download)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
     found = find("hf-hub:someone/robust", noise(), arch="wrn-10-1")
     assert (found.name, downloads) == ("someone/robust", [("someone/robust", "model.safetensors")])
     with pytest.raises(CrossfireError, match="does not name its architecture"):
         find("hf-hub:someone/robust/best.safetensors", noise())
+    with pytest.raises(CrossfireError, match="--weights is for an architecture"):
+        find("hf-hub:someone/robust", noise(), arch="wrn-10-1", weights=weights)
 
 
 def test_an_unreachable_hub_is_an_error_of_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    hub: Any = pytest.importorskip("huggingface_hub")
-
     def offline(*wanted: str) -> str:
         raise OSError("no network\nmore")
 
-    monkeypatch.setattr(hub, "hf_hub_download", offline)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", SimpleNamespace(hf_hub_download=offline))
     with pytest.raises(CrossfireError, match="cannot fetch hf-hub:a/b") as caught:
         find("hf-hub:a/b", noise())
     assert "\n" not in str(caught.value)
