@@ -7,11 +7,13 @@ a broken plugin does not affect the others.
 import ast
 import dataclasses
 import importlib.util
+import os
 import pkgutil
 import sys
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from importlib import import_module
+from importlib.machinery import PathFinder
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import MappingProxyType, ModuleType
@@ -122,6 +124,10 @@ def name_of(defense: object) -> str:
     return _NAMES.get(kind) or _key(kind.__module__.rpartition(".")[2])
 
 
+_FOLDERS: list[str] = []
+"""The folders of users' files, the newest first; `sys.path` ends with them."""
+
+
 def load_file(path: Path) -> ModuleType:
     """Import a user's Python file, which was named on the command line.
 
@@ -133,9 +139,7 @@ def load_file(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"crossfire_user_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
-    if str(path.parent.absolute()) not in sys.path:
-        # As in `python FILE.py`, but at the end of the path, so that it shadows no other module.
-        sys.path.append(str(path.parent.absolute()))
+    _look_beside(path)
     # Dataclasses and pickle look a class's module up by name.
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     try:
@@ -143,6 +147,31 @@ def load_file(path: Path) -> ModuleType:
     except Exception as error:
         raise CrossfireError(f"{path} does not run: {reason(error)}") from error
     return module
+
+
+def _look_beside(path: Path) -> None:
+    """Let a file import the modules beside it, as in `python FILE.py`, but at the end of the path,
+    so that they shadow no library. They replace modules of the same names beside earlier files."""
+    folder = str(path.parent.absolute())
+    if folder in sys.path and folder not in _FOLDERS:
+        return
+    others = [other for other in _FOLDERS if other != folder]
+    replaced = {
+        name
+        for name, module in sys.modules.items()
+        if "." not in name and _folder(module) in others and PathFinder.find_spec(name, [folder])
+    }
+    for name in [name for name in sys.modules if name.partition(".")[0] in replaced]:
+        del sys.modules[name]
+    sys.path[:] = [place for place in sys.path if place not in _FOLDERS] + [folder, *others]
+    _FOLDERS[:] = [folder, *others]
+
+
+def _folder(module: ModuleType) -> str:
+    """The folder in which a module or a package was found; empty for one that is built in."""
+    spec = getattr(module, "__spec__", None)
+    places = (spec.submodule_search_locations or [spec.origin]) if spec else ()
+    return os.path.dirname(next(iter(places), None) or "")
 
 
 def _checked(found: Any, origin: str) -> type[Any]:  # noqa: ANN401

@@ -1,10 +1,11 @@
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
 
 from bench.errors import CrossfireError
-from bench.plugins.registry import Entry, choose, get_defense, name_of, recorded_name
+from bench.plugins.registry import Entry, choose, get_defense, load_file, name_of, recorded_name
 
 DEFENSE = '''
 from dataclasses import dataclass
@@ -76,3 +77,26 @@ def test_a_file_with_the_name_of_a_defense_of_ours_keeps_its_suffix(tmp_path: Pa
         assert name_of(found()) == recorded_name(str(tmp_path / name)) == expected
     assert name_of(get_defense(write(tmp_path, DEFENSE))()) == "mine"
     assert name_of(get_defense("e_at")()) == recorded_name("e_at") == "e-at"
+
+
+@pytest.mark.parametrize("helper", ["{}_code.py", "{}_code/__init__.py", "{}_code/net.py"])
+def test_each_file_imports_the_modules_beside_itself(tmp_path: Path, helper: str) -> None:
+    name = f"from_{len(helper)}"
+    module = f"{name}_code.net" if helper.endswith("net.py") else f"{name}_code"
+    for folder in ("a", "b"):
+        file = tmp_path / folder / helper.format(name)
+        file.parent.mkdir(parents=True)
+        file.write_text(f"WHERE = '{folder}'\n")
+        (tmp_path / folder / f"only_{folder}_{name}.py").touch()
+        (tmp_path / folder / "mine.py").write_text(
+            f"from {module} import WHERE\n\ndef late():\n    import only_{folder}_{name}\n"
+        )
+    loaded = [load_file(tmp_path / folder / "mine.py") for folder in ("a", "b", "a")]
+    assert [file.WHERE for file in loaded] == ["a", "b", "a"]
+    for file in loaded:
+        file.late()
+
+
+def test_a_module_beside_a_file_shadows_no_library(tmp_path: Path) -> None:
+    (tmp_path / "json.py").touch()
+    assert load_file(Path(write(tmp_path, "import json\n"))).json is json
