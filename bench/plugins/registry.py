@@ -62,13 +62,15 @@ def choose(kind: str, name: str, entries: Mapping[str, Entry]) -> Any:  # noqa: 
 
 
 def defenses() -> dict[str, Entry]:
-    """Every defense by its key: the file name, with hyphens for underscores."""
+    """Every defense by its key: the name of its file or entry point, with hyphens for
+    underscores."""
     ours = [
-        Entry(_key(name), f"defenses/{name}.py", partial(import_module, f"defenses.{name}"), what)
+        Entry(name, f"defenses/{name}.py", partial(import_module, f"defenses.{name}"), what)
         for name, what in documented("defenses").items()
     ]
     # Ours come last, so that no plugin can replace a defense of the leaderboard.
-    return plugins("defenses") | {entry.name: entry for entry in ours}
+    found = {_key(entry.name): entry for entry in (*plugins("defenses").values(), *ours)}
+    return {key: dataclasses.replace(entry, name=key) for key, entry in found.items()}
 
 
 @cache

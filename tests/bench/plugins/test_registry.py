@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import CrossfireError
+from bench.plugins import registry
 from bench.plugins.registry import Entry, choose, get_defense, load_file, name_of, recorded_name
 
 DEFENSE = '''
@@ -77,6 +78,16 @@ def test_a_file_with_the_name_of_a_defense_of_ours_keeps_its_suffix(tmp_path: Pa
         assert name_of(found()) == recorded_name(str(tmp_path / name)) == expected
     assert name_of(get_defense(write(tmp_path, DEFENSE))()) == "mine"
     assert name_of(get_defense("e_at")()) == recorded_name("e_at") == "e-at"
+
+
+def test_an_entry_point_with_an_underscore_is_found_under_its_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = get_defense(write(tmp_path, DEFENSE))
+    entry = Entry("my_noise", "a package", lambda: mine)
+    monkeypatch.setattr(registry, "plugins", lambda kind: {"my_noise": entry})
+    assert get_defense("my_noise") is get_defense("my-noise") is mine
+    assert (name_of(mine()), registry.defenses()["my-noise"].name) == ("my-noise", "my-noise")
 
 
 @pytest.mark.parametrize("helper", ["{}_code.py", "{}_code/__init__.py", "{}_code/net.py"])
