@@ -45,9 +45,7 @@ def plugins(kind: str) -> MappingProxyType[str, Entry]:
     Loading one raises CrossfireError when its package doesn't import.
     """
     found = sorted(entry_points(group=f"crossfire.{kind}"), key=lambda point: point.name)
-    return MappingProxyType(
-        {p.name: Entry(p.name, _origin(p), partial(_import, p), _about(p)) for p in found}
-    )
+    return MappingProxyType({point.name: _plugin(point) for point in found})
 
 
 def choose(kind: str, name: str, entries: Mapping[str, Entry]) -> Any:  # noqa: ANN401
@@ -64,10 +62,7 @@ def choose(kind: str, name: str, entries: Mapping[str, Entry]) -> Any:  # noqa: 
 def defenses() -> dict[str, Entry]:
     """Every defense by its key: the name of its file or entry point, with hyphens for
     underscores."""
-    ours = [
-        Entry(name, f"defenses/{name}.py", partial(import_module, f"defenses.{name}"), what)
-        for name, what in documented("defenses").items()
-    ]
+    ours = [_ours(name, what) for name, what in documented("defenses").items()]
     # Ours come last, so that no plugin can replace a defense of the leaderboard.
     found = {_key(entry.name): entry for entry in (*plugins("defenses").values(), *ours)}
     return {key: dataclasses.replace(entry, name=key) for key, entry in found.items()}
@@ -82,9 +77,15 @@ def documented(package: str) -> MappingProxyType[str, str]:
     for info in pkgutil.iter_modules(folders):
         module = importlib.util.find_spec(f"{package}.{info.name}")
         if info.name[0] != "_" and module and module.origin:
-            tree = ast.parse(Path(module.origin).read_text())
-            found[info.name] = summary(ast.get_docstring(tree))
+            found[info.name] = _summary_of(Path(module.origin))
     return MappingProxyType(found)
+
+
+def _summary_of(file: Path) -> str:
+    try:
+        return summary(ast.get_docstring(ast.parse(file.read_text())))
+    except (SyntaxError, ValueError):
+        return "does not parse"
 
 
 def summary(docstring: str | None) -> str:
@@ -199,14 +200,24 @@ def _only_dataclass(module: ModuleType, origin: str) -> Any:  # noqa: ANN401
     return found[0]
 
 
-def _import(point: EntryPoint) -> Any:  # noqa: ANN401
+def _ours(name: str, what: str) -> Entry:
+    file = f"defenses/{name}.py"
+    load = partial(import_module, f"defenses.{name}")
+    return Entry(name, file, partial(_import, load, file, "correct it"), what)
+
+
+def _plugin(point: EntryPoint) -> Entry:
+    origin = _origin(point)
+    subject = f"plugin '{point.name}' of {origin}"
+    load = partial(_import, point.load, subject, "update or uninstall it")
+    return Entry(point.name, origin, load, _about(point))
+
+
+def _import(load: Callable[[], Any], subject: str, advice: str) -> Any:  # noqa: ANN401
     try:
-        return point.load()
+        return load()
     except Exception as error:
-        raise CrossfireError(
-            f"plugin '{point.name}' of {_origin(point)} does not import "
-            f"({reason(error)}); update or uninstall it"
-        ) from error
+        raise CrossfireError(f"{subject} does not import ({reason(error)}); {advice}") from error
 
 
 def _origin(point: EntryPoint) -> str:

@@ -80,6 +80,26 @@ def test_a_file_with_the_name_of_a_defense_of_ours_keeps_its_suffix(tmp_path: Pa
     assert name_of(get_defense("e_at")()) == recorded_name("e_at") == "e-at"
 
 
+def test_a_file_that_does_not_parse_affects_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "half_broken"
+    folder.mkdir()
+    for name, text in (("__init__", ""), ("broken", "1 +"), ("null", "\0"), ("whole", "'''It.'''")):
+        (folder / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    found = {"broken": "does not parse", "null": "does not parse", "whole": "It."}
+    assert registry.documented("half_broken") == found
+
+
+def test_a_defense_of_a_checkout_that_does_not_import_is_an_error_of_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(registry, "documented", lambda package: {"none": ""})
+    with pytest.raises(CrossfireError, match=r"defenses/none.py does not import \(Module"):
+        get_defense("none")
+
+
 def test_an_entry_point_with_an_underscore_is_found_under_its_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
