@@ -74,6 +74,15 @@ def test_a_users_file_is_a_defense() -> None:
     assert found.config["scale"] == 2.0
 
 
+@pytest.mark.parametrize("field", ["lr", "batch_size", "threat", "display"])
+def test_a_field_with_the_name_of_an_option_of_every_training_is_refused(field: str) -> None:
+    Path("noisy.py").write_text(OWN.replace("scale", field))
+    done = train("noisy.py", *SMALL)
+    assert done.exit_code == 2
+    assert f"the field '{field}' of noisy.py has the name of an option" in done.stderr
+    assert not Path("runs").exists()
+
+
 def test_help_lists_defenses_and_their_options() -> None:
     assert "defenses/at.py" in train("--help").output
     text = train("at", "--help").output
