@@ -69,7 +69,7 @@ def find(
     found = SCHEMES.get(scheme, _own)(Request(spec, rest, data, arch, weights))
     if arch is not None and found.arch != arch:
         raise CrossfireError(f"{spec} has an architecture; --arch is for a file of weights")
-    bare = found.model.eval()
+    bare = found.model.cpu().eval()
     if found.metadata is not None:
         if normalize is not None:
             raise CrossfireError(f"{spec} has its own normalisation; omit --normalize")

@@ -34,6 +34,20 @@ class Shades(nn.Module):
         gaps = (x.mean((1, 2, 3))[:, None] - self.centres).abs()
         return -50 * gaps / (self.centres[-1] - self.centres[0])
 
+class OnGpu(Shades):
+    def cpu(self):
+        self.there = "cpu"
+        return super().cpu()
+
+    def forward(self, x):
+        assert self.there == "cpu", "Expected all tensors to be on the same device"
+        return super().forward(x)
+
+def on_gpu():
+    net = OnGpu()
+    net.there = "cuda:0"
+    return net
+
 def make():
     return Shades()
 
@@ -91,6 +105,11 @@ def test_a_function_in_a_file_returns_a_model_in_eval_mode(mine: Path) -> None:
     assert (found.name, found.arch, found.defense) == ("mine:make", "Shades", None)
     assert found.source == f"{mine}:make"
     assert not found.model.training
+
+
+def test_a_model_on_a_gpu_is_moved_to_the_images(mine: Path) -> None:
+    data = shades().test
+    assert torch.equal(find(f"{mine}:on_gpu", shades()).model(data.floats()).argmax(1), data.labels)
 
 
 def test_a_function_in_a_file_takes_weights_from_another_file(mine: Path) -> None:
