@@ -1,6 +1,7 @@
 """Published weights: read without executing code, and renamed to the names of a model."""
 
 import pickle
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,8 +15,10 @@ from bench.models import checkpoint
 
 NESTS = ("state_dict", "model_state_dict", "model", "net", "weights")
 """Keys under which training scripts store the weights, beside epoch and optimiser."""
-PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
-"""Prefixes that DataParallel, torch.compile and wrappers add to every name."""
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "1.")
+"""Prefixes that DataParallel, torch.compile and wrappers add to every name of the network."""
+MOMENT = re.compile(r"(?:normalize\.|0\.)?(?:(?P<mean>mean|mu)|(?P<std>std|sigma))")
+"""Names of the normalisation in wrappers, and in nn.Sequential(normalisation, network)."""
 UNUSED = ("sub_block1.",)
 """Layers that TRADES's WRN-34-10 stores and never uses."""
 
@@ -49,16 +52,16 @@ def read(path: Path) -> dict[str, Tensor]:
 def load_into(model: nn.Module, tensors: dict[str, Tensor], name: str) -> None:
     """Load published weights into `model`; `name` names them in an error.
 
-    Prefixes of wrappers are removed; `mu` and `sigma` become the normalisation.
+    Prefixes of wrappers are removed; `mu` and `sigma`, or `mean` and `std` of a wrapper, become the
+    normalisation.
 
     Raises:
         CrossfireError: a name or a shape differs, or a value is not finite.
     """
     expected = model.state_dict()
-    found = _unprefixed({k: v for k, v in tensors.items() if not k.startswith(UNUSED)}, expected)
-    for theirs, ours in (("mu", "normalize.mean"), ("sigma", "normalize.std")):
-        if theirs in found and ours in expected:
-            found[ours] = found.pop(theirs).reshape(expected[ours].shape)
+    named = _unprefixed(tensors, expected)
+    used = {k: v for k, v in named.items() if k in expected or not k.startswith(UNUSED)}
+    found = dict(_normalising(name, tensor, expected) for name, tensor in used.items())
     # Many checkpoints are older than the counters of batch normalisation, which have no effect.
     optional = ("num_batches_tracked", "normalize.mean", "normalize.std")
     kept = {k: v for k, v in expected.items() if k.endswith(optional)}
@@ -78,6 +81,20 @@ def _tensors(path: Path, found: Any) -> dict[str, Tensor]:  # noqa: ANN401
 
 def _unprefixed(tensors: dict[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for prefix in PREFIXES * 2:
-        if all(key.startswith(prefix) for key in tensors) and not tensors.keys() & expected.keys():
+        network = {key for key in tensors if not MOMENT.fullmatch(key)}
+        if all(key.startswith(prefix) for key in network) and not network & expected.keys():
             tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
     return tensors
+
+
+def _normalising(name: str, tensor: Tensor, expected: Mapping[str, Tensor]) -> tuple[str, Tensor]:
+    """Name and value of our normalisation for a wrapper's, which may be one number for all
+    channels; other tensors as they are."""
+    match = MOMENT.fullmatch(name)
+    ours = f"normalize.{match.lastgroup}" if match else ""
+    if ours not in expected:
+        return name, tensor
+    size = expected[ours].numel()
+    if tensor.numel() in (1, size):
+        tensor = tensor.reshape(-1).expand(size).reshape(expected[ours].shape)
+    return ours, tensor

@@ -30,17 +30,44 @@ def test_prefixes_of_wrappers_are_removed(tmp_path: Path, nest: str | None, pref
     assert torch.equal(model.fc.weight, published()["fc.weight"])
 
 
-def test_mu_and_sigma_become_the_normalisation() -> None:
+@pytest.mark.parametrize(
+    ("mean", "std", "prefix"),
+    [
+        ("mu", "sigma", ""),
+        ("module.mu", "module.sigma", "module."),
+        ("normalize.mean", "normalize.std", "model."),
+        ("module.normalize.mean", "module.normalize.std", "module.model."),
+        ("0.mean", "0.std", "1."),
+        ("module.0.mu", "module.0.sigma", "module.1."),
+    ],
+)
+@pytest.mark.parametrize("shape", [(1, 3, 1, 1), (3,), (1,), ()])
+def test_the_normalisation_of_a_wrapper_becomes_ours(
+    mean: str, std: str, prefix: str, shape: tuple[int, ...]
+) -> None:
     model = wrn()
-    extra = {"mu": torch.rand(1, 3, 1, 1), "sigma": torch.rand(1, 3, 1, 1) + 0.1}
-    load_into(model, published() | extra, "w.pt")
-    assert torch.equal(model.normalize.mean, extra["mu"][0])
-    assert torch.equal(model.normalize.std, extra["sigma"][0])
+    extra = {mean: torch.rand(shape), std: torch.rand(shape) + 0.1}
+    load_into(model, {prefix + k: v for k, v in published().items()} | extra, "w.pt")
+    assert torch.equal(model.fc.weight, published()["fc.weight"])
+    assert torch.equal(model.normalize.mean.flatten(), extra[mean].flatten().expand(3))
+    assert torch.equal(model.normalize.std.flatten(), extra[std].flatten().expand(3))
 
 
-def test_layers_that_are_stored_but_never_used_are_skipped() -> None:
+def test_a_normalisation_for_other_channels_is_refused() -> None:
+    with pytest.raises(CrossfireError, match=r"'normalize.mean' has shape \(2,\)"):
+        load_into(wrn(), published() | {"mu": torch.rand(2)}, "w.pt")
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_layers_that_are_stored_but_never_used_are_skipped(prefix: str) -> None:
     spare = {"sub_block1.layer.0.conv1.weight": torch.rand(3)}
-    load_into(wrn(), published() | spare, "w.pt")
+    stored = {prefix + name: tensor for name, tensor in (published() | spare).items()}
+    load_into(wrn(), stored, "w.pt")
+
+
+def test_layers_are_not_skipped_in_a_model_that_has_them() -> None:
+    model = nn.ModuleDict({"fc": nn.Linear(1, 1), "sub_block1": nn.Linear(1, 1)})
+    load_into(model, nn.ModuleDict(dict(model)).state_dict(), "w.pt")
 
 
 def test_counters_of_batch_normalisation_may_be_missing() -> None:
