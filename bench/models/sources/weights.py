@@ -33,6 +33,7 @@ def read(path: Path) -> dict[str, Tensor]:
         return checkpoint.read(path)[0]
     if not path.is_file():
         raise CrossfireError(f"there is no file {path}; name one that holds weights")
+    check_saved(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -47,6 +48,20 @@ def read(path: Path) -> dict[str, Tensor]:
             f"{path} is not a complete file of weights ({reason(error)})"
         ) from None
     return _tensors(path, found)
+
+
+def check_saved(path: Path) -> None:
+    """Check that a file is an archive or a pickle, as torch.save writes them.
+
+    Raises:
+        CrossfireError: it is another file, such as a page of HTML that was downloaded in its place.
+    """
+    with path.open("rb") as stream:
+        start = stream.read(16)
+    if start and not start.startswith((b"PK", b"\x80")):
+        raise CrossfireError(
+            f"{path} is not a file of weights; it starts with {str(start)[1:]}; download it again"
+        )
 
 
 def load_into(model: nn.Module, tensors: dict[str, Tensor], name: str) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from bench.errors import CrossfireError
 from bench.models.sources.request import Found, Request, check_name, missing
+from bench.models.sources.weights import check_saved
 
 FOLDER = Path("models")
 """RobustBench's default folder of weights."""
@@ -42,7 +43,7 @@ def from_robustbench(request: Request) -> Found:
         if folder.is_file():
             _link(folder, Path(scratch) / f"{path}.pt")
             folder = Path(scratch)
-        _check_present(request.spec, folder / path, drive)
+        _check_files(request.spec, folder / path, drive)
         return Found(_load(zoo, request.spec, path, folder), path, path.rpartition("/")[2])
 
 
@@ -89,7 +90,7 @@ def _link(file: Path, place: Path) -> None:
     place.symlink_to(file.absolute())
 
 
-def _check_present(spec: str, path: Path, drive: str | list[str]) -> None:
+def _check_files(spec: str, path: Path, drive: str | list[str]) -> None:
     ids = {f"{path}.pt": drive}
     if isinstance(drive, list):
         ids = {f"{path}.pt_m{number}.pt": part for number, part in enumerate(drive)}
@@ -98,6 +99,7 @@ def _check_present(spec: str, path: Path, drive: str | list[str]) -> None:
             raise CrossfireError(
                 f"{spec} needs {file}; download https://drive.google.com/uc?id={part} to it"
             )
+        check_saved(Path(file).resolve())
 
 
 def _load(zoo: ModuleType, spec: str, path: str, folder: Path) -> Any:  # noqa: ANN401
@@ -111,5 +113,5 @@ def _load(zoo: ModuleType, spec: str, path: str, folder: Path) -> Any:  # noqa: 
             f"the weights of {spec} hold more than tensors, and loading them could run any code"
         ) from None
     except (RuntimeError, KeyError, EOFError, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise CrossfireError(f"the weights of {spec} do not load ({reason})") from error
+        details = " ".join(str(error).split())[:200]
+        raise CrossfireError(f"the weights of {spec} do not load ({details})") from error

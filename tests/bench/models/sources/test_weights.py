@@ -111,6 +111,9 @@ def test_damaged_files_and_other_files_have_different_errors(tmp_path: Path) -> 
     for content, message in (
         (whole[: len(whole) // 2], "not a complete file of weights"),
         (b"", "not a complete file of weights"),
+        (b"<!DOCTYPE html>\n<html>", r"it starts with '<!DOCTYPE html>\\n'; download it again"),
+        (b"404: Not Found", "starts with '404: Not Found'; download it again"),
+        (b"version https://git-lfs.github.com/spec/v1", "starts with 'version https://'; down"),
     ):
         file.write_bytes(content)
         with pytest.raises(CrossfireError, match=message) as caught:

@@ -88,10 +88,14 @@ def test_an_ambiguous_and_an_unknown_id_name_the_candidates() -> None:
 
 def test_damaged_and_other_weights_are_errors_of_one_line(tmp_path: Path) -> None:
     file = tmp_path / "w.pt"
-    file.write_bytes(b"nothing")
-    for content in (None, {"state_dict": {"conv1.weight": torch.rand(2)}}):
-        if content:
-            torch.save(content, file)
-        with pytest.raises(CrossfireError, match="the weights of robustbench:") as caught:
+    torch.save({"state_dict": {"conv1.weight": torch.rand(2)}}, file)
+    other, message = file.read_bytes(), "the weights of robustbench:"
+    for content, expected in (
+        (b"nothing", f"{file} is not a file of weights; it starts with 'nothing'"),
+        (other[: len(other) // 2], message),
+        (other, message),
+    ):
+        file.write_bytes(content)
+        with pytest.raises(CrossfireError, match=expected) as caught:
             find(f"robustbench:{ID}", noise(), weights=file)
         assert "\n" not in str(caught.value)
