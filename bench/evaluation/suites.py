@@ -24,7 +24,7 @@ from bench.attacks.objectives import objective_for
 from bench.attacks.pgd import PGD
 from bench.attacks.reference import autoattack_reference
 from bench.attacks.square import Square
-from bench.errors import CrossfireError
+from bench.errors import CrossfireError, reason
 from bench.files import sha256_bytes
 from bench.plugins.registry import Entry, choose, plugins, summary
 from bench.threats import Norm
@@ -159,22 +159,39 @@ def suites() -> dict[str, Entry]:
 
 
 def _alone(entry: Entry) -> Suite:
-    """A suite of one attack of a plugin: an attack, its class, or a function as
+    """A suite of one attack of a plugin."""
+    found = entry.load()
+    return lambda norm, classes: (Stage(_attack(entry, found)),)
+
+
+def _attack(entry: Entry, found: object) -> Attack | ExternalAttack:
+    """What a plugin offers as an attack: one, its class, or a function as
     `bench.attacks.external.Run` describes it.
 
     Raises:
         CrossfireError: it is none of these.
     """
-    found = entry.load()
     attack = found() if isinstance(found, type) else found
-    if not isinstance(attack, Attack | ExternalAttack):
-        if not callable(attack):
-            raise CrossfireError(
-                f"attack '{entry.name}' of {entry.origin} is a {type(attack).__name__}; register a "
-                "function (model, images, labels, threat, seed) -> adversarial examples"
-            )
-        attack = ExternalAttack(attack, entry.name)
-    return lambda norm, classes: (Stage(attack),)
+    if isinstance(attack, Attack | ExternalAttack):
+        return attack
+    if not callable(attack):
+        raise CrossfireError(
+            f"attack '{entry.name}' of {entry.origin} is a {type(attack).__name__}; register a "
+            "function (model, images, labels, threat, seed) -> adversarial examples"
+        )
+    return ExternalAttack(attack, entry.name)
+
+
+def _stages(name: str, suite: Suite, norm: Norm, classes: int) -> tuple[Stage, ...]:
+    try:
+        return suite(norm, classes)
+    except CrossfireError:
+        raise
+    except Exception as error:
+        raise CrossfireError(
+            f"suite '{name}' fails for {norm} and {classes} classes ({reason(error)}); "
+            "choose another one, or correct its plugin"
+        ) from error
 
 
 def get(name: str) -> Suite:
@@ -186,8 +203,7 @@ def get(name: str) -> Suite:
     if name.startswith("l2l:"):
         attack = load_attacker(Path(name.removeprefix("l2l:")))
         return lambda norm, classes: (Stage(attack),)
-    suite: Suite = choose("suites", name, suites())
-    return suite
+    return partial(_stages, name, choose("suites", name, suites()))
 
 
 def describe(stages: tuple[Stage, ...]) -> list[dict[str, Any]]:

@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from bench import evaluate
 from bench.attacks.pgd import PGD
 from bench.attacks.square import Square
+from bench.errors import CrossfireError
 from bench.evaluation import gates, suites
 from bench.evaluation.outcome import Outcome
 from bench.evaluation.queue import Column
 from bench.losses import dlr, targeted_dlr
+from bench.plugins.registry import Entry
 from bench.threats import Threat
 from leaderboard.schema import Finding
 from tests.toy import exact_worst_case, images, linear_model
@@ -187,3 +189,21 @@ def test_the_suites_of_autoattack_equal_the_exact_worst_case(
     exact = exact_worst_case(model, X[:8], model(X[:8]).argmax(1), Threat.parse("linf:0.05"))
     sure = exact.abs() > 3e-3
     assert column.robust[sure].tolist() == (exact > 0)[sure].tolist()
+
+
+class Needy:
+    def __init__(self, steps: int) -> None:
+        pass
+
+
+@pytest.mark.parametrize("kind", ["suites", "attacks"])
+def test_a_plugins_suite_that_fails_is_an_error_of_one_line(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(norm: str, classes: int) -> tuple[suites.Stage, ...]:
+        raise KeyError(norm)
+
+    offered = {"mine": Entry("mine", "a package", lambda: fails if kind == "suites" else Needy)}
+    monkeypatch.setattr(suites, "plugins", lambda asked: offered if asked == kind else {})
+    with pytest.raises(CrossfireError, match=r"suite 'mine' fails for l2 and 10 classes \("):
+        suites.get("mine")("l2", 10)
