@@ -12,7 +12,7 @@ class CrossfireError(Exception):
     """
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """The type and the message of an error from another library, in one line."""
     return f"{type(error).__name__}: {error}".rstrip(": \n").splitlines()[0]
 

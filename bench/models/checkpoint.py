@@ -128,7 +128,7 @@ def fill(model: nn.Module, tensors: dict[str, Tensor], name: str) -> None:
     Raises:
         CrossfireError: a name or a shape differs, or a value is not finite.
     """
-    expected = {key: value.shape for key, value in model.state_dict().items()}
+    expected = {key: value.shape for key, value in _state(model).items()}
     missing, unknown = expected.keys() - tensors.keys(), tensors.keys() - expected.keys()
     if missing or unknown:
         first = f"no '{min(missing)}'" if missing else f"an unknown '{min(unknown)}'"
@@ -145,7 +145,11 @@ def fill(model: nn.Module, tensors: dict[str, Tensor], name: str) -> None:
 
 
 def weights_sha256(model: nn.Module) -> str:
-    """The hash, in hexadecimal, of all parameters and buffers: names, types, shapes and bytes."""
+    """The hash, in hexadecimal, of all parameters and buffers: names, types, shapes and bytes.
+
+    Raises:
+        CrossfireError: the state of the model is not tensors alone.
+    """
     digest = hashlib.sha256()
     for name, tensor in sorted(_plain(model).items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
@@ -155,4 +159,15 @@ def weights_sha256(model: nn.Module) -> str:
 
 def _plain(model: nn.Module) -> dict[str, Tensor]:
     # Safetensors stores rows in order; channels_last weights are the same numbers in another order.
-    return {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    return {k: v.detach().cpu().contiguous() for k, v in _state(model).items()}
+
+
+def _state(model: nn.Module) -> dict[str, Tensor]:
+    state: dict[str, Tensor] = model.state_dict()
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise CrossfireError(
+                f"'{name}' of the model is a {type(value).__name__}, not a tensor; give a model "
+                "that is not quantised and has no get_extra_state"
+            )
+    return state

@@ -147,6 +147,11 @@ def load_file(path: Path) -> ModuleType:
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
+    except SystemExit as error:
+        raise CrossfireError(
+            f"{path} exits when it is imported; put the code that does so below: "
+            "if __name__ == '__main__'"
+        ) from error
     except Exception as error:
         raise CrossfireError(f"{path} does not run: {reason(error)}") from error
     return module

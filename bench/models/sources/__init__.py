@@ -2,7 +2,7 @@
 
     find("runs/mat", digits)                                   a checkpoint of ours
     find("wrn.pt", cifar10, arch="wrn-34-10")                  published weights
-    find("mine.py:make", cifar10, normalize="cifar10")         any function that returns a module
+    find("mine.py:make", cifar10, normalize="cifar10")         a module, or a function returning it
     find("timm:resnet18", pets, weights=Path("resnet18.safetensors"))
 
 Every model is checked: it accepts the data's images and returns one logit for each class.
@@ -35,7 +35,8 @@ SCHEMES: dict[str, Callable[[Request], Found]] = {
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model in eval mode that takes images in [0, 1], with its name, hash and metadata."""
+    """A model in eval mode that takes images in [0, 1], on the CPU, with its name, hash and
+    metadata."""
 
     model: nn.Module
     name: str
@@ -102,6 +103,10 @@ def _check_metadata(spec: str, metadata: Metadata, data: Dataset) -> None:
 
 def _own(request: Request) -> Found:
     """A path, FILE.py:CALLABLE, or a plugin's name."""
+    if request.spec.endswith(".py"):
+        raise CrossfireError(
+            f"write {request.spec}:FUNCTION, the function in this file that returns the model"
+        )
     file, _, attribute = request.spec.rpartition(":")
     if file.endswith(".py"):
         return _from_file(request, Path(file), attribute)

@@ -45,14 +45,14 @@ class Found:
 
 
 def call(spec: str, make: Callable[..., Any], **options: Any) -> nn.Module:  # noqa: ANN401
-    """The module that `make` returns.
+    """The module that `make` returns, or that it is.
 
     Raises:
         CrossfireError: it fails, or returns something else.
     """
     try:
-        model = make(**options)
-    except Exception as error:
+        model = make if isinstance(make, nn.Module) else make(**options)
+    except (Exception, SystemExit) as error:
         raise CrossfireError(f"{spec} fails when it is called ({reason(error)})") from error
     if not isinstance(model, nn.Module):
         raise CrossfireError(f"{spec} gives a {type(model).__name__}, not a torch.nn.Module")

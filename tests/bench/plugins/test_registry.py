@@ -48,6 +48,7 @@ def test_several_dataclasses_require_a_choice(tmp_path: Path) -> None:
         ("DEFENSE = 3", "must be a dataclass with a method `fit`"),
         ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
         ("1 +", "SyntaxError"),
+        ("import sys\nsys.exit()", "exits when it is imported; put .* if __name__ == '__main__'"),
     ],
 )
 def test_a_broken_file_is_an_error_of_one_line(tmp_path: Path, text: str, message: str) -> None:

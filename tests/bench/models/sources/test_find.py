@@ -63,6 +63,18 @@ def five():
 def grey():
     return nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.LazyLinear(4))
 
+def leaves():
+    raise SystemExit(3)
+
+class Extra(Shades):
+    def get_extra_state(self):
+        return {"epoch": 3}
+
+def extra():
+    return Extra()
+
+ready = Shades()
+
 def word():
     return "model"
 
@@ -107,6 +119,11 @@ def test_a_function_in_a_file_returns_a_model_in_eval_mode(mine: Path) -> None:
     assert not found.model.training
 
 
+def test_a_module_in_a_file_is_a_model_too(mine: Path) -> None:
+    found = find(f"{mine}:ready", shades())
+    assert (found.name, found.arch) == ("mine:ready", "Shades")
+
+
 def test_a_model_on_a_gpu_is_moved_to_the_images(mine: Path) -> None:
     data = shades().test
     assert torch.equal(find(f"{mine}:on_gpu", shades()).model(data.floats()).argmax(1), data.labels)
@@ -149,6 +166,9 @@ def test_another_range_of_pixels_is_detected_by_the_clean_accuracy(
         ("{mine}:number", "defines no 'number' to call"),
         ("{mine}:word", "gives a str, not a torch.nn.Module"),
         ("{mine}:fails", r"fails when it is called \(ZeroDivisionError: division by zero"),
+        ("{mine}:leaves", r"fails when it is called \(SystemExit: 3\)"),
+        ("{mine}:extra", "'_extra_state' of the model is a dict, not a tensor"),
+        ("{mine}", "write .*/mine.py:FUNCTION"),
         ("{mine}:five", "gives 5 logits but shades has 4 classes"),
         ("{mine}:grey", "does not take the images of shades, 3x8x8"),
         ("{folder}/none.py:make", "there is no file"),
