@@ -73,10 +73,12 @@ def new_defense(name: str, folder: Path) -> list[Path]:
         )
     if key in defenses():
         raise CrossfireError(f"there is a defense '{key}' already; choose another name")
+    class_name = "".join(part.capitalize() for part in key.split("-"))
+    if re.search(rf"import .*\b{class_name}\b", DEFENSE):
+        raise CrossfireError(f"the class {class_name} would hide an import; choose another name")
     fields = {
         **{"key": key, "what": WHAT, "title": key.upper() if len(key) < 5 else key.capitalize()},
-        "class_name": "".join(part.capitalize() for part in key.split("-")),
-        "constant": module.upper(),
+        **{"class_name": class_name, "constant": module.upper()},
     }
     in_checkout = (folder / "defenses" / "__init__.py").is_file() and (folder / DOCUMENT).is_file()
     source = folder / "defenses" / f"{module}.py" if in_checkout else folder / f"{module}.py"

@@ -67,6 +67,8 @@ def test_in_a_checkout_files_are_written_to_their_folders_and_the_table_gets_a_r
     [
         ("at", "there is a defense 'at' already"),
         ("e_at", "there is a defense 'e-at' already"),
+        ("run", "the class Run would hide an import; choose another name"),
+        ("job", "the class Job would hide an import"),
         ("My", "'My' is not a valid name of a defense"),
         ("../x", "is not a valid name"),
         ("taken", "taken.py exists already"),
