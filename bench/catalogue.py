@@ -31,7 +31,7 @@ def rows(kind: str) -> list[Row]:
 
 def _attacks() -> list[Row]:
     families = documented("bench.attacks").items()
-    parts = ("base", "objectives")
+    parts = ("base", "external", "objectives")
     return [
         (name, f"bench/attacks/{name}.py", what) for name, what in families if name not in parts
     ]

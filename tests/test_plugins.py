@@ -71,6 +71,10 @@ def test_every_kind_can_be_listed() -> None:
     assert tuple(kind.type.choices) == KINDS
 
 
+def test_parts_of_attacks_are_not_listed_as_attacks() -> None:
+    assert {name for name, _, _ in rows("attacks")}.isdisjoint({"base", "external", "objectives"})
+
+
 def test_listing_imports_no_plugin() -> None:
     script = "from bench.catalogue import rows; import sys; rows('defenses'); "
     script += "sys.exit('crossfire_extras' in sys.modules)"
