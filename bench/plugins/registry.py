@@ -166,7 +166,7 @@ def _look_beside(path: Path) -> None:
     others = [other for other in _FOLDERS if other != folder]
     replaced = {
         name
-        for name, module in sys.modules.items()
+        for name, module in list(sys.modules.items())
         if "." not in name and _folder(module) in others and PathFinder.find_spec(name, [folder])
     }
     for name in [name for name in sys.modules if name.partition(".")[0] in replaced]:
