@@ -175,13 +175,18 @@ def _svg(figure: Figure, title: str, lines: Iterable[str]) -> str:
     figure.savefig(stream, format="svg", metadata={"Date": None})
     _, _, text = stream.getvalue().partition("<svg")
     text = _SUPERFLUOUS.sub("", text)
-    text = re.sub(r"\d+\.\d{2,}", lambda number: f"{float(number[0]):.2f}", text)
+    text = re.sub("<[^>]*>", _rounded, text)
     text = re.sub(r'id="row-(\w+)"', r'class="dot" data-card="\1"', text)
     for name, colour in _COLOURS.items():
         text = text.replace(colour, f"var(--{name})")
     text = re.sub(r"\s*\n\s*", " ", text)
     about = f"<title>{escape(title)}</title><desc>{escape('; '.join(lines))}</desc>"
     return f'<svg class="chart" role="img"{text}'.replace(">", f">{about}", 1).strip()
+
+
+def _rounded(tag: re.Match[str]) -> str:
+    """A tag with two decimals of each coordinate; text between tags may be names with numbers."""
+    return re.sub(r"\d+\.\d{2,}", lambda number: f"{float(number[0]):.2f}", tag[0])
 
 
 def _least(row: Cells) -> dict[str, str]:

@@ -95,7 +95,7 @@ def test_files_have_names_that_any_file_system_takes() -> None:
     assert name.startswith("npz-my-data-cifar10.npz-")
 
 
-@pytest.mark.parametrize("name", ["<script>", 'a"b', "a&b", "$\\alpha$"])
+@pytest.mark.parametrize("name", ["<script>", 'a"b', "a&b", "$\\alpha$", "at-0.034 (0.0625)"])
 def test_names_are_shown_as_they_are(name: str) -> None:
     chart = charts.ranking(rows(name))
     assert any(text.endswith(f"  {name}") for text in words(chart))
