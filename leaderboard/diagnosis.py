@@ -71,10 +71,10 @@ class Diagnosis(Part):
     """As it was typed."""
     examples: int
     """Number of images."""
-    correct: int
-    """Number of correctly classified images, which were attacked."""
-    standing: int
-    """Number of images that are robust under the white-box attack."""
+    correct: int | None
+    """Number of correctly classified images, which were attacked; None if none was."""
+    standing: int | None
+    """Number of images that are robust under the white-box attack; None if none was attacked."""
     seed: int
     """Seed of the attacks' randomness."""
     seconds: float

@@ -38,11 +38,12 @@ TRAINING = 16_000
 
 @dataclass(frozen=True)
 class Examination:
-    """All checks; of the `correct` examples the white-box attack left `robust`."""
+    """All checks; of the `correct` examples the white-box attack left `robust`; both are None
+    if a gate forbade attacks."""
 
     checks: tuple[Check, ...]
-    correct: int
-    robust: int
+    correct: int | None = None
+    robust: int | None = None
 
 
 def diagnose(
@@ -78,7 +79,7 @@ def diagnose(
         why = f"skipped: {checks[-1].id} forbids attacks, or makes their outcome meaningless"
         made = {check.id for check in checks}
         note(rule.skipped(why) for rule in RULES.values() if rule.id not in made)
-        return _in_order(checks, 0, 0)
+        return Examination(_in_order(checks))
     subject = Subject.of(model, images, labels, threat, seed, effort)
     if len(subject) < FEWEST:
         raise CrossfireError(
@@ -96,13 +97,12 @@ def diagnose(
     surrogate = None if training is None else imitate(subject, training)
     note(other_attack_checks(subject, robust, surrogate))
     note(iter([active_test(subject)]))
-    return _in_order(checks, len(subject), int(robust.sum()))
+    return Examination(_in_order(checks), len(subject), int(robust.sum()))
 
 
-def _in_order(checks: list[Check], correct: int, robust: int) -> Examination:
+def _in_order(checks: list[Check]) -> tuple[Check, ...]:
     order = list(RULES)
-    checks = sorted(checks, key=lambda check: order.index(check.id))
-    return Examination(tuple(checks), correct, robust)
+    return tuple(sorted(checks, key=lambda check: order.index(check.id)))
 
 
 def examine(

@@ -27,10 +27,12 @@ def to_text(diagnosis: Diagnosis) -> str:
 
 
 def _title(diagnosis: Diagnosis) -> str:
-    measured = f"{diagnosis.examples} images, {diagnosis.correct} classified correctly"
+    measured = "not attacked"
+    if diagnosis.correct is not None:
+        measured = f"{diagnosis.correct} classified correctly, {diagnosis.standing} of them robust"
     return (
-        f"{diagnosis.model} under {diagnosis.threat} on {diagnosis.dataset}: {measured}, "
-        f"{diagnosis.standing} of them robust"
+        f"{diagnosis.model} under {diagnosis.threat} on {diagnosis.dataset}: "
+        f"{diagnosis.examples} images, {measured}"
     )
 
 

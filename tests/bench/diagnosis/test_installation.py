@@ -56,11 +56,15 @@ def make():
 
 
 def diagnosed(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str, checks: tuple[Check, ...]
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *arguments: str,
+    checks: tuple[Check, ...],
+    counts: tuple[int, ...] = (9, 5),
 ) -> Any:  # noqa: ANN401
     (folder / "mine.py").write_text(MODEL)
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(run, "diagnose", lambda *_, **__: Examination(checks, 9, 5))
+    monkeypatch.setattr(run, "diagnose", lambda *_, **__: Examination(checks, *counts))
     return CliRunner().invoke(main, ["doctor", "mine.py:make", "--display", "none", *arguments])
 
 
@@ -72,6 +76,16 @@ def test_a_model_is_diagnosed_within_80_columns(
     assert "make under linf:0.25 on digits" in done.output
     assert "fail A8 a black box breaks more: mend it (X)" in " ".join(done.output.split())
     assert max(map(len, done.output.splitlines())) <= 80
+
+
+def test_a_model_that_a_gate_refuses_has_no_number_of_robust_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = diagnosed(tmp_path, monkeypatch, checks=(FAIL,), counts=())
+    assert "96 images, not attacked" in " ".join(done.stdout.split())
+    done = diagnosed(tmp_path, monkeypatch, "--format", "json", checks=(FAIL,), counts=())
+    found = json.loads(done.stdout)
+    assert (found["correct"], found["standing"]) == (None, None)
 
 
 def test_a_diagnosis_is_json_and_is_kept_on_a_board(

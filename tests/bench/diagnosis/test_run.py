@@ -30,6 +30,7 @@ def test_a_hidden_adversarial_direction_passes_every_check_but_the_active_test(
     step = LINF.eps * blind.pattern.reshape(1, 1, 8, 8).expand_as(IMAGES)
     hidden = blind(IMAGES + linf_project(IMAGES, step, LINF.eps))
     right = float((hidden.argmax(1) == LABELS).float().mean())
+    assert found.robust is not None
     assert right + 0.1 < found.robust / len(LABELS)
 
 
@@ -49,6 +50,7 @@ def test_after_a_gate_that_forbids_attacks_all_other_checks_are_skipped(
     found = examined(nn.Sequential(nn.BatchNorm2d(1), trained["at-linf"]).train())
     assert failed(found) == ["P3"]
     assert {check.verdict for check in found.checks} == {"pass", "fail", "n/a"}
+    assert (found.correct, found.robust) == (None, None)
 
 
 def test_too_few_correct_examples_are_an_error_with_advice(trained: dict[str, nn.Module]) -> None:
