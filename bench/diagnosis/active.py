@@ -49,7 +49,7 @@ def active_test(subject: Subject) -> Check:
     advice = (
         "" if where == "features" else f"{rule.advice} (tested at the {where}: no linear layer)"
     )
-    return rule.found(missed, advice=advice)
+    return rule.among(missed, int(usable.sum()), advice)
 
 
 def features_of(model: nn.Module, x: Batch) -> tuple[Features, str]:

@@ -33,7 +33,7 @@ SCALES = (1e-4, 0.05)
 
 def gradient_checks(subject: Subject) -> Iterator[Check]:
     """P7, G1 to G4, P10 and A13."""
-    yield RULES["P7"].found(zero_gradients(subject))
+    yield RULES["P7"].among(zero_gradients(subject), len(subject))
     gradient = _gradient(subject, losses.margin)
     moving = (gradient != 0).flatten(1).any(1)
     if float(moving.float().mean()) < 0.5:
@@ -41,10 +41,10 @@ def gradient_checks(subject: Subject) -> Iterator[Check]:
         yield from (RULES[id_].skipped(why) for id_ in ("G1", "G3", "G4"))
     else:
         some, slopes = subject.some(moving), gradient[moving]
-        yield RULES["G1"].found(wrong_derivatives(some, slopes))
+        yield RULES["G1"].among(wrong_derivatives(some, slopes), len(some))
         yield RULES["G3"].found(1 - alike_nearby(some, slopes))
-        yield RULES["G4"].found(vanishing(slopes))
-    yield RULES["G2"].found(scale(subject))
+        yield RULES["G4"].among(vanishing(slopes), len(some))
+    yield RULES["G2"].among(scale(subject), len(subject))
     yield _tangent(subject)
     yield RULES["A13"].found(instability(subject))
 

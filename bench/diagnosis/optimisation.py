@@ -33,15 +33,17 @@ def optimisation_checks(subject: Subject, path: Path) -> Iterator[Check]:
     losses = rescaled(path.losses[:, left])
     shape = {"A4": incomplete(losses), "A20": unbroken(losses), "A21": falling(losses)}
     for id_, shown in shape.items():
-        many = int(left.sum()) >= 5
-        share = _share(shown) if many else 0.0
-        yield RULES[id_].found(share) if many else RULES[id_].skipped("PGD-100 leaves almost none")
-    yield RULES["A9"].found(_reversal(subject))
-    yield RULES["A10"].found(_unbounded(subject))
+        if len(shown) < 5:
+            yield RULES[id_].skipped("PGD-100 leaves almost none")
+        else:
+            yield RULES[id_].among(_share(shown), len(shown))
+    yield RULES["A9"].among(_reversal(subject), len(subject))
+    yield RULES["A10"].among(_unbounded(subject), len(subject))
     if subject.threat.norm == "l1":
         yield RULES["A19"].skipped("one step in ℓ1 moves a few pixels only")
     else:
-        yield RULES["A19"].found(_share(path.found & ~single_step(subject)))
+        missed = path.found & ~single_step(subject)
+        yield RULES["A19"].among(_share(missed), len(subject))
 
 
 def _share(flags: Flags) -> float:

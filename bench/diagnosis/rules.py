@@ -5,7 +5,7 @@ tolerates no example at all, they were chosen so that the networks without defec
 benchmarks/diagnosis.py stay well below them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from leaderboard.diagnosis import Check, Verdict
@@ -20,7 +20,7 @@ ZIMMERMANN = "Zimmermann et al. 2022"
 OURS = "proposed"
 
 FEWEST = 3
-"""One or two examples that another attack breaks may be chance, however few were attacked."""
+"""One or two examples may be chance, however few there are, and never fail a check."""
 
 _NEVER = float("inf")
 
@@ -48,11 +48,16 @@ class Rule:
             verdict, float(value), "" if verdict == "pass" else advice or self.advice
         )
 
+    def among(self, share: float, examples: int, advice: str = "") -> Check:
+        """The check for a share of some examples; fewer than `FEWEST` never fail."""
+        if share > self.fail and round(share * examples) < FEWEST:
+            limits = f"{self.threshold}, from {FEWEST} images"
+            return replace(self, limits=limits).found(share, "warn", advice)
+        return self.found(share, advice=advice)
+
     def counted(self, count: int, examples: int) -> Check:
-        """The check for a number of broken examples; fewer than `FEWEST` never fail."""
-        share = count / examples
-        few = share > self.fail and count < FEWEST
-        return self.found(share, "warn" if few else None)
+        """The check for a number of broken examples among so many."""
+        return self.among(count / examples, examples)
 
     def skipped(self, why: str) -> Check:
         """The check without a verdict."""

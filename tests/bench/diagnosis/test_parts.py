@@ -4,12 +4,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from bench.attacks.pgd import PGD
+from bench.diagnosis import optimisation
 from bench.diagnosis.active import features_of
-from bench.diagnosis.gradients import reflected, scale, wrong_derivatives, zero_gradients
+from bench.diagnosis.gradients import (
+    gradient_checks,
+    reflected,
+    scale,
+    wrong_derivatives,
+    zero_gradients,
+)
 from bench.diagnosis.optimisation import everything, falling, incomplete, rescaled, unbroken
 from bench.diagnosis.other_attacks import other_attack_checks
 from bench.diagnosis.rules import RULES, Rule
-from bench.diagnosis.subject import Effort, Subject
+from bench.diagnosis.subject import Effort, Subject, follow
 from bench.threats import NORMS, Threat
 from tests.toy import images, linear_model
 
@@ -104,8 +112,34 @@ def test_a_rule_states_its_thresholds_and_gives_advice_unless_it_passes() -> Non
     assert [check.verdict for check in verdicts] == ["pass", "warn", "fail"]
     assert [check.advice for check in verdicts] == ["", "correct it", "correct it"]
     assert [rule.counted(count, 10).verdict for count in (0, 2, 3)] == ["pass", "warn", "fail"]
+    assert rule.counted(2, 10).threshold == "warn > 1 %, fail > 5 %, from 3 images"
     assert rule.skipped("why").verdict == "n/a"
     assert all(rule.id == id_ for id_, rule in RULES.items())
+
+
+class Flat(nn.Module):
+    """A linear model without gradient at some images (n, c, h, w)."""
+
+    def __init__(self, where: Tensor) -> None:
+        super().__init__()
+        self.inner, self.where = linear_model(0, classes=3), where
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = (x[:, None] == self.where).flatten(2).all(2).any(1)
+        return torch.where(flat[:, None], self.inner(x).detach(), self.inner(x))
+
+
+@pytest.mark.parametrize(("count", "verdict"), [(2, "warn"), (3, "fail")])
+def test_a_share_of_images_fails_from_three_images_on(
+    count: int, verdict: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_reversal", "_unbounded"):
+        monkeypatch.setattr(optimisation, name, lambda _: count / 12)
+    some = subject(Flat(images(0, 12)[:count]))
+    path = follow(some, PGD(steps=20))
+    checks = (*gradient_checks(some), *optimisation.optimisation_checks(some, path))
+    found = {check.id: check.verdict for check in checks}
+    assert [found[id_] for id_ in ("P7", "A9", "A10")] == [verdict] * 3
 
 
 def test_every_other_attack_reports_what_it_breaks() -> None:
