@@ -1,9 +1,11 @@
 """`bench doctor`: this installation, or whether a model's robust accuracy is reliable."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from bench.cli import _options as options
 
@@ -60,7 +62,8 @@ def command(
     MODEL is named as for `bench evaluate`. Exit code 1 if a check fails.
     """
     if model is None:
-        _environment()
+        _refuse_options(context)
+        _environment(form)
         return
     from bench.diagnosis import examine
     from bench.display import display as shown
@@ -76,10 +79,22 @@ def command(
     context.exit(1 if diagnosis.failed else 0)
 
 
-def _environment() -> None:
+def _refuse_options(context: click.Context) -> None:
+    """Raise click.UsageError for an option that says something about a model."""
+    for option in context.command.params:
+        name = option.name or ""
+        typed = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if typed and name not in ("model", "form", "display"):
+            raise click.UsageError(f"{option.opts[0]} needs a MODEL.", context)
+
+
+def _environment(form: str) -> None:
     from bench.diagnosis.installation import environment, extras
 
     rows = [*environment(Path()), *((f"extra {name}", what) for name, what in extras())]
+    if form == "json":
+        click.echo(json.dumps(dict(rows), indent=1, ensure_ascii=False))
+        return
     width = max(len(name) for name, _ in rows)
     for name, what in rows:
         click.echo(f"{name:{width}}  {what}")

@@ -48,6 +48,18 @@ def test_the_command_prints_environment_and_extras() -> None:
         assert f"\n{name} " in done.output
 
 
+def test_the_environment_is_shown_as_json() -> None:
+    done = CliRunner().invoke(main, ["doctor", "--format", "json"])
+    assert json.loads(done.stdout)["torch"] == torch.__version__.split("+")[0]
+
+
+@pytest.mark.parametrize("option", ["--dataset", "--threat", "--examples", "--seed", "--board"])
+def test_an_option_about_a_model_needs_one(option: str) -> None:
+    done = CliRunner().invoke(main, ["doctor", option, "1"])
+    assert done.exit_code == 2
+    assert f"{option} needs a MODEL" in done.stderr
+
+
 MODEL = """
 from torch import nn
 def make():
