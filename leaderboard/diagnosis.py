@@ -144,7 +144,7 @@ def kept(folder: Path, weights: Iterable[str]) -> list[Diagnosis]:
         for path in sorted((folder / FOLDER).glob(f"{sha256[:16]}-*.json")):
             try:
                 found = from_json(path.read_bytes())
-            except (ValueError, OSError):
+            except (ValueError, RecursionError, OSError):
                 continue
             if found.weights_sha256 != sha256:
                 continue

@@ -74,15 +74,16 @@ def get(board: Board, number: int) -> Release:
     path = board.folder / _name(number)
     try:
         data = json.loads(path.read_bytes())
+        found = read(Release, data)
         if digest(data) != data["id"]:
             raise ValueError("it was changed")
-        return read(Release, data)
+        return found
     except FileNotFoundError:
         known = (
             f"the newest is {latest(board)}" if latest(board) else "make one with: bench release"
         )
         raise LeaderboardError(f"no release {number} in {board.folder}; {known}") from None
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, RecursionError) as error:
         raise LeaderboardError(
             f"release {number} is not valid ({error}); restore {path} from version control"
         ) from error

@@ -55,9 +55,10 @@ def test_a_board_keeps_every_diagnosis_and_shows_the_newest(tmp_path: Path) -> N
     assert sorted(shown, key=lambda diagnosis: diagnosis.threat) == [other, new]
 
 
-def test_other_and_damaged_files_are_skipped(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["{", "[" * 10**6], ids=["cut", "deeply nested"])
+def test_other_and_damaged_files_are_skipped(tmp_path: Path, damage: str) -> None:
     path = keep(Board(tmp_path), make_diagnosis())
-    path.write_text("{")
+    path.write_text(damage)
     same_head = sha("at")[:16] + sha("other")[16:]
     keep(Board(tmp_path), make_diagnosis(weights=same_head))
     assert kept(tmp_path, [sha("at")]) == []

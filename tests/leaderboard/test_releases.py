@@ -77,6 +77,14 @@ def test_a_changed_release_is_refused(board: Board, change: dict[str, object]) -
         get(board, 1)
 
 
+@pytest.mark.parametrize("text", ["[]", "null", '"x"', "{}", pytest.param("[" * 10**6, id="deep")])
+def test_a_file_that_holds_no_release_is_refused(board: Board, text: str) -> None:
+    release(board, board.records(), "", NOW)
+    (board.folder / "releases" / "0001.json").write_text(text)
+    with pytest.raises(LeaderboardError, match="release 1 is not valid"):
+        get(board, 1)
+
+
 def test_a_missing_record_of_a_release_is_named(board: Board) -> None:
     records = board.records()
     release(board, records, "", NOW)
