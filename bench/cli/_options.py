@@ -16,6 +16,13 @@ display = click.option(
     type=click.Choice(["rich", "plain", "json", "none"]),
     help="How to show progress.  [default: rich on a terminal, else plain]",
 )
+seed = click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    default=0,
+    show_default=True,
+    help="Seed of the attacks' randomness.",
+)
 text_format = click.option(
     "--format",
     "form",

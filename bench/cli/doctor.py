@@ -21,7 +21,7 @@ from bench.cli import _options as options
     show_default=True,
     help="Use the first so many test images only.",
 )
-@click.option("--seed", default=0, show_default=True, help="Seed of the attacks' randomness.")
+@options.seed
 @click.option("--device", help="cpu, cuda or cuda:1.  [default: cuda where there is one]")
 @click.option("--arch", help="Architecture, for a file of weights that names none.")
 @click.option(

@@ -26,7 +26,7 @@ from bench.cli._imports import imports_uncollected
     help="Budget set of union and of the norms.  [default: the data set's first]",
 )
 @click.option("--examples", type=click.IntRange(min=1), help="Evaluate the first so many only.")
-@click.option("--seed", default=0, show_default=True, help="Seed of the attacks' randomness.")
+@options.seed
 @click.option("--device", help="cpu, cuda or cuda:1.  [default: cuda where there is one]")
 @click.option(
     "--precision",

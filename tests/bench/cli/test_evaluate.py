@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from click.testing import CliRunner
 
 from bench.cli import main
@@ -37,6 +38,14 @@ def test_no_images_omits_them_and_the_record_says_so(tmp_path: Path) -> None:
     output = run("verify", Board(tmp_path / "bare").path(bare))
     assert output.startswith("VALID")
     assert "left out: V07, V08, V10" in output
+
+
+@pytest.mark.parametrize("command", ["evaluate", "doctor"])
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_a_seed_that_no_generator_takes_is_refused_in_one_line(command: str, seed: int) -> None:
+    result = CliRunner().invoke(main, [command, "model", "--seed", str(seed)])
+    assert result.exit_code == 2
+    assert "Invalid value for '--seed'" in result.stderr
 
 
 def test_keep_weights_stores_the_weights_of_an_existing_record_too(tmp_path: Path) -> None:
