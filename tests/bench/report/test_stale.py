@@ -25,6 +25,26 @@ def test_only_what_stands_between_the_marks_is_renewed(tmp_path: Path) -> None:
     assert not is_stale(path, TABLE)
 
 
+def test_lines_end_as_in_the_rest_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "README.md"
+    path.write_bytes(f"# Title\r\n{BEGIN}\r\n{END}\r\nThe end.\r\n".encode())
+    renew(path, TABLE)
+    middle = "\r\n\r\n| rank |\r\n\r\n"
+    assert path.read_bytes() == f"# Title\r\n{BEGIN}{middle}{END}\r\nThe end.\r\n".encode()
+    assert not is_stale(path, TABLE)
+
+
+def test_a_file_that_is_not_utf_8_is_replaced_or_keeps_its_other_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "latin.csv"
+    path.write_bytes(b"caf\xe9\n")
+    assert is_stale(path, TABLE)
+    renew(path, TABLE)
+    assert path.read_text() == TABLE
+    path.write_bytes(b"caf\xe9\n%s%s\n" % (BEGIN.encode(), END.encode()))
+    renew(path, TABLE)
+    assert path.read_bytes().startswith(b"caf\xe9\n")
+
+
 @pytest.mark.parametrize("text", [BEGIN, END, f"{END} {BEGIN}"])
 def test_a_mark_without_the_other_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "README.md"
