@@ -55,6 +55,8 @@ def command(
 
     if out is None and (check or form == "svg"):
         raise click.UsageError(f"{'--check' if check else '--format svg'} needs --out PATH.")
+    if out is not None and form == "terminal":
+        raise click.UsageError("--out needs a --format for files, such as markdown.")
     if compact and form != "markdown":
         raise click.UsageError("--compact needs --format markdown.")
     found = tables(_board.of_version(_board.read(board, release), protocol_version))

@@ -27,6 +27,8 @@ def command(file: Path, form: str, out: Path | None, protocol_version: int | Non
     They are computed from the records on its boards, also while the campaign runs. Damaged records
     are named on stderr and skipped.
     """
+    if out is not None and form == "terminal":
+        raise click.UsageError("--out needs a --format for files, such as markdown.")
     from bench.campaign.commands import results
     from bench.files import write_atomic
 

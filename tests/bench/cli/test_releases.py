@@ -67,6 +67,7 @@ def test_a_rendered_file_is_checked_and_replaced(board: Path, tmp_path: Path) ->
     ("arguments", "message"),
     [
         (("report", "--check"), "--check needs --out PATH"),
+        (("report", "--out", "board.txt"), "--out needs a --format for files"),
         (("report", "--release", "3"), "make one with: bench release"),
         (("compare", "at", "mta"), "no record is named 'mta'"),
         (("diff", "1"), "make one with: bench release"),

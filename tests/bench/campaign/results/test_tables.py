@@ -223,6 +223,13 @@ def test_the_projects_campaigns_read_the_published_records(
     assert {row["run"]: row["seeds"] for row in runs}[run] == seeds
 
 
+def test_the_table_for_a_terminal_is_not_written_to_a_file(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text(TEXT)
+    done = CliRunner().invoke(main, ["results", str(tmp_path / "c.toml"), "--out", "a.txt"])
+    assert done.exit_code == 2
+    assert "--out needs a --format for files" in done.stderr
+
+
 def test_without_records_the_message_names_the_command_to_run(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text(TEXT)
     done = CliRunner().invoke(main, ["results", str(tmp_path / "c.toml")])
