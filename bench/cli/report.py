@@ -61,7 +61,8 @@ def command(
         raise click.UsageError("--compact needs --format markdown.")
     found = tables(_board.of_version(_board.read(board, release), protocol_version))
     if out is None:
-        click.echo(render(found, form, top=top, published=published, board=board, compact=compact))
+        text = render(found, form, top=top, published=published, board=board, compact=compact)
+        click.echo(text, nl=form == "terminal")
         return
     written = files(found, form, out, published=published, board=board, compact=compact)
     for path, text in written.items():

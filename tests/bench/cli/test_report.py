@@ -29,6 +29,15 @@ def test_the_leaderboard_is_shown(board: Path) -> None:
     assert " mat " in result.stdout
 
 
+@pytest.mark.parametrize("form", ["markdown", "html", "csv", "json"])
+def test_a_report_that_is_redirected_is_the_file_that_out_writes(
+    board: Path, tmp_path: Path, form: str
+) -> None:
+    words = ("report", "--board", board, "--format", form)
+    (tmp_path / "a").write_bytes(bench(*words).stdout_bytes)
+    assert bench(*words, "--out", tmp_path / "a", "--check").exit_code == 0
+
+
 def test_an_empty_folder_is_an_error_of_one_line_with_the_correction(tmp_path: Path) -> None:
     result = bench("report", "--board", tmp_path)
     assert result.exit_code == 2
