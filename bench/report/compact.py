@@ -6,7 +6,7 @@
 from collections.abc import Iterable
 
 from bench.report.combined import accuracies
-from bench.report.markdown import line
+from bench.report.markdown import escaped, line
 from bench.report.wording import bounds, percent, rank, suites, symbol, title
 from leaderboard.frame import Cells, cells
 from leaderboard.ranking import Table
@@ -23,14 +23,15 @@ def _section(table: Table) -> str:
     ranked = [row for row in rows if row["rank_low"] is not None]
     broken = [row for row in ranked if percent(row["union"]) == "0.0"]
     folded = broken if 1 < len(broken) < len(ranked) else []
-    lines = [f"**{title(plain[0])}**", "", _caption(plain), ""]
+    lines = [f"**{escaped(title(plain[0]))}**", "", escaped(_caption(plain)), ""]
     if ranked:
         lines += [*_table([row for row in ranked if row not in folded], table.protocol.threats), ""]
     if folded:
-        lines += [f"{len(folded)} more with 0.0 % under the union: {_names(folded)}.", ""]
+        names = [row["defense"] for row in folded]
+        lines += [f"{len(folded)} more with 0.0 % under the union: {_listed(names)}.", ""]
     flagged = [f"{row['defense']} ({row['flags']})" for row in rows if row["rank_low"] is None]
     if flagged:
-        lines += [f"Not ranked, because an audit flag is open: {', '.join(flagged)}.", ""]
+        lines += [f"Not ranked, because an audit flag is open: {_listed(flagged)}.", ""]
     return "\n".join(lines)
 
 
@@ -59,5 +60,5 @@ def _table(rows: list[Cells], threats: Iterable[str]) -> list[str]:
     return [line([*head, "union", "runs"]), line(rules), *map(line, body)]
 
 
-def _names(rows: list[Cells]) -> str:
-    return ", ".join(row["defense"] for row in rows)
+def _listed(names: list[str]) -> str:
+    return escaped(", ".join(names))

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from bench.report.markdown import line
+from bench.report.markdown import escaped, line
 
 MOST = 18
 """Characters of a column's longest word that are never broken."""
@@ -51,7 +51,8 @@ def _markdown(listings: Iterable[Listing]) -> str:
 def _section(listing: Listing) -> str:
     rules = [{"left": ":--", "right": "--:"}[side] for side in listing.sides]
     body = [line(listing.head), line(rules), *map(line, listing.rows)]
-    return "\n".join([f"### {listing.title}", "", listing.note, "", *body, ""])
+    head = [f"### {escaped(listing.title)}", "", escaped(listing.note), ""]
+    return "\n".join([*head, *body, ""])
 
 
 def _terminal(listings: Iterable[Listing]) -> str:

@@ -24,12 +24,14 @@ def render(tables: Iterable[list[Cells]]) -> str:
 def _section(rows: list[Cells]) -> str:
     ranked = [row for row in rows if row["rank_low"] is not None]
     flagged = [row for row in rows if row["rank_low"] is None]
-    lines = [f"### {title(rows[0])}", "", f"{scope(rows[0])}; % correct (95 % interval)", ""]
+    head, note = escaped(title(rows[0])), escaped(scope(rows[0]))
+    lines = [f"### {head}", "", f"{note}; % correct (95 % interval)", ""]
     if ranked:
         lines += [*_table(ranked), ""]
     if flagged:
         lines += ["Not ranked, because an audit flag is open:", "", *_table(flagged), ""]
-        lines += [f"- {row['defense']}, {row['flags']}: {row['reason']}" for row in flagged] + [""]
+        reasons = [f"{row['defense']}, {row['flags']}: {row['reason']}" for row in flagged]
+        lines += [*(f"- {escaped(reason)}" for reason in reasons), ""]
     return "\n".join([*lines, RANKS, ""] if ranked else lines)
 
 
@@ -58,7 +60,9 @@ def _cells(row: Cells) -> list[str]:
 
 def line(cells: Iterable[str]) -> str:
     """One row of a markdown table."""
-    escaped = (
-        cell.replace("<", "&lt;").replace("|", "\\|").replace("\n", "<br>") for cell in cells
-    )
-    return f"| {' | '.join(escaped)} |"
+    return f"| {' | '.join(map(escaped, cells))} |"
+
+
+def escaped(text: str) -> str:
+    """Text without HTML, ends of cells and ends of lines."""
+    return text.replace("<", "&lt;").replace("|", "\\|").replace("\n", "<br>")

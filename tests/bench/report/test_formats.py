@@ -191,6 +191,10 @@ def test_a_narrow_terminal_always_shows_the_union(width: int) -> None:
     assert "union" in text
 
 
-def test_names_are_no_html_in_markdown() -> None:
-    (table,) = tables([make_record("<img src=x>")])
-    assert "<img" not in render([table], "markdown")
+@pytest.mark.parametrize("compact", [False, True])
+def test_names_are_no_html_in_markdown(compact: bool) -> None:
+    flagged = make_record("<img src=x>", arch="<b>", dataset="<i>", findings=(FLAG,))
+    for record in (make_record("<img src=x>"), flagged):
+        text = render(tables([record]), "markdown", compact=compact)
+        assert "&lt;img src=x>" in text
+        assert "<" not in text

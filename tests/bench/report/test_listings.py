@@ -25,6 +25,13 @@ def test_a_comparison_says_who_is_better_in_each_column() -> None:
     assert f"A = a ({a.id[:8]}, bf16), B = b ({b.id[:8]}, bf16)" == listing.title
 
 
+def test_names_are_no_html_in_the_title_of_a_comparison() -> None:
+    row = Row((make_record("<img>"),), label="<img>")
+    text = render_listings([comparison(row, row)], "markdown")
+    assert text.startswith("### A = &lt;img>")
+    assert "<" not in text
+
+
 def test_changes_name_table_row_ranks_and_reason() -> None:
     board = [make_record("a")]
     listing = changes(find_changes(board, [*board, make_record("b")]), "release 1", "now")
