@@ -14,12 +14,14 @@ from bench.errors import CrossfireError
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; on success it is fsynced and renamed to it.
 
-    A kill at any time leaves the former content of `path` untouched.
+    A kill at any time leaves the former content of `path` untouched. A symbolic link stays, and
+    what it points to is replaced.
 
     Raises:
         CrossfireError: the disk is full or the folder can't be written.
     """
     temporary: Path | None = None
+    path = Path(os.path.realpath(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -31,18 +33,32 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(stream.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise CrossfireError(
-            f"cannot write {path}: {error.strerror or error}; free space or choose another folder"
-        ) from error
+        raise _unwritable(path, error) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write `data` to `path` so that no reader ever sees a partial file."""
+    """Write `data` to `path` so that no reader ever sees a partial file; into a device or a pipe,
+    which can't be replaced, as it is.
+
+    Raises:
+        CrossfireError: the disk is full or the path can't be written.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        try:
+            path.write_bytes(data)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        return
     with replacing(path) as temporary:
         temporary.write_bytes(data)
+
+
+def _unwritable(path: Path, error: OSError) -> CrossfireError:
+    why = error.strerror or error
+    return CrossfireError(f"cannot write {path}: {why}; free space or choose another folder")
 
 
 def reserve(path: Path, size: int) -> None:

@@ -16,7 +16,7 @@ def renewed(path: Path, text: str) -> bytes:
     Raises:
         CrossfireError: the file has one mark without the other.
     """
-    former = path.read_bytes() if path.exists() else b""
+    former = path.read_bytes() if path.is_file() else b""
     first, last = BEGIN.encode(), END.encode()
     if first not in former and last not in former:
         return text.encode()
@@ -32,7 +32,7 @@ def renewed(path: Path, text: str) -> bytes:
 
 def is_stale(path: Path, text: str) -> bool:
     """Whether writing `text` would change the file."""
-    return not path.exists() or path.read_bytes() != renewed(path, text)
+    return not path.is_file() or path.read_bytes() != renewed(path, text)
 
 
 def renew(path: Path, text: str) -> None:

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,16 @@ def test_only_what_stands_between_the_marks_is_renewed(tmp_path: Path) -> None:
     renew(path, TABLE)
     assert path.read_text() == f"# Title\n{BEGIN}\n\n| rank |\n\n{END}\nThe end.\n"
     assert not is_stale(path, TABLE)
+
+
+def test_a_pipe_is_written_and_never_read(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert is_stale(pipe, TABLE)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    renew(pipe, TABLE)
+    assert os.read(reader, 99).decode() == TABLE
+    os.close(reader)
 
 
 def test_lines_end_as_in_the_rest_of_the_file(tmp_path: Path) -> None:
