@@ -46,20 +46,22 @@ def duration(seconds: float | None) -> str:
 def display(mode: str | None = None) -> Iterator[Progress]:
     """Yield the callback that shows progress in one of `MODES`.
 
-    Without a mode it is rich on a terminal and in a notebook, and plain elsewhere.
+    Without a mode it is rich on a terminal and in a notebook, and plain elsewhere; nothing is shown
+    where stderr is closed.
 
     Raises:
         CrossfireError: there is no such mode.
     """
-    live = sys.stderr.isatty() or "ipykernel" in sys.modules
+    closed = sys.stderr is None
+    live = not closed and (sys.stderr.isatty() or "ipykernel" in sys.modules)
     mode = mode or ("rich" if live else "plain")
     if mode not in MODES:
         raise unknown("display", mode, MODES)
-    if mode == "rich":
+    if mode == "none" or closed:
+        yield lambda done, total, text: None
+    elif mode == "rich":
         with _bar() as progress:
             yield progress
-    elif mode == "none":
-        yield lambda done, total, text: None
     else:
         yield _lines(_as_json if mode == "json" else _as_text, SECONDS_BETWEEN_LINES[mode])
 

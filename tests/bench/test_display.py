@@ -1,6 +1,7 @@
 """Progress: what is shown, when, and the remaining time."""
 
 import json
+import sys
 
 import click
 import pytest
@@ -59,6 +60,16 @@ def test_progress_is_never_on_stdout(mode: str, capsys: pytest.CaptureFixture[st
     shown = capsys.readouterr()
     assert shown.out == ""
     assert (mode == "none") == (shown.err == "")
+
+
+@pytest.mark.parametrize("mode", [None, "plain", "rich"])
+def test_nothing_is_shown_where_stderr_is_closed(
+    mode: str | None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    with display(mode) as progress:
+        progress(1, 1, "at")
+    assert capsys.readouterr().out == ""
 
 
 def test_output_during_a_bar_goes_to_stdout(
