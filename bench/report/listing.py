@@ -6,7 +6,6 @@ from typing import Literal
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -65,9 +64,9 @@ def _terminal(listings: Iterable[Listing]) -> str:
                     (len(word) for row in listing.rows for word in row[k].split()), default=0
                 )
                 room = min(MOST, longest)
-                grid.add_column(name, justify=side, overflow="fold", min_width=room)
+                grid.add_column(Text(name), justify=side, overflow="fold", min_width=room)
             for row in listing.rows:
-                grid.add_row(*map(escape, row))
+                grid.add_row(*map(Text, row))
             console.print(Text(listing.title, "bold"), Text(listing.note, "dim"), sep="\n")
             if listing.rows:
                 console.print(grid)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from rich import box
 from rich.console import Console, Group, RenderableType
-from rich.markup import escape
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -66,7 +65,7 @@ def render(table: Table, width: int, top: int | None = None) -> Group:
 class _Layout:
     """Which columns a table has."""
 
-    threats: dict[str, str]
+    threats: dict[str, Text]
     """The accuracies between `clean` and `union`, with their headings."""
     note: str = ""
     """What the columns of threats mean."""
@@ -84,26 +83,26 @@ class _Layout:
         grid.add_column("#", justify="right", no_wrap=True)
         word = max(map(len, names.split()))
         grid.add_column(
-            "defense\n[dim]arch",
+            _lines("defense", dim="arch"),
             min_width=min(word, self.longest or word),
             max_width=self.longest,
             overflow="fold",
         )
-        for heading in ("clean", *self.threats.values(), "union"):
-            style = "bold" if heading == "union" else ""
-            grid.add_column(heading, justify="right", no_wrap=True, style=style)
+        for heading in (Text("clean"), *self.threats.values()):
+            grid.add_column(heading, justify="right", no_wrap=True)
+        grid.add_column("union", justify="right", no_wrap=True, style="bold")
         if self.hashes:
-            grid.add_column("weights\n[dim]runs, flags", no_wrap=True)
+            grid.add_column(_lines("weights", dim="runs, flags"), no_wrap=True)
         for row in rows:
             grid.add_row(*self._row(row))
         return grid
 
-    def _row(self, row: Cells) -> list[str]:
+    def _row(self, row: Cells) -> list[Text]:
         runs, arithmetic, flags = remarks(row)
-        hashes = f"{short(row['weights'])} {arithmetic}\n[dim]{escape(f'{runs} {flags}'.strip())}"
+        hashes = _lines(f"{short(row['weights'])} {arithmetic}", dim=f"{runs} {flags}".strip())
         return [
-            rank(row),
-            f"{escape(row['defense'])}\n[dim]{escape(row['arch'])}",
+            Text(rank(row)),
+            _lines(row["defense"], dim=row["arch"]),
             *(_accuracy(row, column) for column in ("clean", *self.threats, "union")),
             *([hashes] if self.hashes else []),
         ]
@@ -113,11 +112,11 @@ def _layout(head: Cells, rows: list[Cells], width: int) -> _Layout:
     """The richest layout that fits the width without breaking a line; or else the smallest."""
     columns = attacked(head)
     each = {
-        name: f"{column.norm}\n{column.epsilon}\n[dim]{column.suite}"
+        name: _lines(column.norm, column.epsilon, dim=column.suite)
         for name, column in columns.items()
     }
     combined = {
-        name.rpartition("/")[0]: f"{column.norm}\n[dim]{column.epsilon}"
+        name.rpartition("/")[0]: _lines(column.norm, dim=column.epsilon)
         for name, column in columns.items()
     }
     note = together(head)
@@ -132,8 +131,13 @@ def _layout(head: Cells, rows: list[Cells], width: int) -> _Layout:
     return next(fitting, layouts[-1])
 
 
-def _accuracy(row: Cells, column: str) -> str:
-    return f"{percent(row[column])}\n[dim]{bounds(row, column, 0)}[/dim]"
+def _accuracy(row: Cells, column: str) -> Text:
+    return _lines(percent(row[column]), dim=bounds(row, column, 0))
+
+
+def _lines(*lines: str, dim: str) -> Text:
+    """Lines of which the last one is dim; names in them are no markup."""
+    return Text("\n").join([*map(Text, lines), Text(dim, "dim")])
 
 
 def _hidden(more: int) -> list[Text]:

@@ -138,9 +138,15 @@ def test_the_terminal_shows_the_top_and_says_how_many_more() -> None:
     assert sum(f"m{i} " in text for i in range(5)) == 2
 
 
-def test_names_are_never_read_as_markup() -> None:
-    (table,) = tables([make_record("[red]at|x", arch="[bold]")])
-    assert "[red]at|x" in in_terminal(table)
+@pytest.mark.parametrize("name", ["[red]at|x", "a:100:b", "at\\"])
+def test_the_terminal_shows_names_as_they_are(name: str) -> None:
+    (table,) = tables([make_record(name, arch=name)])
+    words = in_terminal(table).split()
+    assert words.count(name) == 2
+
+
+def test_names_are_never_read_as_columns() -> None:
+    (table,) = tables([make_record("[red]at|x")])
     assert "| [red]at\\|x |" in render([table], "markdown")
 
 

@@ -32,6 +32,12 @@ def test_names_are_no_html_in_the_title_of_a_comparison() -> None:
     assert "<" not in text
 
 
+@pytest.mark.parametrize("name", ["[red]at", "a:100:b", "at\\"])
+def test_the_terminal_shows_cells_as_they_are(name: str) -> None:
+    text = render_listings([Listing("title", "note", (name,), [(name,)])], "terminal")
+    assert text.split().count(name) == 2
+
+
 def test_changes_name_table_row_ranks_and_reason() -> None:
     board = [make_record("a")]
     listing = changes(find_changes(board, [*board, make_record("b")]), "release 1", "now")
