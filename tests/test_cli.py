@@ -85,7 +85,11 @@ def test_the_error_of_an_unknown_command_names_the_closest_one(
             "error: No such option. See 'bench report --help'.",
         ),
         (click.FileError("a.json", "missing"), 2, "error: Could not open file 'a.json': missing"),
-        (KeyboardInterrupt(), 130, "error: interrupted; the same command resumes"),
+        (
+            KeyboardInterrupt(),
+            130,
+            "error: interrupted; train, evaluate and run resume with the same command",
+        ),
     ],
 )
 def test_an_error_is_one_line(

@@ -68,7 +68,7 @@ class Commands(click.Group):
         except OSError as error:
             _fail(f"{error.strerror or error}: {error.filename or 'check the disk'}")
         except click.Abort:
-            _fail("interrupted; the same command resumes", code=130)
+            _fail("interrupted; train, evaluate and run resume with the same command", code=130)
         sys.exit(code if isinstance(code, int) else 0)
 
 
