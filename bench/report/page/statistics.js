@@ -25,12 +25,17 @@ function wilson(successes, n, z = Z) {
   return [Math.max(0, (centre - spread) / scale), Math.min(1, (centre + spread) / scale)];
 }
 
+const logs = [0];
+function logFactorial(n) {
+  while (logs.length <= n) logs.push(logs.at(-1) + Math.log(logs.length));
+  return logs[n];
+}
+
 function signTest(fewer, n) {
   if (2 * fewer >= n) return 1;
-  let log = -n * Math.LN2;
-  for (let k = 1; k <= fewer; k++) log += Math.log((n - k + 1) / k);
+  const log = logFactorial(n) - logFactorial(fewer) - logFactorial(n - fewer) - n * Math.LN2;
   let tail = 1, ratio = 1;
-  for (let k = fewer; k > 0; k--) tail += ratio *= k / (n - k + 1);
+  for (let k = fewer; k > 0 && ratio > 1e-17; k--) tail += ratio *= k / (n - k + 1);
   return Math.min(1, 2 * tail * Math.exp(log));
 }
 
@@ -97,7 +102,7 @@ function interval({ masks, size, mean, squares, spread }, n) {
 function pValue(a, b, n) {
   if (a.size === 1 && b.size === 1) {
     const shared = both(a.masks[0], b.masks[0]);
-    const onlyA = count(a.masks[0]) - shared, onlyB = count(b.masks[0]) - shared;
+    const onlyA = Math.round(n * a.mean) - shared, onlyB = Math.round(n * b.mean) - shared;
     return signTest(Math.min(onlyA, onlyB), onlyA + onlyB);
   }
   const gap = a.mean - b.mean;
@@ -125,15 +130,17 @@ function pValue(a, b, n) {
 function rank(rows, n) {
   rows.sort((a, b) => a.flagged - b.flagged || b.moments.mean - a.moments.mean
     || (a.name < b.name ? -1 : a.name > b.name) || (a.id < b.id ? -1 : 1));
-  const listed = rows.filter(row => !row.flagged), pairs = [];
+  const listed = rows.filter(row => !row.flagged), values = [];
   rows.forEach((row, place) => Object.assign(row, { place, low: null, high: null }));
   for (const row of listed) Object.assign(row, { low: 1, high: listed.length });
-  listed.forEach((better, k) => listed.slice(k + 1).forEach(worse =>
-    pairs.push({ better, worse, p: pValue(better.moments, worse.moments, n) })));
-  pairs.sort((a, b) => a.p - b.p);
-  for (const [k, { better, worse, p }] of pairs.entries()) {
-    if (p * (pairs.length - k) >= LEVEL) break;
-    better.high--;
-    worse.low++;
-  }
+  for (let k = 1; k < listed.length; k++)
+    for (let l = 0; l < k; l++) values.push(pValue(listed[l].moments, listed[k].moments, n));
+  // Holm's method rejects what lies below the first sorted value that fails; equal ones fail together.
+  const least = Float64Array.from(values).sort().find((p, k) => p * (values.length - k) >= LEVEL) ?? Infinity;
+  for (let k = 1, pair = 0; k < listed.length; k++)
+    for (let l = 0; l < k; l++)
+      if (values[pair++] < least) {
+        listed[l].high--;
+        listed[k].low++;
+      }
 }

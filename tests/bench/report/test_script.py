@@ -13,6 +13,7 @@ from bench.report.wording import percent
 from leaderboard.ranking import Row, Table, tables
 from leaderboard.schema import Record
 from leaderboard.seeds import estimate
+from leaderboard.statistics import sign_test
 from tests.records import make_record
 
 NODE = shutil.which("node")
@@ -65,6 +66,15 @@ def test_the_script_has_the_librarys_ranks_and_intervals() -> None:
     ]
     for ours, row in zip(found, table.rows, strict=True):
         assert ours["interval"] == pytest.approx(estimate(row.column("union").flags, 150)[1:])
+
+
+def test_the_sign_test_is_the_librarys_for_many_images() -> None:
+    script = (files("bench.report") / "page" / "statistics.js").read_text(encoding="utf-8")
+    pairs = [(0, 7), (3, 12), (400, 1_000), (4_800, 10_000), (24_000, 50_000)]
+    code = f"{script} console.log(JSON.stringify({json.dumps(pairs)}.map(p => signTest(...p))))"
+    done = subprocess.run([str(NODE), "-e", code], capture_output=True, text=True, check=True)
+    expected = [sign_test(fewer, n) for fewer, n in pairs]
+    assert json.loads(done.stdout) == pytest.approx(expected, rel=1e-8)
 
 
 def test_percentages_round_ties_as_the_library_does() -> None:
