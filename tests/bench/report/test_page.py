@@ -70,6 +70,24 @@ def only(record: Record, threats: tuple[str, ...]) -> Record:
     return dataclasses.replace(record, verdicts=verdicts, union=union, protocol=protocol, id="")
 
 
+RANKINGS = """
+let calls = 0;
+const rankRows = rank;
+rank = (...given) => { calls++; rankRows(...given); };
+update();
+rank = rankRows;
+return calls;
+"""
+
+
+def test_a_board_is_ranked_again_only_where_something_is_not_ticked(browser: Browser) -> None:
+    assert browser.driver.execute_script(RANKINGS) == 0
+    browser.tick(THREATS[0])
+    assert browser.driver.execute_script(RANKINGS) == 2
+    browser.tick(*THREATS)
+    assert list(browser.rows()) == list(ranks(THREATS))
+
+
 @pytest.mark.parametrize("threats", [THREATS, THREATS[:1], THREATS[1:], THREATS[::2]])
 def test_ranks_follow_the_ticked_threats_as_the_library_has_them(
     browser: Browser, threats: tuple[str, ...]
