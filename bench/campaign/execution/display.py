@@ -27,7 +27,10 @@ def display_state(
     mode: str | None, jobs: int, write: Callable[[str], object]
 ) -> Iterator[Callable[[State], None]]:
     """Yield a function that displays a state: `rich` on stderr, `plain` or `json` through `write`,
-    or `none`. The default is rich on a terminal, else plain."""
+    or `none`. The default is rich on a terminal, else plain; nothing is shown where stderr is
+    closed."""
+    if sys.stderr is None:
+        mode = "none"
     mode = mode or ("rich" if sys.stderr.isatty() else "plain")
     if mode == "rich":
         from rich.console import Console
