@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from bench.data.pictures import Form, Pictures, decode, header, sized
+from bench.data.pictures import TESTS, Form, Pictures, decode, header, sized
 from bench.data.splits import Dataset, shuffled
 from bench.errors import CrossfireError
 
@@ -18,13 +18,14 @@ CLASSES = "classes.txt"
 def load_folder(spec: str) -> Dataset:
     """`DIR[@SIZE]`: DIR/train/CLASS/* and DIR/test/CLASS/*; or DIR/CLASS/*, all for testing.
 
-    Where there is no `test`, `val` is the test set. Classes are numbered in the order of their
-    names, or as DIR/classes.txt lists them, one a line: so a subset of ImageNet's folders keeps the
-    class numbers of a trained model. Pictures are in a fixed random order, so the first n are a
-    fair sample.
+    Where there is no `test`, the next of `TESTS` is the test set, in small or capital letters.
+    Classes are numbered in the order of their names, or as DIR/classes.txt lists them, one a line:
+    so a subset of ImageNet's folders keeps the class numbers of a trained model. Pictures are in a
+    fixed random order, so the first n are a fair sample.
 
     Raises:
-        CrossfireError: there is no such folder, it holds no pictures, or one can't be read.
+        CrossfireError: there is no such folder, it holds no pictures or only those of `train`, or
+            one can't be read.
     """
     text, size = sized(spec)
     folder = Path(text)
@@ -48,10 +49,20 @@ def load_folder(spec: str) -> Dataset:
 
 def _parts(folder: Path) -> list[Path]:
     """The test folder, followed by the training folder if there is one."""
-    for name in ("test", "val"):
-        if (folder / name).is_dir():
-            return [folder / part for part in (name, "train") if (folder / part).is_dir()]
+    inside = {child.name.lower(): child for child in _folders(folder)}
+    # A class may be called "train" or "valid", but it holds pictures and no folders.
+    split = {name for name, child in inside.items() if _folders(child)}
+    test = next((name for name in TESTS if name in split), None)
+    if test is not None:
+        return [inside[name] for name in (test, "train") if name in inside]
+    if "test" in inside or "train" in split:
+        names = ", ".join(TESTS)
+        raise CrossfireError(f"{folder} has no test set; put a folder a class into one of {names}")
     return [folder]
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [child for child in folder.iterdir() if child.is_dir() and child.name[0] != "."]
 
 
 def _classes(folder: Path, parts: list[Path]) -> dict[str, int]:
@@ -59,18 +70,13 @@ def _classes(folder: Path, parts: list[Path]) -> dict[str, int]:
     if listed.is_file():
         names = [line.strip() for line in listed.read_text().splitlines() if line.strip()]
     else:
-        present = (child for part in parts for child in part.iterdir())
-        names = sorted({child.name for child in present if _is_class(child)})
+        names = sorted({child.name for part in parts for child in _folders(part)})
     return {name: number for number, name in enumerate(names)}
 
 
-def _is_class(child: Path) -> bool:
-    return child.is_dir() and not child.name.startswith(".")
-
-
 def _files(part: Path, classes: dict[str, int]) -> list[tuple[Path, int]]:
-    for child in part.iterdir():
-        if _is_class(child) and child.name not in classes:
+    for child in _folders(part):
+        if child.name not in classes:
             raise CrossfireError(f"{CLASSES} does not list '{child.name}'; add it, one name a line")
     paths = sorted(path for path in part.glob("*/**/*") if path.suffix.lower() in SUFFIXES)
     classes_of_paths = ((path, path.relative_to(part).parts[0]) for path in paths)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from bench.data.pictures import Form, Pictures, decode, header, sized
+from bench.data.pictures import TESTS, Form, Pictures, decode, header, sized
 from bench.data.splits import Dataset
 from bench.errors import CrossfireError, reason
 
@@ -16,8 +16,8 @@ from bench.errors import CrossfireError, reason
 def load_hub(spec: str) -> Dataset:
     """`NAME[#LABEL][@SIZE]`: a data set of the hub, or a local folder that `datasets` can load.
 
-    It must have the splits train and test (or validation), a column of pictures and one of class
-    labels; LABEL chooses one of several. The order is that of the data set.
+    It must have the splits train and test (or another of `TESTS`), a column of pictures and one of
+    class labels; LABEL chooses one of several. The order is that of the data set.
 
     Raises:
         CrossfireError: the library is missing, the data set is not found, or a column is missing.
@@ -25,7 +25,7 @@ def load_hub(spec: str) -> Dataset:
     text, size = sized(spec)
     name, _, wanted = text.partition("#")
     found = _load(name)
-    test = next((part for part in ("test", "validation") if part in found), None)
+    test = next((part for part in TESTS if part in found), None)
     if test is None or "train" not in found:
         raise CrossfireError(f"hf:{name} has {', '.join(found)}; splits train and test are needed")
     features = found[test].features

@@ -33,12 +33,32 @@ def test_a_folder_without_splits_is_a_test_set(tmp_path: Path) -> None:
         assert image[1, 2, 3] == image[1, 0, 0] + 70
 
 
-@pytest.mark.parametrize("name", ["test", "val"])
+@pytest.mark.parametrize("name", ["test", "val", "valid", "validation", "Test"])
 def test_train_and_test_folders_are_separate_splits(tmp_path: Path, name: str) -> None:
     tree(tmp_path / "train", each=10)
     tree(tmp_path / name, each=3)
     pets = load(f"folder:{tmp_path}")
     assert (len(pets.train), len(pets.heldout), len(pets.test)) == (18, 2, 6)
+
+
+def test_test_comes_before_validation_and_folders_without_classes_are_no_test_set(
+    tmp_path: Path,
+) -> None:
+    for number, name in enumerate(("test", "val", "valid", "validation"), 1):
+        tree(tmp_path / name, each=number)
+    assert len(load(f"folder:{tmp_path}").test) == 2
+    picture(tmp_path / "quality" / "valid" / "1.png")
+    picture(tmp_path / "quality" / "invalid" / "1.png")
+    assert load(f"folder:{tmp_path}/quality").classes == 2
+
+
+def test_training_data_without_a_test_set_are_refused_but_a_class_may_be_called_train(
+    tmp_path: Path,
+) -> None:
+    tree(tmp_path / "train")
+    with pytest.raises(CrossfireError, match=r"no test set; .* test, val, valid, validation"):
+        load(f"folder:{tmp_path}")
+    assert load(f"folder:{tree(tmp_path / 'vehicles', classes=('plane', 'train'))}").classes == 2
 
 
 def test_every_prefix_is_a_fixed_fair_sample(tmp_path: Path) -> None:
