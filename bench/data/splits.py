@@ -18,10 +18,21 @@ HELDOUT = 0.1
 
 @dataclass(frozen=True)
 class Split:
-    """Images (n, c, h, w) as uint8 and their labels (n,) as int64, in a fixed order."""
+    """Images (n, c, h, w) as uint8 and their labels (n,) as int64, in a fixed order.
+
+    Raises:
+        CrossfireError: images are of another type or number of axes.
+    """
 
     images: UInt8[Tensor, "n c h w"]
     labels: Int[Tensor, " n"]
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != torch.uint8 or self.images.ndim != 4:
+            raise CrossfireError(
+                f"images are {self.images.dtype} of shape {tuple(self.images.shape)}; "
+                "make them a torch.uint8 tensor (n, c, h, w) with pixels from 0 to 255"
+            )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -52,7 +63,7 @@ class Split:
 
     def floats(self) -> Float[Tensor, "n c h w"]:
         """The images as float32 in [0, 1]."""
-        return self.images.float().div_(255)
+        return floats(self.images)
 
     def sha256(self) -> str:
         """The hash of shape, pixels and labels, in hexadecimal."""
@@ -125,6 +136,11 @@ def check_labels(name: str, classes: int, labels: Int[Tensor, " n"]) -> None:
     """
     if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
         raise CrossfireError(f"labels of '{name}' must be whole numbers from 0 to {classes - 1}")
+
+
+def floats(images: Shaped[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+    """Images as float32; uint8 becomes [0, 1]."""
+    return images.float().div_(255) if images.dtype == torch.uint8 else images.float()
 
 
 def sha256(images: Shaped[Tensor, "n c h w"], labels: Int[Tensor, " n"]) -> str:

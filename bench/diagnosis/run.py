@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from bench.attacks.pgd import PGD
 from bench.data import load
+from bench.data.splits import floats
 from bench.diagnosis.active import active_test
 from bench.diagnosis.gradients import gradient_checks
 from bench.diagnosis.optimisation import optimisation_checks
@@ -22,7 +23,7 @@ from bench.diagnosis.subject import Effort, Subject, follow
 from bench.diagnosis.surrogate import imitate
 from bench.display import Progress
 from bench.errors import CrossfireError
-from bench.evaluation.attacked import choose_device, floats
+from bench.evaluation.attacked import choose_device
 from bench.evaluation.repair import Inset, freeze
 from bench.measurement import trained_on
 from bench.models.checkpoint import weights_sha256

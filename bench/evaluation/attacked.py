@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from bench.data.splits import floats
 from bench.errors import CrossfireError, reason
 from bench.evaluation import gates
 from bench.evaluation.engine import Engine
@@ -137,8 +138,3 @@ def choose_device(device: str | None) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise CrossfireError(f"no device '{device}' here ({reason(error)}); try cpu") from None
     return chosen
-
-
-def floats(images: Tensor) -> Float[Tensor, "n c h w"]:
-    """Images as float32; uint8 becomes [0, 1]."""
-    return images.float() / 255 if images.dtype == torch.uint8 else images.float()

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 
 from bench import losses
 from bench.compute.processor import keep_memory
-from bench.data.splits import sha256
+from bench.data.splits import floats, sha256
 from bench.display import Progress
 from bench.display import display as shown
 from bench.evaluation import gates, inputs, suites
-from bench.evaluation.attacked import AttackedModel, choose_device, floats
+from bench.evaluation.attacked import AttackedModel, choose_device
 from bench.evaluation.findings import alarms, credit, escalations
 from bench.evaluation.journal import Journal
 from bench.evaluation.outcome import Outcome, Pair

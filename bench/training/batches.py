@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from bench.compute import random_streams
-from bench.data import Split
+from bench.data.splits import Split, floats
 from bench.types import Images, Labels
 
 Augmentation = Literal["crop-flip", "crop", "none"]
@@ -84,7 +84,7 @@ class Batches:
         keys = random_streams.keys(self._seed, chosen, "train", epoch)
         x = self._crops(chosen, keys) if self._augment != "none" else self._images[chosen]
         y = self._labels[chosen]
-        return Batch(x.float().div_(255), y, keys, self._seed, epoch, step, self.steps)
+        return Batch(floats(x), y, keys, self._seed, epoch, step, self.steps)
 
     def _crops(self, chosen: Int[Tensor, " n"], keys: Int[Tensor, " n"]) -> Tensor:
         """Shifted and mirrored images, uint8 (n, c, h, w), by one gather operation."""

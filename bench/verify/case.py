@@ -9,9 +9,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from bench.data import Split
+from bench.data.splits import Split, floats
 from bench.errors import CrossfireError, reason
-from bench.evaluation.attacked import floats
 from bench.evaluation.judge import Judge
 from bench.models.checkpoint import file_of
 from bench.models.sources import LoadedModel, find

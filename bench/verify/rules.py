@@ -23,9 +23,9 @@ import torch
 from torch import Tensor
 
 from bench import losses
+from bench.data.splits import floats
 from bench.errors import CrossfireError
 from bench.evaluation import suites
-from bench.evaluation.attacked import floats
 from bench.evaluation.judge import allowed, distances
 from bench.evaluation.protocol import VERSION, Protocol
 from bench.threats import Threat
