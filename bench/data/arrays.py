@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from numpy.lib.npyio import NpzFile
 
-from bench.data.splits import Dataset, Split, check_labels, shuffled, stratified
+from bench.data.splits import Dataset, Split, shuffled, stratified
 from bench.errors import CrossfireError
 
-KEYS = ("x_train", "y_train", "x_test", "y_test")
+TRAINING = ("x_train", "y_train")
+TEST = ("x_test", "y_test")
 CHANNELS = (1, 3)
 
 Shape = tuple[int, ...]
@@ -45,34 +46,38 @@ def load_digits() -> Dataset:
 
 
 def load_npz(path: Path) -> Dataset:
-    """A file of x_train, y_train, x_test, y_test: uint8 images (n, h, w[, c]) and labels (n,).
+    """A file of x_test, y_test and, to train, x_train, y_train: uint8 images (n, h, w[, c]) and
+    labels (n,).
 
-    Of x_train, most of the file, only the header is read until the training data is used.
+    `classes` in the file is the number of classes; by default it is the highest label + 1. Of
+    x_train, most of the file, only the header is read until the training data is used.
 
     Raises:
         CrossfireError: the file is missing or damaged, or an array is not of that kind.
     """
     with _opened(path) as file:
-        missing = [key for key in KEYS if key not in file]
+        trains = any(key in file for key in TRAINING)
+        missing = [key for key in (*TEST, *(TRAINING if trains else ())) if key not in file]
         if missing:
             raise CrossfireError(
-                f"{path} has no {', '.join(missing)}; it must hold {', '.join(KEYS)}"
+                f"{path} has no {', '.join(missing)}; it must hold {', '.join(TEST)} "
+                f"and, to train, {', '.join(TRAINING)}"
             )
-        shape, dtype = _header(path, "x_train")
-        y_train, x_test, y_test = (file[key] for key in KEYS[1:])
-    _check(path, "train", shape, dtype, y_train)
-    _check(path, "test", x_test.shape, x_test.dtype, y_test)
-    if _channels_last(shape)[1:] != _channels_last(x_test.shape)[1:]:
-        raise CrossfireError(f"x_train and x_test in {path} hold images of different shapes")
-    classes = int(max(y_train.max(), y_test.max())) + 1
-    name, test = f"npz:{path}", _split(x_test, y_test)
-    check_labels(name, classes, torch.from_numpy(y_train.astype(np.int64)))
+        images, labels, given = file["x_test"], file["y_test"], file.get("classes")
+        _check(path, "test", images.shape, images.dtype, labels)
+        if not len(labels):
+            raise CrossfireError(f"x_test in {path} holds no images; store one or more")
+        y_train = _training_labels(path, file, images.shape) if trains else labels[:0]
+    test = _split(images, labels)
 
     def train() -> Split:
+        if not len(y_train):
+            return test.select(torch.arange(0))
         with _opened(path) as file:
             return _split(file["x_train"], y_train)
 
-    return Dataset.divide(name, classes, train, test)
+    classes = _classes(path, given, int(np.concatenate([labels, y_train]).max()))
+    return Dataset.divide(f"npz:{path}", classes, train, test)
 
 
 @contextmanager
@@ -95,6 +100,23 @@ def _header(path: Path, key: str) -> tuple[Shape, np.dtype[Any]]:
     return shape, dtype
 
 
+def _training_labels(path: Path, file: NpzFile, test: Shape) -> np.ndarray:
+    """The labels of x_train, whose header is compared with the shape of x_test."""
+    (shape, dtype), labels = _header(path, "x_train"), file["y_train"]
+    _check(path, "train", shape, dtype, labels)
+    if _channels_last(shape)[1:] != _channels_last(test)[1:]:
+        raise CrossfireError(f"x_train and x_test in {path} hold images of different shapes")
+    return labels
+
+
+def _classes(path: Path, given: np.ndarray | None, highest: int) -> int:
+    if given is None:
+        return highest + 1
+    if given.shape or not np.issubdtype(given.dtype, np.integer) or given <= highest:
+        raise CrossfireError(f"classes in {path} must be one whole number above {highest}")
+    return int(given)
+
+
 def _channels_last(shape: Shape) -> Shape:
     """Grey images may lack the last axis."""
     return (*shape, 1) if len(shape) == 3 else shape
@@ -108,7 +130,7 @@ def _check(path: Path, part: str, shape: Shape, dtype: np.dtype[Any], y: np.ndar
         raise CrossfireError(
             f"x_{part} in {path} has shape {full}; store (n, height, width, 1 or 3)"
         )
-    if not np.issubdtype(y.dtype, np.integer) or y.shape != full[:1] or not len(y):
+    if not np.issubdtype(y.dtype, np.integer) or y.shape != full[:1]:
         raise CrossfireError(
             f"y_{part} in {path} must hold one whole number for each of {full[0]} images"
         )

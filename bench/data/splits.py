@@ -91,14 +91,10 @@ class Dataset:
         `heldout`, a fixed tenth of every class, and the rest.
 
         Raises:
-            CrossfireError: a label lies outside [0, classes); if `train` is a function, when it is
-                called.
+            CrossfireError: a label lies outside [0, classes); one of `train`, when that is used.
         """
         check_labels(name, classes, test.labels)
-        if callable(train):
-            return cls(name, classes, train, test)
-        check_labels(name, classes, train.labels)
-        return cls(name, classes, lambda: train, test)
+        return cls(name, classes, train if callable(train) else lambda: train, test)
 
     @cached_property
     def train(self) -> Split:

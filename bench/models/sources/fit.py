@@ -35,7 +35,8 @@ def check_fit(spec: str, model: nn.Module, data: Dataset) -> None:
     if logits.shape[1] != data.classes:
         raise CrossfireError(
             f"{spec} gives {logits.shape[1]} logits but {data.name} has {data.classes} classes; "
-            "a folder may list all classes, in the model's order, in classes.txt"
+            "a folder lists all classes, in the model's order, in classes.txt; "
+            "an npz file has their number as `classes`"
         )
 
 

@@ -51,8 +51,11 @@ def test_grey_images_may_lack_the_channel_axis(tmp_path: Path) -> None:
         ({"x_test": np.zeros((12, 5, 5, 3), np.uint8)}, "different shapes"),
         ({"y_test": np.zeros(11, np.int64)}, "y_test .* each of 12 images"),
         ({"y_test": np.zeros(12)}, "y_test .* whole number"),
+        ({"y_train": None}, "has no y_train; it must hold x_test, y_test and, to train, x_train"),
         ({"y_train": np.full(40, -1)}, "from 0 to"),
-        ({"x_test": np.zeros((0, 5, 7, 3), np.uint8), "y_test": np.zeros(0, int)}, "0 images"),
+        ({"x_test": np.zeros((0, 5, 7, 3), np.uint8), "y_test": np.zeros(0, int)}, "no images"),
+        ({"classes": 3}, "classes in .* one whole number above 3"),
+        ({"classes": ["a", "b"]}, "classes in .* one whole number above 3"),
         ({"x_test": np.array([{}], dtype=object)}, "not a readable"),
     ],
 )
@@ -60,8 +63,22 @@ def test_each_error_is_one_line_with_the_correction(
     tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(CrossfireError, match=message) as caught:
-        load(store(tmp_path, **changes))
+        load(store(tmp_path, **changes)).train  # noqa: B018
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_test_data_may_stand_alone_and_keep_their_identity(tmp_path: Path, missing: bool) -> None:
+    whole = load(store(tmp_path))
+    empty = {key: None if missing else arrays()[key][:0] for key in ("x_train", "y_train")}
+    alone = load(store(tmp_path, **empty))
+    assert (len(alone.train), len(alone.heldout), len(alone.test)) == (0, 0, 12)
+    assert alone.train.images.shape == (0, 3, 5, 7)
+    assert (alone.classes, alone.test.sha256()) == (4, whole.test.sha256())
+
+
+def test_a_file_may_say_how_many_classes_there_are(tmp_path: Path) -> None:
+    assert load(store(tmp_path, classes=np.array(10))).classes == 10
 
 
 def test_missing_truncated_and_other_files_have_different_errors(tmp_path: Path) -> None:
