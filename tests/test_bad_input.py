@@ -113,7 +113,7 @@ def class_count(folder: Path) -> list[str]:
 
 def image_shape(folder: Path) -> list[str]:
     save_checkpoint(folder)
-    return [str(folder), "--dataset", npz(folder, np.zeros((20, 12, 12, 3), np.uint8))]
+    return [str(folder), "--dataset", npz(folder, np.full((20, 12, 12, 3), 9, np.uint8))]
 
 
 def npz(folder: Path, images: np.ndarray) -> str:

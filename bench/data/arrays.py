@@ -68,6 +68,8 @@ def load_npz(path: Path) -> Dataset:
         if not len(labels):
             raise CrossfireError(f"x_test in {path} holds no images; store one or more")
         y_train = _training_labels(path, file, images.shape) if trains else labels[:0]
+        if images.max() <= 1:
+            raise CrossfireError(f"pixels of x_test in {path} are 0 and 1; store 0 to 255")
     test = _split(images, labels)
 
     def train() -> Split:

@@ -145,7 +145,7 @@ def test_numbers_out_of_range_are_one_line(
 
 def pixels(n: int, size: int) -> dict[str, np.ndarray]:
     return {
-        f"{kind}_{part}": np.zeros((n, size, size), np.uint8) if kind == "x" else np.arange(n) % 5
+        f"{kind}_{part}": np.full((n, size, size), 9, np.uint8) if kind == "x" else np.arange(n) % 5
         for kind in "xy"
         for part in ("train", "test")
     }

@@ -56,6 +56,7 @@ def test_grey_images_may_lack_the_channel_axis(tmp_path: Path) -> None:
         ({"x_test": np.zeros((0, 5, 7, 3), np.uint8), "y_test": np.zeros(0, int)}, "no images"),
         ({"classes": 3}, "classes in .* one whole number above 3"),
         ({"classes": ["a", "b"]}, "classes in .* one whole number above 3"),
+        ({"x_test": np.ones((12, 5, 7, 3), np.uint8)}, "are 0 and 1; store 0 to 255"),
         ({"x_test": np.array([{}], dtype=object)}, "not a readable"),
     ],
 )

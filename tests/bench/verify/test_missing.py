@@ -149,7 +149,7 @@ def test_a_data_set_named_in_the_options_is_used_only_for_records_on_it(board: B
 
 
 def small_npz(path: Path) -> str:
-    pixels, labels = np.zeros((40, 8, 8), np.uint8), np.arange(40) % 10
+    pixels, labels = np.full((40, 8, 8), 9, np.uint8), np.arange(40) % 10
     np.savez(path, x_train=pixels, y_train=labels, x_test=pixels, y_test=labels)
     return f"npz:{path}"
 
