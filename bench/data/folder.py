@@ -62,7 +62,12 @@ def _parts(folder: Path) -> list[Path]:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return [child for child in folder.iterdir() if child.is_dir() and child.name[0] != "."]
+    return [child for child in folder.iterdir() if child.is_dir() and not _foreign(child.name)]
+
+
+def _foreign(name: str) -> bool:
+    """Whether it is hidden or written by an archive program, and no part of the data."""
+    return name.startswith(".") or name == "__MACOSX"
 
 
 def _classes(folder: Path, parts: list[Path]) -> dict[str, int]:
@@ -78,12 +83,12 @@ def _files(part: Path, classes: dict[str, int]) -> list[tuple[Path, int]]:
     for child in _folders(part):
         if child.name not in classes:
             raise CrossfireError(f"{CLASSES} does not list '{child.name}'; add it, one name a line")
-    paths = sorted(path for path in part.glob("*/**/*") if path.suffix.lower() in SUFFIXES)
-    classes_of_paths = ((path, path.relative_to(part).parts[0]) for path in paths)
+    paths = (path for path in part.glob("*/**/*") if path.suffix.lower() in SUFFIXES)
+    inside = ((path, path.relative_to(part).parts) for path in sorted(paths))
     return [
-        (path, classes[name_of_class])
-        for path, name_of_class in classes_of_paths
-        if name_of_class in classes
+        (path, classes[names[0]])
+        for path, names in inside
+        if names[0] in classes and not any(map(_foreign, names)) and path.is_file()
     ]
 
 

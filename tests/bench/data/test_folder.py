@@ -61,6 +61,17 @@ def test_training_data_without_a_test_set_are_refused_but_a_class_may_be_called_
     assert load(f"folder:{tree(tmp_path / 'vehicles', classes=('plane', 'train'))}").classes == 2
 
 
+def test_hidden_and_foreign_files_are_no_pictures(tmp_path: Path) -> None:
+    plain = load(f"folder:{tree(tmp_path / 'plain')}").test.sha256()
+    tree(tmp_path / "test")
+    picture(tmp_path / "test" / "cat" / ".ipynb_checkpoints" / "0-checkpoint.png")
+    (tmp_path / "test" / "dog" / "._0.png").write_text("attributes")
+    (tmp_path / "test" / "__MACOSX" / "cat").mkdir(parents=True)
+    (tmp_path / "test" / "__MACOSX" / "cat" / "0.png").write_text("attributes")
+    (tmp_path / "test" / "cat" / "unpacked.png").mkdir()
+    assert load(f"folder:{tmp_path}").test.sha256() == plain
+
+
 def test_every_prefix_is_a_fixed_fair_sample(tmp_path: Path) -> None:
     spec = f"folder:{tree(tmp_path, each=50)}"
     test = load(spec).test
