@@ -4,10 +4,8 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from PIL import Image
-from torch import Tensor
 
-from bench.data.pictures import TESTS, Form, Pictures, decode, header, sized
+from bench.data.pictures import TESTS, Stored, divide, sized
 from bench.data.splits import Dataset, shuffled
 from bench.errors import CrossfireError
 
@@ -33,18 +31,15 @@ def load_folder(spec: str) -> Dataset:
         raise CrossfireError(f"there is no folder {folder}; name one that holds a folder a class")
     parts = _parts(folder)
     classes = _classes(folder, parts)
-    test, *rest = (_files(part, classes) for part in parts)
-    train = rest[0] if rest else []
-    if not test:
+    test, *train = (partial(_stored, part, classes) for part in parts)
+    found = test()
+    if not len(found.labels):
         raise CrossfireError(f"{parts[0]} holds no pictures; put them into one folder a class")
     if len(classes) < 2:
         raise CrossfireError(
             f"{folder} holds a single class; there must be a folder for each class"
         )
-    headers = [header(path, str(path)) for path, _ in (*train, *test)]
-    form = Form.common(headers, size)
-    splits = (_pictures(files, form) for files in (train, test))
-    return Dataset.divide(f"folder:{spec}", len(classes), *splits)
+    return divide(f"folder:{spec}", len(classes), size, found, train[0] if train else None)
 
 
 def _parts(folder: Path) -> list[Path]:
@@ -79,25 +74,20 @@ def _classes(folder: Path, parts: list[Path]) -> dict[str, int]:
     return {name: number for number, name in enumerate(names)}
 
 
-def _files(part: Path, classes: dict[str, int]) -> list[tuple[Path, int]]:
+def _stored(part: Path, classes: dict[str, int]) -> Stored:
     for child in _folders(part):
         if child.name not in classes:
             raise CrossfireError(f"{CLASSES} does not list '{child.name}'; add it, one name a line")
-    paths = (path for path in part.glob("*/**/*") if path.suffix.lower() in SUFFIXES)
-    inside = ((path, path.relative_to(part).parts) for path in sorted(paths))
-    return [
-        (path, classes[names[0]])
-        for path, names in inside
-        if names[0] in classes and not any(map(_foreign, names)) and path.is_file()
-    ]
+    found = (path for path in part.glob("*/**/*") if path.suffix.lower() in SUFFIXES)
+    inside = ((path, path.relative_to(part).parts) for path in sorted(found))
+    paths, labels = [], []
+    for path, names in inside:
+        if names[0] in classes and not any(map(_foreign, names)) and path.is_file():
+            paths.append(path)
+            labels.append(classes[names[0]])
+    order = shuffled(len(paths))
+    return Stored(partial(_place, paths), order, torch.tensor(labels, dtype=torch.long)[order])
 
 
-def _pictures(files: list[tuple[Path, int]], form: Form) -> Pictures:
-    paths = [path for path, _ in files]
-    labels: Tensor = torch.tensor([label for _, label in files], dtype=torch.long)
-    order = shuffled(len(files))
-    return Pictures(partial(_read, paths), form, order, labels[order])
-
-
-def _read(paths: list[Path], index: int) -> Image.Image:
-    return decode(paths[index], str(paths[index]))
+def _place(paths: list[Path], index: int) -> tuple[Path, str]:
+    return paths[index], str(paths[index])

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 
-from bench.data.pictures import TESTS, Form, Pictures, decode, header, sized
+from bench.data.pictures import TESTS, Stored, divide, sized
 from bench.data.splits import Dataset
 from bench.errors import CrossfireError, reason
 
@@ -16,8 +15,8 @@ from bench.errors import CrossfireError, reason
 def load_hub(spec: str) -> Dataset:
     """`NAME[#LABEL][@SIZE]`: a data set of the hub, or a local folder that `datasets` can load.
 
-    It must have the splits train and test (or another of `TESTS`), a column of pictures and one of
-    class labels; LABEL chooses one of several. The order is that of the data set.
+    The first split of `TESTS` that has labels is the test set. There must be a column of pictures
+    and one of class labels; LABEL chooses one of several. The order is that of the data set.
 
     Raises:
         CrossfireError: the library is missing, the data set is not found, or a column is missing.
@@ -25,18 +24,18 @@ def load_hub(spec: str) -> Dataset:
     text, size = sized(spec)
     name, _, wanted = text.partition("#")
     found = _load(name)
-    test = next((part for part in TESTS if part in found), None)
-    if test is None or "train" not in found:
-        raise CrossfireError(f"hf:{name} has {', '.join(found)}; splits train and test are needed")
-    features = found[test].features
-    picture = _column(name, features, "Image", "")
+    features = next(iter(found.values())).features
     label = _column(name, features, "ClassLabel", wanted)
-    splits = [found["train"], found[test]]
-    splits = [split.cast_column(picture, type(features[picture])(decode=False)) for split in splits]
-    encoded = (row for split in splits for row in split[picture])
-    form = Form.common([header(_stored(row), "a picture") for row in encoded], size)
-    train, held = (_pictures(split, picture, label, form) for split in splits)
-    return Dataset.divide(f"hf:{spec}", features[label].num_classes, train, held)
+    columns = _column(name, features, "Image", ""), label
+    tests = (_stored(found[part], *columns) for part in TESTS if part in found)
+    # Where the labels of a test set are secret, all are -1.
+    test = next((stored for stored in tests if (stored.labels >= 0).any()), None)
+    if test is None:
+        raise CrossfireError(
+            f"hf:{name} has {', '.join(found)}; a split {', '.join(TESTS)} with labels is needed"
+        )
+    train = partial(_stored, found["train"], *columns) if "train" in found else None
+    return divide(f"hf:{spec}", features[label].num_classes, size, test, train)
 
 
 def _load(name: str) -> Any:  # noqa: ANN401
@@ -60,20 +59,24 @@ def _column(name: str, features: Any, kind: str, wanted: str) -> str:  # noqa: A
     columns: list[str] = [key for key, value in features.items() if type(value).__name__ == kind]
     if wanted in columns:
         return wanted
-    if len(columns) != 1 or wanted:
-        listed = ", ".join(columns) or "none"
-        raise CrossfireError(f"hf:{name} has {kind} columns: {listed}; write hf:{name}#COLUMN")
+    if not columns:
+        raise CrossfireError(
+            f"hf:{name} has no column of type {kind}; make one with the methods cast_column and "
+            "save_to_disk of datasets, and write hf:FOLDER"
+        )
+    if len(columns) > 1 or wanted:
+        raise CrossfireError(
+            f"hf:{name} has {kind} columns: {', '.join(columns)}; write hf:{name}#COLUMN"
+        )
     return columns[0]
 
 
-def _pictures(split: Any, picture: str, label: str, form: Form) -> Pictures:  # noqa: ANN401
+def _stored(split: Any, picture: str, label: str) -> Stored:  # noqa: ANN401
+    encoded = split.cast_column(picture, type(split.features[picture])(decode=False))
     labels = torch.tensor(split[label], dtype=torch.long)
-    return Pictures(partial(_read, split, picture), form, torch.arange(len(labels)), labels)
+    return Stored(partial(_place, encoded, picture), torch.arange(len(labels)), labels)
 
 
-def _read(split: Any, picture: str, index: int) -> Image.Image:  # noqa: ANN401
-    return decode(_stored(split[index][picture]), f"picture {index}")
-
-
-def _stored(encoded: dict[str, Any]) -> Path | BytesIO:
-    return BytesIO(encoded["bytes"]) if encoded["bytes"] else Path(encoded["path"])
+def _place(encoded: Any, picture: str, index: int) -> tuple[Path | BytesIO, str]:  # noqa: ANN401
+    found = encoded[index][picture]
+    return BytesIO(found["bytes"]) if found["bytes"] else Path(found["path"]), f"picture {index}"

@@ -15,7 +15,7 @@ from jaxtyping import Int, UInt8
 from PIL import Image
 from torch import Tensor
 
-from bench.data.splits import Split
+from bench.data.splits import Dataset, Split
 from bench.errors import CrossfireError
 
 GREY = {"1", "L", "LA"}
@@ -68,23 +68,37 @@ class Form:
         return np.asarray(picture).reshape(self.height, self.width, -1).transpose(2, 0, 1)
 
 
+@dataclass(frozen=True)
+class Stored:
+    """Pictures `indices` with their labels; `place(i)` is the file or the bytes of picture i, and
+    its name in messages."""
+
+    place: Callable[[int], tuple[Path | BytesIO, str]]
+    indices: Int[Tensor, " n"]
+    labels: Int[Tensor, " n"]
+
+    def headers(self) -> list[tuple[str, tuple[int, int]]]:
+        """Mode and (width, height) of each, without decoding.
+
+        Raises:
+            CrossfireError: one is not a picture.
+        """
+        return [header(*self.place(index)) for index in self.indices.tolist()]
+
+    def select(self, rows: Int[Tensor, " m"]) -> "Stored":
+        """The pictures in these rows."""
+        return Stored(self.place, self.indices[rows], self.labels[rows])
+
+
 class Pictures(Split):
     """A split whose images are decoded on first use, on all cores."""
 
-    def __init__(
-        self,
-        read: Callable[[int], Image.Image],
-        form: Form,
-        indices: Int[Tensor, " n"],
-        labels: Int[Tensor, " n"],
-    ) -> None:
-        """`read(i)` decodes picture i; `indices` are those of the split, with their `labels`."""
+    def __init__(self, stored: Stored, form: Form) -> None:
         # The base class is frozen; `images` is the property below.
-        vars(self).update(read=read, form=form, indices=indices, labels=labels)
+        vars(self).update(stored=stored, form=form, labels=stored.labels)
 
-    read: Callable[[int], Image.Image]
+    stored: Stored
     form: Form
-    indices: Tensor
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -94,11 +108,10 @@ class Pictures(Split):
     @cached_property
     def images(self) -> UInt8[Tensor, "n c h w"]:
         """The decoded pictures."""
-        form = self.form
-        found = np.empty((len(self), form.channels, form.height, form.width), np.uint8)
+        found = np.empty((len(self), *self.shape), np.uint8)
 
         def fill(row: int) -> None:
-            found[row] = form.pixels(self.read(int(self.indices[row])))
+            found[row] = self.form.pixels(decode(*self.stored.place(int(self.stored.indices[row]))))
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(fill, range(len(self))))
@@ -106,7 +119,34 @@ class Pictures(Split):
 
     def select(self, indices: Int[Tensor, " m"]) -> "Pictures":
         """The pictures at `indices`, not decoded yet."""
-        return Pictures(self.read, self.form, self.indices[indices], self.labels[indices])
+        return Pictures(self.stored.select(indices), self.form)
+
+
+def divide(
+    name: str, classes: int, size: int | None, test: Stored, train: Callable[[], Stored] | None
+) -> Dataset:
+    """The data set of these pictures, in the form of `test`; those of `train` are opened when they
+    are first used.
+
+    Raises:
+        CrossfireError: pictures have no common form (of `train`, when that is used), or labels
+            are not class numbers.
+    """
+    headers = test.headers()
+    form = Form.common(headers, size)
+
+    def read_training() -> Split:
+        if train is None:
+            return Pictures(test.select(torch.arange(0)), form)
+        stored = train()
+        if Form.common([*headers, *stored.headers()], size) != form:
+            raise CrossfireError(
+                f"{name} has training pictures in colour and only grey ones for testing; "
+                "convert all to grey, or one of these to colour"
+            )
+        return Pictures(stored, form)
+
+    return Dataset.divide(name, classes, read_training, Pictures(test, form))
 
 
 def sized(text: str) -> tuple[str, int | None]:

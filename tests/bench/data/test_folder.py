@@ -89,6 +89,30 @@ def test_only_the_pictures_that_are_taken_are_decoded(tmp_path: Path) -> None:
         _ = test.images
 
 
+def test_training_pictures_are_opened_when_they_are_used(tmp_path: Path) -> None:
+    (tree(tmp_path / "train") / "cat" / "0.png").write_text("hello")
+    tree(tmp_path / "test")
+    pets = load(f"folder:{tmp_path}")
+    assert pets.test.images.shape == (12, 3, 7, 9)
+    with pytest.raises(CrossfireError, match=r"0\.png is not a complete picture"):
+        pets.train  # noqa: B018
+
+
+def test_training_pictures_fit_the_form_of_those_for_testing(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        picture(tmp_path / "test" / name / "1.png", mode="L")
+        other = picture(tmp_path / "train" / name / "1.png", mode="RGB")
+    with pytest.raises(CrossfireError, match="in colour and only grey ones for testing; convert"):
+        load(f"folder:{tmp_path}").train  # noqa: B018
+    picture(other, (20, 20))
+    with pytest.raises(CrossfireError, match="several sizes, such as 9x7 and 20x20"):
+        load(f"folder:{tmp_path}").train  # noqa: B018
+    for name in ("a", "b"):
+        picture(tmp_path / "test" / name / "1.png", mode="RGB")
+        picture(tmp_path / "train" / name / "1.png", mode="L")
+    assert load(f"folder:{tmp_path}").train.images.shape[1:] == (3, 7, 9)
+
+
 def test_grey_pictures_stay_grey_only_if_all_are(tmp_path: Path) -> None:
     for name in ("a", "b"):
         picture(tmp_path / name / "1.png", mode="L")
