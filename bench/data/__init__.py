@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from bench.data.splits import Dataset, Split
-from bench.errors import CrossfireError, unknown
-from bench.plugins.registry import plugins
+from bench.errors import CrossfireError, reason, unknown
+from bench.plugins.registry import Entry, plugins
 
 __all__ = ["SOURCES", "Dataset", "Split", "load"]
 
@@ -39,12 +39,7 @@ def load(name: str, *, root: Path | None = None) -> Dataset:
     offered = plugins("datasets")
     if name not in offered:
         raise unknown("data set", name, SOURCES.keys() | offered.keys())
-    found = offered[name].load()()
-    if not isinstance(found, Dataset):
-        raise CrossfireError(
-            f"data set '{name}' of {offered[name].origin} is not a bench.data.Dataset"
-        )
-    return found
+    return _offered(name, offered[name])
 
 
 def _own(scheme: str, rest: str) -> Dataset:
@@ -60,6 +55,21 @@ def _own(scheme: str, rest: str) -> Dataset:
     from bench.data.hub import load_hub
 
     return load_hub(rest)
+
+
+def _offered(name: str, entry: Entry) -> Dataset:
+    make = entry.load()
+    try:
+        found = make()
+    except CrossfireError:
+        raise
+    except Exception as error:
+        raise CrossfireError(
+            f"data set '{name}' of {entry.origin} fails ({reason(error)}); update or uninstall it"
+        ) from error
+    if not isinstance(found, Dataset):
+        raise CrossfireError(f"data set '{name}' of {entry.origin} is not a bench.data.Dataset")
+    return found
 
 
 def _public(name: str, root: Path | None) -> Dataset:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import distribution
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 from zipfile import BadZipFile, ZipFile
 
@@ -23,7 +24,7 @@ Shape = tuple[int, ...]
 
 _UNREADABLE = (
     *(OSError, ValueError, TypeError, EOFError, AttributeError, KeyError),
-    *(BadZipFile, zlib.error),
+    *(RuntimeError, MemoryError, BadZipFile, TokenError, zlib.error),
 )
 """What numpy raises for files that aren't .npz files, or damaged ones."""
 

@@ -7,7 +7,7 @@ import torch
 
 from bench.data.pictures import TESTS, Stored, divide, sized
 from bench.data.splits import Dataset, shuffled
-from bench.errors import CrossfireError
+from bench.errors import CrossfireError, reason
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
 CLASSES = "classes.txt"
@@ -68,10 +68,17 @@ def _foreign(name: str) -> bool:
 def _classes(folder: Path, parts: list[Path]) -> dict[str, int]:
     listed = folder / CLASSES
     if listed.is_file():
-        names = [line.strip() for line in listed.read_text().splitlines() if line.strip()]
+        names = [line.strip() for line in _text(listed).splitlines() if line.strip()]
     else:
         names = sorted({child.name for part in parts for child in _folders(part)})
     return {name: number for number, name in enumerate(names)}
+
+
+def _text(listed: Path) -> str:
+    try:
+        return listed.read_text(encoding="utf-8-sig")
+    except ValueError as error:
+        raise CrossfireError(f"{listed} is not in UTF-8 ({reason(error)}); convert it") from error
 
 
 def _stored(part: Path, classes: dict[str, int]) -> Stored:

@@ -188,7 +188,7 @@ def decode(source: Path | BytesIO, name: str) -> Image.Image:
 def _reading(name: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise CrossfireError(f"{name} is not a complete picture ({error}); replace it") from error
 
 

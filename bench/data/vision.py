@@ -38,9 +38,9 @@ def load_vision(name: str, root: Path | None = None) -> Dataset:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             return _split(kind(folder, download=True, **{option: part}))
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, ValueError, AssertionError) as error:
             raise CrossfireError(
-                f"cannot load {name} into {folder} ({reason(error)}); "
+                f"cannot load {name} into {folder} ({reason(error)}); delete damaged files there, "
                 "connect to the network once, or use digits or npz:FILE"
             ) from error
 

@@ -134,10 +134,11 @@ def test_a_size_scales_the_shorter_side_and_crops_the_centre(tmp_path: Path) -> 
 
 
 def test_classes_txt_sets_the_class_numbers(tmp_path: Path) -> None:
-    (tree(tmp_path) / "classes.txt").write_text("ant\ncat\nbee\ndog\n")
+    names = "cat\nant\nbee\ndog\n"
+    (tree(tmp_path) / "classes.txt").write_text(names, encoding="utf-8-sig")
     pets = load(f"folder:{tmp_path}")
     assert pets.classes == 4
-    assert set(pets.test.labels.tolist()) == {1, 3}
+    assert set(pets.test.labels.tolist()) == {0, 3}
 
 
 def test_pictures_of_several_sizes_require_a_size(tmp_path: Path) -> None:
@@ -155,6 +156,8 @@ def test_pictures_of_several_sizes_require_a_size(tmp_path: Path) -> None:
         ("deep", "convert it to 8 bits"),
         ("unlisted", "classes.txt does not list 'dog'"),
         ("text", "a.png is not a complete picture"),
+        ("huge", r"huge.bmp is not a complete picture .* exceeds limit"),
+        ("latin", "classes.txt is not in UTF-8 .* convert it"),
         ("empty@big", "'@big' is not a size"),
         ("empty@0", "'@0' is not a size"),
     ],
@@ -167,6 +170,10 @@ def test_each_error_is_one_line_with_the_correction(
     for name in ("a", "b"):
         picture(tmp_path / "deep" / name / "1.tif", mode="F")
     (tree(tmp_path / "unlisted") / "classes.txt").write_text("cat\n")
+    huge = bytearray(picture(tree(tmp_path / "huge") / "cat" / "huge.bmp").read_bytes())
+    huge[18:26] = (60_000).to_bytes(4, "little") * 2
+    (tmp_path / "huge" / "cat" / "huge.bmp").write_bytes(huge)
+    (tree(tmp_path / "latin") / "classes.txt").write_text("hündin", encoding="latin-1")
     (tree(tmp_path / "text") / "cat" / "a.png").write_text("hello")
     with pytest.raises(CrossfireError, match=message) as caught:
         load(f"folder:{tmp_path / spec}")

@@ -1,4 +1,5 @@
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,22 @@ def test_missing_truncated_and_other_files_have_different_errors(tmp_path: Path)
     file.write_text("hello")
     with pytest.raises(CrossfireError, match="not a readable"):
         load(spec)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "new"),
+    [(rb"(?s)(PK\x01\x02.{6}).", rb"\1a"), (rb"\(40, 5, 7, 3\)", rb"(40, 5, 7, 3 ")],
+    ids=["compression", "header"],
+)
+def test_an_unknown_compression_and_a_broken_header_are_errors_of_one_line(
+    tmp_path: Path, pattern: bytes, new: bytes
+) -> None:
+    spec = store(tmp_path)
+    file = tmp_path / "mine.npz"
+    file.write_bytes(re.sub(pattern, new, file.read_bytes()))
+    with pytest.raises(CrossfireError, match="not a readable") as caught:
+        load(spec)
+    assert "\n" not in str(caught.value)
 
 
 def test_the_training_data_is_read_when_it_is_used(tmp_path: Path) -> None:

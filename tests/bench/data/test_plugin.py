@@ -25,6 +25,27 @@ def offer(monkeypatch: pytest.MonkeyPatch) -> Callable[[object], None]:
     return register
 
 
+def fails() -> Dataset:
+    raise KeyError("path")
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (fails, "'mine' of extras 1.0 fails .KeyError: 'path'.; update or uninstall it"),
+        (5, "'mine' of extras 1.0 fails .TypeError: 'int' object is not callable"),
+        (dict, "'mine' of extras 1.0 is not a bench.data.Dataset"),
+    ],
+)
+def test_what_makes_no_data_set_is_an_error_of_one_line(
+    offer: Callable[[object], None], found: object, message: str
+) -> None:
+    offer(found)
+    with pytest.raises(CrossfireError, match=message) as caught:
+        load("mine")
+    assert "\n" not in str(caught.value)
+
+
 def made(images: Tensor) -> Callable[[], Dataset]:
     return lambda: Dataset.divide("mine", 2, Split(images, LABELS), Split(images, LABELS))
 

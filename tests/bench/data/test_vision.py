@@ -116,7 +116,9 @@ def test_a_torchvision_that_does_not_import_is_named_and_digits_still_load(
     assert len(load("digits").test) == 450
 
 
-def test_mnist_is_grey(site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def mnist(site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A miniature of MNIST's files behind a local address, and where to download them to."""
     resources = []
     for name, array in (("images-idx3", GREY), ("labels-idx1", LABELS.astype(np.uint8))):
         head = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
@@ -126,9 +128,25 @@ def test_mnist_is_grey(site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             resources.append((file.name, md5(file.read_bytes())))
     monkeypatch.setattr(datasets.MNIST, "resources", resources)
     monkeypatch.setattr(datasets.MNIST, "mirrors", [f"{site}/"])
-    mnist = load("mnist", root=tmp_path / "data")
-    assert (mnist.channels, mnist.size) == (1, (28, 28))
-    assert torch.equal(mnist.test.images[:, 0], torch.from_numpy(GREY))
+    return tmp_path / "data"
+
+
+def test_mnist_is_grey(mnist: Path) -> None:
+    found = load("mnist", root=mnist)
+    assert (found.channels, found.size) == (1, (28, 28))
+    assert torch.equal(found.test.images[:, 0], torch.from_numpy(GREY))
+
+
+@pytest.mark.parametrize("part", [slice(0), slice(2), slice(8, None), slice(30)])
+def test_files_that_an_interruption_damaged_are_an_error_of_one_line(
+    mnist: Path, part: slice
+) -> None:
+    load("mnist", root=mnist)
+    (file,) = mnist.rglob("t10k-images-idx3-ubyte")
+    file.write_bytes(file.read_bytes()[part])
+    with pytest.raises(CrossfireError, match="delete damaged files there") as caught:
+        load("mnist", root=mnist)
+    assert "\n" not in str(caught.value)
 
 
 def test_svhn_keeps_channels_first_and_its_training_data_is_loaded_when_used(
