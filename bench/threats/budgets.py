@@ -45,20 +45,22 @@ def budget_set(dataset: str, name: str | None = None) -> tuple[Threat, ...]:
     """
     if name is not None and name.endswith(".toml"):
         return _from_file(Path(name))
+    wanted = name
+    if name is not None and "/" in name:
+        dataset, _, wanted = name.partition("/")
+    sets = BUDGETS.get(dataset, {})
+    # Ours come first, so that no plugin can replace a budget set of the leaderboard.
+    if wanted in sets:
+        return sets[wanted]
     if name is not None and name in (offered := plugins("budgets")):
         return _parse(name, offered[name].load())
-    if name is not None and "/" in name:
-        dataset, _, name = name.partition("/")
-    sets = BUDGETS.get(dataset)
-    if sets is None:
+    if not sets:
         raise CrossfireError(
             f"data set '{dataset}' has no budget set; name threats: --threat linf:8/255,l2:0.5"
         )
-    if name is None:
+    if wanted is None:
         return next(iter(sets.values()))
-    if name not in sets:
-        raise CrossfireError(f"no budget set '{name}' for {dataset}; choose from {', '.join(sets)}")
-    return sets[name]
+    raise CrossfireError(f"no budget set '{wanted}' for {dataset}; choose from {', '.join(sets)}")
 
 
 def _from_file(path: Path) -> tuple[Threat, ...]:

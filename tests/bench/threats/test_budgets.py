@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from bench.errors import CrossfireError
-from bench.threats import budget_dataset, resolve
+from bench.plugins.registry import Entry
+from bench.threats import budget_dataset, budgets, resolve
 
 
 def test_a_users_own_budgets_are_read_from_a_toml_file(tmp_path: Path) -> None:
@@ -37,6 +38,17 @@ def test_a_malformed_budget_file_is_an_error_of_one_line(
 
 def test_a_budget_set_can_be_named_by_data_set_and_name() -> None:
     assert resolve("union", "npz:mine.npz", "svhn/maini") == resolve("union", "svhn", "maini")
+
+
+def test_a_plugin_adds_budget_sets_but_replaces_none_of_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entry = Entry("any", "extras 1.0", lambda: ["linf:1/255"])
+    names = ("croce", "cifar10/maini", "mine")
+    monkeypatch.setattr(budgets, "plugins", lambda kind: dict.fromkeys(names, entry))
+    for name in ("croce", "cifar10/maini"):
+        assert len(resolve("union", "cifar10", name)) == 3
+    assert [str(threat) for threat in resolve("union", "cifar10", "mine")] == ["linf:1/255"]
 
 
 def test_a_users_own_data_have_the_budgets_of_the_public_data_set_of_their_shape() -> None:
