@@ -1,5 +1,6 @@
 """Data sets from arrays: the embedded digits, and a user's own NumPy file."""
 
+import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,6 +57,8 @@ def load_npz(path: Path) -> Dataset:
     Raises:
         CrossfireError: the file is missing or damaged, or an array is not of that kind.
     """
+    # Shells leave the ~ in npz:~/FILE, and so does the name.
+    name, path = f"npz:{path}", Path(os.path.expanduser(path))
     with _opened(path) as file:
         trains = any(key in file for key in TRAINING)
         missing = [key for key in (*TEST, *(TRAINING if trains else ())) if key not in file]
@@ -80,7 +83,7 @@ def load_npz(path: Path) -> Dataset:
             return _split(file["x_train"], y_train)
 
     classes = _classes(path, given, int(np.concatenate([labels, y_train]).max()))
-    return Dataset.divide(f"npz:{path}", classes, train, test)
+    return Dataset.divide(name, classes, train, test)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """A user's own pictures: one folder a class."""
 
+import os
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def load_folder(spec: str) -> Dataset:
             one can't be read.
     """
     text, size = sized(spec)
-    folder = Path(text)
+    folder = Path(os.path.expanduser(text))  # shells leave the ~ in folder:~/DIR
     if not folder.is_dir():
         raise CrossfireError(f"there is no folder {folder}; name one that holds a folder a class")
     parts = _parts(folder)

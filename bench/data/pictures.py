@@ -150,13 +150,14 @@ def divide(
 
 
 def sized(text: str) -> tuple[str, int | None]:
-    """Split `NAME@SIZE` into name and size; the size may be left out.
+    """Split `NAME@SIZE` into name and size; the size may be left out, and a folder in NAME may be
+    called `me@home`.
 
     Raises:
         CrossfireError: the size is not a positive integer.
     """
     name, at, size = text.rpartition("@")
-    if not at:
+    if not at or "/" in size:
         return text, None
     if not size.isdecimal() or int(size) == 0:
         raise CrossfireError(f"'@{size}' is not a size in pixels; write for example {name}@224")

@@ -75,7 +75,7 @@ def from_path(request: Request, path: Path) -> Found:
     """
     if request.weights is not None:
         raise CrossfireError(f"{request.spec} has weights; --weights is for an architecture")
-    name = path.stem if path.is_file() else path.name
+    name = path.stem if path.is_file() else path.name or path.resolve().name
     if request.arch is None:
         if path.is_file() and path.suffix != ".safetensors":
             raise CrossfireError(f"{path} does not name its architecture; give one with --arch")

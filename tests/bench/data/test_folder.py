@@ -72,6 +72,18 @@ def test_hidden_and_foreign_files_are_no_pictures(tmp_path: Path) -> None:
     assert load(f"folder:{tmp_path}").test.sha256() == plain
 
 
+def test_folders_may_be_called_like_addresses_and_lie_under_the_users_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = tree(tmp_path / "me@home" / "pets")
+    assert load(f"folder:{mine}").size == (7, 9)
+    assert load(f"folder:{mine}@4").size == (4, 4)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load("folder:~/me@home/pets").name == "folder:~/me@home/pets"
+    with pytest.raises(CrossfireError, match="there is no folder"):
+        load("folder:~nobody-of-this-name/pets")
+
+
 def test_every_prefix_is_a_fixed_fair_sample(tmp_path: Path) -> None:
     spec = f"folder:{tree(tmp_path, each=50)}"
     test = load(spec).test

@@ -79,6 +79,14 @@ def test_test_data_may_stand_alone_and_keep_their_identity(tmp_path: Path, missi
     assert (alone.classes, alone.test.sha256()) == (4, whole.test.sha256())
 
 
+def test_a_file_may_lie_under_the_users_own_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load("npz:~/mine.npz").name == "npz:~/mine.npz"
+
+
 def test_a_file_may_say_how_many_classes_there_are(tmp_path: Path) -> None:
     assert load(store(tmp_path, classes=np.array(10))).classes == 10
 

@@ -104,12 +104,16 @@ def saved(folder: Path, classes: int = 10, channels: int = 1) -> Path:
     return checkpoint.save(folder, "best", model, metadata)
 
 
-def test_a_checkpoint_is_named_by_its_folder_or_its_file(tmp_path: Path) -> None:
+def test_a_checkpoint_is_named_by_its_folder_or_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = saved(tmp_path / "mine", classes=4, channels=3)
     by_folder, by_file = find(str(tmp_path / "mine"), shades()), find(str(file), shades())
     assert (by_folder.name, by_folder.defense, by_folder.arch) == ("mine", "at", "cnn-w4")
     assert by_folder.metadata["dataset"] == "digits"
     assert by_folder.weights_sha256 == by_file.weights_sha256 == weights_sha256(by_file.model)
+    monkeypatch.chdir(tmp_path / "mine")
+    assert find(".", shades()).name == "mine"
 
 
 def test_a_function_in_a_file_returns_a_model_in_eval_mode(mine: Path) -> None:
