@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, get_origin, get_type_hints
 import torch
 
 from bench.campaign.definition.toml import Table
-from bench.data import SOURCES
+from bench.data import SOURCES, path_of
 from bench.errors import CrossfireError, unknown
 from bench.evaluation.suites import get as get_suite
 from bench.models import build
@@ -207,12 +207,12 @@ def check_data(table: Table, name: str, folder: Path) -> None:
     Raises:
         CrossfireError: its file or folder is missing, or its name is unknown.
     """
-    scheme, _, rest = name.partition(":")
-    if rest and scheme in ("npz", "folder"):
-        path = folder / rest.partition("@")[0]
-        if not (path.is_file() if scheme == "npz" else path.is_dir()):
+    path = path_of(name)
+    if path is not None:
+        path = folder / path
+        if not (path.is_file() if name.startswith("npz:") else path.is_dir()):
             raise table.error(f"there is no {path}, which dataset = '{name}' names", "dataset")
-    elif not (rest and scheme == "hf"):
+    elif not re.match("hf:.", name):
         known = SOURCES.keys() | plugins("datasets").keys()
         if name not in known:
             raise table.error(str(unknown("data set", name, known)), "dataset")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.attacks.learned import attacker_file
+from bench.data import path_of
 from bench.files import sha256_file
 from bench.plugins.registry import defenses, get_defense
 
@@ -24,14 +25,13 @@ def digest(*parts: Any) -> str:  # noqa: ANN401
 def data(name: str, folder: Path) -> str:
     """The identity of a data set: the hash of a file, names and sizes of the files in a folder, or
     the name of a public data set."""
-    scheme, _, rest = name.partition(":")
-    if scheme == "npz":
-        return _file(folder / rest)
-    if scheme == "folder":
-        directory = folder / rest.partition("@")[0]
-        paths = sorted(path for path in directory.rglob("*") if path.is_file())
-        return digest(name, [(path.relative_to(directory), path.stat().st_size) for path in paths])
-    return name
+    path = path_of(name)
+    if path is None:
+        return name
+    if name.startswith("npz:"):
+        return _file(folder / path)
+    files = sorted(file for file in (folder / path).rglob("*") if file.is_file())
+    return digest(name, [(file.relative_to(folder / path), file.stat().st_size) for file in files])
 
 
 def model(spec: str, folder: Path) -> str:

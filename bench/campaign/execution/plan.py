@@ -10,6 +10,7 @@ from bench.campaign.definition.campaign import Campaign, Evaluation, Kept, Run
 from bench.campaign.definition.options import flag
 from bench.campaign.definition.teachers import TEACHERS
 from bench.campaign.execution import identity
+from bench.data import path_of
 from bench.evaluation.protocol import VERSION
 
 Kind = Literal["train", "evaluate"]
@@ -232,9 +233,8 @@ def _files(
 ) -> Iterator[str]:
     """The files that a training reads and that another machine may lack; `others` are teachers
     that are not trained here."""
-    scheme, _, rest = campaign.dataset.partition(":")
-    if scheme in ("npz", "folder"):
-        yield rest.partition("@")[0]
+    if path := path_of(campaign.dataset):
+        yield str(path)
     yield from teachers
     own = [*others.values(), str(run.options.given.get("budgets", ""))]
     yield from (name for name in own if name and _is_sent(campaign, name))

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torch import Tensor
 
 from bench.attacks.base import Slots, drive
 from bench.attacks.pgd import PGD, pgd
