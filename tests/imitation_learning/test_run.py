@@ -26,6 +26,8 @@ from imitation_learning.results import METHODS, Method, Plan
 from imitation_learning.run import run
 from imitation_learning.tasks import Continuing, Task, get_task, scores, vectorised
 
+PUBLISHED = Path(__file__).parents[2] / "docs" / "explanation" / "imitation"
+
 
 @pytest.fixture(autouse=True)
 def few_updates(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,6 +124,12 @@ def test_demonstrations_are_thinned_and_kept(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(CrossfireError, match="is damaged"):
         demonstrations(path, task, 2, 3, lambda *_: None)
+
+
+@pytest.mark.parametrize(("name", "pairs"), [("Acrobot-v1", 200), ("Pendulum-v1", 80)])
+def test_the_published_experts_can_be_learned_from(name: str, pairs: int) -> None:
+    found = demonstrations(PUBLISHED / name / "expert.npz", get_task(name), 4, 10, lambda *_: None)
+    assert len(found.states) == len(found.actions) == pairs
 
 
 @pytest.mark.parametrize("method", METHODS)
