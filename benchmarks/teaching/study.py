@@ -74,9 +74,19 @@ def study(path: Path, teachers: Path, progress: Progress, *, small: bool = False
     """Do what is missing in the file `path`; the teacher of digits is kept in `teachers`.
 
     A kill at any instant loses the run in progress, and no other.
+
+    Raises:
+        CrossfireError: the file is not one of this study, or its runs have more or fewer students.
     """
     effort, wanted = SMALL if small else Effort(), runs(small=small)
     rows = {_key(row): row for row in read(path)}
+    for row in rows.values():
+        seeds = effort.digits_seeds if row["problem"] == "digits" else effort.seeds
+        if (found := len(row["robust"].split())) != seeds:
+            raise CrossfireError(
+                f"{path} has runs of {found} students, not {seeds} (--small has fewer); "
+                "choose another folder with --out"
+            )
     missing = [run for run in wanted if _text(run) not in rows]
     for i, run in enumerate(missing):
         progress(len(wanted) - len(missing) + i, len(wanted), f"{run.problem}, {run.arm.name}")

@@ -130,6 +130,17 @@ def test_another_file_in_the_folder_is_refused(tmp_path: Path) -> None:
         read(tmp_path / "runs.csv")
 
 
+@pytest.mark.parametrize("small", [True, False])
+def test_small_runs_and_whole_ones_do_not_share_a_file(tmp_path: Path, *, small: bool) -> None:
+    def begun(done: int, total: int, text: str) -> None:
+        pytest.fail("a run began")
+
+    row, path = read(FOLDER / "runs.csv")[0], tmp_path / "runs.csv"
+    write(path, [row if small else row | {"robust": "50.0 60.0"}])
+    with pytest.raises(CrossfireError, match="choose another folder with --out"):
+        study(path, tmp_path, begun, small=small)
+
+
 def test_the_tables_of_the_pages_are_those_of_the_data() -> None:
     texts = [page.read_text() for page in pages(FOLDER)]
     assert [text for text in texts if renewed(read(FOLDER / "runs.csv"), text) != text] == []
