@@ -25,7 +25,9 @@ from bench.types import Images
 class CAT:
     """A TRADES network and an ALP network that teach each other."""
 
-    alpha: float = field(default=0.95, metadata={"help": "Weight of the peer's predictions."})
+    alpha: float = field(
+        default=0.95, metadata={"help": "Weight of the peer's predictions.", "most": 1}
+    )
     beta: float = field(default=6.0, metadata={"help": "Weight of TRADES's divergence."})
     steps: int = field(default=10, metadata={"help": "PGD steps.", "least": 1})
     step_size: float = field(default=0.25, metadata={"help": "PGD step size, in epsilons."})

@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from bench.errors import CrossfireError
 from bench.losses import cross_entropy, kl
 from bench.training import Job, Net, Run, adversarial_each
 from bench.types import Labels, Logits
@@ -90,6 +91,17 @@ class MAT:
             **{"labels_on": "own", "distill_on": "own", "threat": "linf"},
         },
     }
+
+    def __post_init__(self) -> None:
+        """Check the weight of the labels.
+
+        Raises:
+            CrossfireError: it is negative.
+        """
+        if self.combine == "mix" and self.alpha > 1:
+            raise CrossfireError(
+                "the weight 1 - alpha is negative; lower alpha, or choose --combine add"
+            )
 
     def fit(self, job: Job) -> None:
         """Train all networks, and save the checkpoints best and last of each."""

@@ -26,6 +26,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 
+from bench.errors import CrossfireError
 from bench.losses import kl
 from bench.threats import Threat
 from bench.training import (
@@ -62,7 +63,7 @@ class TeacherStudent:
         default="", metadata={"help": "iad2: any model.  [default: one trained by undefended]"}
     )
     alpha: float | None = field(
-        default=None, metadata={"help": "Weight of the teacher.  [default: by variant]"}
+        default=None, metadata={"help": "Weight of the teacher.  [default: by variant]", "most": 1}
     )
     temperature: float | None = field(
         default=None,
@@ -112,6 +113,18 @@ class TeacherStudent:
         "iad1": {"variant": "iad1", **_ONE_DROP},
         "iad2": {"variant": "iad2", **_ONE_DROP},
     }
+
+    def __post_init__(self) -> None:
+        """Check the weights of iad2.
+
+        Raises:
+            CrossfireError: they leave less than nothing to the labels.
+        """
+        if self.variant == "iad2" and (terms := self.terms()).alpha + terms.gamma > 1:
+            raise CrossfireError(
+                f"alpha and gamma of iad2 are {terms.alpha} + {terms.gamma}: lower one, their sum "
+                "must be at most 1"
+            )
 
     def fit(self, job: Job) -> None:
         """Train a teacher if none is named, then the student; save its checkpoints."""

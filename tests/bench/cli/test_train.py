@@ -131,6 +131,10 @@ def test_an_error_is_one_line(arguments: tuple[str, ...], message: str) -> None:
         ("mat", ("--networks", "0", "--threat", "linf"), "networks must be 1 or more"),
         ("mat", ("--warm-up", "2"), "warm-up must be from 0 to 1"),
         ("l2l", ("--width", "-3"), "width must be 0 or more"),
+        ("cat", ("--alpha", "1.5"), "alpha must be from 0 to 1"),
+        ("teacher-student", ("--alpha", "1.5"), "alpha must be from 0 to 1"),
+        ("teacher-student", ("--variant", "iad2", "--alpha", "0.8"), "0.8 + 0.25: lower one"),
+        ("mat", ("--alpha", "1.5"), "lower alpha, or choose --combine add"),
     ],
 )
 def test_numbers_out_of_range_are_one_line(
