@@ -15,7 +15,7 @@ over the sets k of its supervised loss and the pairs (j, k) of its distillation.
 distillation, and with labels on its own examples only, each network is `at`, bit for bit.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -37,6 +37,8 @@ from defenses._plans import (
 )
 
 Combine = Literal["mix", "add"]
+FOR_ONE_THREAT = ("networks", "peers", "labels_on", "distill_on")
+FOR_SEVERAL_THREATS = ("examples_by", "specialists_learn_from")
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,12 @@ class MAT:
             )
 
     def fit(self, job: Job) -> None:
-        """Train all networks, and save the checkpoints best and last of each."""
+        """Train all networks, and save the checkpoints best and last of each.
+
+        Raises:
+            CrossfireError: an option is set that would not be read under so many threats.
+        """
+        self._check_threats(len(job.threats))
         full_plan, companions = (
             self.networks_for_one_threat(job)
             if len(job.threats) == 1
@@ -118,6 +125,19 @@ class MAT:
             attacked = [(nets[i], threat) for i, threat in plan.images]
             images = adversarial_each(attacked, batch, steps=self.steps, step_size=self.step_size)
             run.step(self.loss(plan, predictions(nets, images, plan), batch.y))
+
+    def _check_threats(self, count: int) -> None:
+        unread, wanted = (
+            (FOR_SEVERAL_THREATS, "several threats")
+            if count == 1
+            else (FOR_ONE_THREAT, "one threat")
+        )
+        for item in fields(self):
+            if item.name in unread and getattr(self, item.name) != item.default:
+                name = item.name.replace("_", "-")
+                raise CrossfireError(
+                    f"{name} is for {wanted}; leave it out, or choose {wanted} with --threat"
+                )
 
     def networks_for_one_threat(self, job: Job) -> tuple[Plan, dict[str, Net]]:
         """One threat: the plan, and the networks other than the first."""

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench.errors import CrossfireError
 from bench.models.checkpoint import load
 from bench.threats import Threat
 from bench.training import Job, adversarial_each
@@ -36,6 +37,30 @@ def test_without_peers_it_is_at_bit_for_bit(
     AT(steps=3).fit(small_job(tmp_path / "at", threats=(threat,)))
     MAT(steps=3, **settings).fit(small_job(tmp_path / "mat", threats=(threat,)))
     assert sha256(tmp_path / "at") == sha256(tmp_path / "mat")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("networks", 4, "one threat"),
+        ("peers", ("cnn-w4",), "one threat"),
+        ("labels_on", "own", "one threat"),
+        ("distill_on", "own", "one threat"),
+        ("examples_by", "both", "several threats"),
+        ("specialists_learn_from", "all", "several threats"),
+    ],
+)
+def test_an_option_that_would_not_be_read_is_refused(
+    name: str,
+    value: Any,  # noqa: ANN401
+    wanted: str,
+    tmp_path: Path,
+) -> None:
+    job = small_job(tmp_path / "run", threats=(LINF, L2) if wanted == "one threat" else (LINF,))
+    said = f"^{name.replace('_', '-')} is for {wanted}; leave it out, or choose"
+    with pytest.raises(CrossfireError, match=said):
+        MAT(steps=1, **{name: value}).fit(job)
+    assert not job.out.exists()
 
 
 def test_a_specialist_without_teachers_is_at_under_its_threat(tmp_path: Path) -> None:
