@@ -14,7 +14,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from bench.losses import cross_entropy
-from bench.training import Net
+from bench.training import Net, evaluating
 from bench.types import Images, Labels, Logits, Values
 from defenses._distillation import FLOAT_BITS, DistillationStep, Response
 
@@ -54,7 +54,8 @@ def _soft(step: DistillationStep, chosen: Indices) -> Tensor:
 def _gradients(step: DistillationStep, chosen: Indices) -> Tensor:
     x, y = step.adversarial[chosen], step.batch.y[chosen]
     logits, target = logits_and_gradient(step.teacher, x, y, create_graph=False)
-    _, own = logits_and_gradient(step.student, x, y, create_graph=True)
+    with evaluating(step.student):  # as the teacher is, and batch norm sees each image once
+        _, own = logits_and_gradient(step.student, x, y, create_graph=True)
     step.bits += FLOAT_BITS * (logits.numel() + target.numel())
     distilled = step.divergence(logits.detach(), step.student_adversarial[chosen])
     return distilled + step.terms.slope * (own - target).square().flatten(1).sum(1)

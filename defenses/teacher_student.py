@@ -120,9 +120,9 @@ class TeacherStudent:
         Raises:
             CrossfireError: they leave less than nothing to the labels.
         """
-        if self.variant == "iad2" and (terms := self.terms()).alpha + terms.gamma > 1:
+        if self.variant == "iad2" and self._alpha + self.gamma > 1:
             raise CrossfireError(
-                f"alpha and gamma of iad2 are {terms.alpha} + {terms.gamma}: lower one, their sum "
+                f"alpha and gamma of iad2 are {self._alpha} + {self.gamma}: lower one, their sum "
                 "must be at most 1"
             )
 
@@ -144,7 +144,7 @@ class TeacherStudent:
     def terms(self, trusting: bool = False) -> Terms:
         """The hyper-parameters of the losses, with the variant's defaults."""
         return Terms(
-            alpha=ALPHA[self.variant] if self.alpha is None else self.alpha,
+            alpha=self._alpha,
             temperature=self.temperature or (30.0 if self.variant == "ard" else 1.0),
             gamma=self.gamma,
             beta=0.0 if trusting else self.beta,
@@ -153,6 +153,10 @@ class TeacherStudent:
             queries=self.queries,
             slope=self.slope,
         )
+
+    @property
+    def _alpha(self) -> float:
+        return ALPHA[self.variant] if self.alpha is None else self.alpha
 
     def perturb(self, step: DistillationStep, threat: Threat) -> Images:
         """x' by the variant's own objective."""

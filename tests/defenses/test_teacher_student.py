@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.models.checkpoint import load
 from bench.training import Batch, Job, Net, adversarial
@@ -148,6 +148,23 @@ def test_responses_replace_the_labels_at_queries_and_bits_are_counted(
     step = setup.step()
     assert torch.allclose(active(step), expected, atol=1e-5)
     assert step.bits == pytest.approx(bits)
+
+
+def test_a_student_that_is_its_teacher_has_no_error_of_slope(tmp_path: Path) -> None:
+    job = small_job(tmp_path, arch="preactresnet10-w2")
+    batch, teacher = first_batch(job), job.model().eval().requires_grad_(False)
+
+    def loss(slope: float) -> Tensor:
+        student = job.model()
+        norms = [module for module in student.modules() if isinstance(module, nn.BatchNorm2d)]
+        for norm in norms:
+            norm.momentum = 0.0  # so it stays its teacher after the pass in train mode
+        terms = TeacherStudent("active", response="gradients", slope=slope).terms()
+        found = active(DistillationStep(student, teacher, None, batch, terms, batch.x))
+        assert {int(norm.num_batches_tracked) for norm in norms} == {1}
+        return found
+
+    assert torch.allclose(loss(slope=1.0), loss(slope=0.0))
 
 
 @pytest.mark.parametrize(
