@@ -174,13 +174,19 @@ class Run:
         self._save()
 
     def _cost(self) -> Row:
-        passes, device = self._job.passes, self._job.fabric.device
-        counts = [passes.forwards.total(), passes.backwards.total()]
-        total = torch.tensor(counts, dtype=torch.float64, device=device)
-        self.share([total])
-        forwards, backwards = map(round, (total * self._job.fabric.world_size).tolist())
-        spent = {"forward_passes": forwards, "backward_passes": backwards}
-        return spent | {"seconds": self._seconds} | passes.by_role()
+        """The run's passes and tallies so far, over all devices, and its seconds."""
+        passes, fabric = self._job.passes, self._job.fabric
+        forwards, backwards = passes.forwards.total(), passes.backwards.total()
+        row: Row = {"forward_passes": forwards, "backward_passes": backwards}
+        row |= {"seconds": self._seconds} | passes.by_role()
+        counted = [name for name in row if name != "seconds"]
+        means = torch.tensor(
+            [row[name] for name in counted], dtype=torch.float64, device=fabric.device
+        )
+        self.share([means])
+        for name, found in zip(counted, (means * fabric.world_size).tolist(), strict=True):
+            row[name] = round(found) if isinstance(row[name], int) else found
+        return row
 
     def share(self, tensors: Iterable[Tensor]) -> None:
         """Replace each tensor by its mean over the devices, in one collective operation."""

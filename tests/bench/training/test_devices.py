@@ -1,5 +1,6 @@
 """Training on two devices gives the same weights as on one."""
 
+import csv
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,22 @@ def test_two_processes_train_the_same_network_as_one(
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=100)
     assert len(done.stdout.splitlines()) == 1
     assert_same(one, tmp_path / "two")
+
+
+def test_two_processes_log_the_passes_of_both(one: Path, script: str, tmp_path: Path) -> None:
+    teaching = ("train", "teacher-student", "--teacher", str(one), "--steps", "1", *SMALL, *PLAIN)
+
+    def counts(out: Path, devices: str) -> dict[str, str]:
+        command = [sys.executable, script, *teaching, "--out", str(out), "--devices", devices]
+        subprocess.run(command, capture_output=True, check=True, timeout=100)
+        row = list(csv.DictReader((out / "log.csv").read_text().splitlines()))[-1]
+        return {
+            k: n for k, n in row.items() if k.endswith(("passes", "forwards", "backwards", "_bits"))
+        }
+
+    alone = counts(tmp_path / "alone", "1")
+    assert len(alone) == 6
+    assert counts(tmp_path / "both", "2") == alone
 
 
 def test_two_nodes_under_torchrun_train_the_same_network_as_one(
