@@ -41,7 +41,15 @@ from bench.training import (
 )
 from bench.types import Images, Labels, Values
 from defenses._active import active
-from defenses._distillation import ALPHA, BEGIN, LOSSES, DistillationStep, Response, Terms
+from defenses._distillation import (
+    ALPHA,
+    BEGIN,
+    FLOAT_BITS,
+    LOSSES,
+    DistillationStep,
+    Response,
+    Terms,
+)
 from defenses._teachers import natural_teacher, robust_teacher
 
 Variant = Literal["ard", "rslad", "iad1", "iad2", "adaad", "active"]
@@ -168,7 +176,7 @@ class TeacherStudent:
             return adversarial(net, batch, threat, **settings)
         start = small_start(batch, threat)
         with attacking(net):
-            objective = partial(_disagreement, step.teacher, net)
+            objective = partial(_disagreement, step)
             return ascend(objective, batch.x, threat, start=start, **settings)
 
 
@@ -188,5 +196,7 @@ def agreement(teacher: Net, net: Net, y: Labels, images: Mapping[str, Images]) -
     }
 
 
-def _disagreement(teacher: Net, student: Net, x: Images) -> Values:
-    return kl(teacher(x), student(x))
+def _disagreement(step: DistillationStep, x: Images) -> Values:
+    logits = step.teacher(x)
+    step.bits += FLOAT_BITS * (logits.numel() + x.numel())  # the attack asks for the slope too
+    return kl(logits, step.student(x))

@@ -193,6 +193,13 @@ def test_the_log_counts_queries_and_bits(tmp_path: Path) -> None:
     assert float(found["teacher_bits"]) == 64 * 10 * 32
 
 
+def test_bits_of_adaad_count_its_attack(tmp_path: Path) -> None:
+    setup = Setup(tmp_path, variant="adaad", steps=3)
+    step = setup.step()
+    setup.defense.perturb(step, LINF)
+    assert step.bits == 3 * 32 * (10 + 64) * 32
+
+
 def test_the_checkpoint_holds_the_agreement_with_the_teacher(tmp_path: Path) -> None:
     job = small_job(tmp_path / "run", epochs=1)
     TeacherStudent(steps=1, teacher="").fit(job)
