@@ -69,12 +69,12 @@ def _adversarial(
     gamma, lam = follower.ppo.gamma, follower.ppo.gae_lambda
     leader = Leader(plan.method, expert, follower.numbers, gamma, lam)
     curve = _load_state(path, plan, leader, follower)
-    size, saved = task.envs * task.horizon, time.monotonic()
-    while len(curve) < max(plan.steps // size, 1):
+    size, saved = task.round_steps, time.monotonic()
+    while len(curve) < plan.steps // size:
         rollout = follower.rollout(len(curve))
         follower.learn(leader.learn(rollout))
         curve.append((size * (len(curve) + 1), sum(rollout.scores) / len(rollout.scores)))
-        progress(min(curve[-1][0], plan.steps))
+        progress(curve[-1][0])
         if time.monotonic() - saved > SECONDS_BETWEEN_STATES:
             _save_state(path, plan, curve, leader, follower)
             saved = time.monotonic()

@@ -28,8 +28,10 @@ class Study:
     out: Path
 
     def plans(self) -> list[Plan]:
-        """The runs, seed after seed."""
-        steps = self.steps or get_task(self.task).steps
+        """The runs, seed after seed; their steps are whole rounds, one at least."""
+        task = get_task(self.task)
+        rounds = max((self.steps or task.steps) // task.round_steps, 1)
+        steps = rounds * task.round_steps
         return [
             Plan(self.task, method, seed, steps, self.episodes, self.thin)
             for seed in self.seeds

@@ -36,6 +36,11 @@ class Task:
     envs: int = 16
     """Environments side by side; a round is one episode in each."""
 
+    @property
+    def round_steps(self) -> int:
+        """Environment steps of a round."""
+        return self.envs * self.horizon
+
 
 TASKS = {
     task.name: task

@@ -37,7 +37,7 @@ def _numbers(context: click.Context, option: click.Parameter, value: str) -> lis
 @click.option(
     "--steps",
     type=click.IntRange(min=1),
-    help="Environment steps of each run, rounded down to whole rounds.  [default: the task's own]",
+    help="Environment steps of each run, in whole rounds, one at least.  [default: the task's own]",
 )
 @click.option(
     "--episodes",

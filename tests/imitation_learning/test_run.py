@@ -24,6 +24,7 @@ from imitation_learning.pairs import Demonstrations
 from imitation_learning.response import advantages
 from imitation_learning.results import METHODS, Method, Plan
 from imitation_learning.run import run
+from imitation_learning.study import Study
 from imitation_learning.tasks import Continuing, Task, get_task, scores, vectorised
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "explanation" / "imitation"
@@ -166,6 +167,12 @@ def test_a_run_with_other_options_is_refused(tmp_path: Path) -> None:
     run(plan, task, expert, tmp_path, quiet)
     with pytest.raises(CrossfireError, match="with steps 96, not 48; choose another"):
         run(replace(plan, steps=48), task, expert, tmp_path, quiet)
+
+
+@pytest.mark.parametrize(("asked", "played"), [(1000, 4000), (10_000, 8000), (None, 80_000)])
+def test_a_plan_has_the_steps_that_are_played(asked: int | None, played: int) -> None:
+    study = Study("Acrobot-v1", ["gail"], [0], asked, 4, 10, Path())
+    assert [plan.steps for plan in study.plans()] == [played]
 
 
 @pytest.fixture
