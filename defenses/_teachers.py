@@ -26,11 +26,11 @@ def natural_teacher(job: Job, spec: str) -> Net:
 
 
 def _trained(job: Job, defense: Any) -> nn.Module:  # noqa: ANN401
-    """Trained into `teachers` beside the job's folder, or loaded from there."""
+    """Trained into `teachers` beside the job's folder; with `resume`, or loaded from there."""
     settings = json.dumps(job.settings(), sort_keys=True)
     name = f"{type(defense).__name__.lower()}-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
     folder: Path = job.out.parent / "teachers" / name
-    defense.fit(job.with_settings(out=folder, resume=True))
+    defense.fit(job.with_settings(out=folder))
     model, _ = checkpoint.load(folder)
     return model
 

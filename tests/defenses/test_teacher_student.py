@@ -250,6 +250,16 @@ def test_a_teacher_is_trained_once_and_reused(tmp_path: Path) -> None:
     assert load(path)[1].defense == "at"
 
 
+def test_without_resuming_the_teacher_is_trained_again_too(tmp_path: Path) -> None:
+    TeacherStudent(steps=1).fit(small_job(tmp_path / "run", epochs=1))
+    (path,) = (tmp_path / "teachers").glob("at-*/best.safetensors")
+    written, said = path.stat().st_mtime_ns, list[str]()
+    job = small_job(tmp_path / "run", epochs=1, resume=False, notify=said.append)
+    TeacherStudent(steps=1).fit(job)
+    assert path.stat().st_mtime_ns > written
+    assert said == []
+
+
 def test_a_named_teacher_is_used(tmp_path: Path) -> None:
     AT(steps=1).fit(small_job(tmp_path / "named", epochs=1))
     job = small_job(tmp_path / "run", epochs=1)
