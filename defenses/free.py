@@ -46,11 +46,11 @@ class Free:
                 assert gradient is not None
                 step = self.step_size * threat.eps * geometry.steepest(gradient, x.detach())
                 delta = geometry.project(batch.x, x.detach() - batch.x + step, threat.eps)
-            carried.delta.copy_(delta)
+            carried.keep(batch, delta)
 
 
 class _Carried(nn.Module):
-    """The perturbation that is carried from batch to batch."""
+    """The perturbation that is carried from batch to batch, of the batches of all devices."""
 
     delta: Tensor
 
@@ -58,11 +58,20 @@ class _Carried(nn.Module):
         super().__init__()
         data = job.data
         count = min(job.batch_size, len(data.train.take(job.examples)))
-        share = len(range(job.fabric.global_rank, count, job.fabric.world_size))
-        shape = (share, data.channels, *data.size)
+        shape = (count, data.channels, *data.size)
         self.register_buffer("delta", torch.zeros(shape, device=job.fabric.device))
+        self._fabric = job.fabric
+        self._own = slice(job.fabric.global_rank, None, job.fabric.world_size)
 
     def perturbation(self, batch: Batch) -> Tensor:
         """The perturbation for a batch; all batches have the same shape."""
-        assert self.delta.shape == batch.x.shape
-        return self.delta.clone()
+        own = self.delta[self._own].clone()
+        assert own.shape == batch.x.shape
+        return own
+
+    def keep(self, batch: Batch, delta: Tensor) -> None:
+        """Carry on; at the end of an epoch, when a run is saved, every device holds the whole."""
+        self.delta.zero_()
+        self.delta[self._own] = delta
+        if batch.last:
+            self.delta.copy_(torch.as_tensor(self._fabric.all_reduce(self.delta, reduce_op="sum")))

@@ -4,8 +4,9 @@
     for batch in run:
         run.step(loss(net, batch))
 
-Before it yields a batch, the run saves its state after each epoch and at least once a minute; a run
-that is started again resumes with the batch after the last saved one.
+Before it yields a batch, the run saves its state after each epoch and, on one device, at least once
+a minute; a run that is started again resumes with the batch after the last saved one. Of several
+devices the first one saves for all, because at the end of an epoch their states are the same.
 """
 
 import math
@@ -64,7 +65,8 @@ class Run:
         """
         check_ranges(defense)
         self._job, self._net, self._companions = job, net, dict(companions or {})
-        self._optimizer = optimizer or job.sgd(net, *self._companions.values())
+        self._nets = [net, *self._companions.values()]
+        self._optimizer = optimizer or job.sgd(*self._nets)
         self._rates = [group["lr"] for group in self._optimizer.param_groups]
         self._average = Average(net.body, job.average) if job.average else None
         self._name = name_of(defense)
@@ -101,8 +103,10 @@ class Run:
                 self._seconds += time.perf_counter() - start
                 self._step += 1
                 self._show()
-                if time.monotonic() - self._saved >= SECONDS_BETWEEN_SAVES:
+                alone = self._job.fabric.world_size == 1
+                if alone and time.monotonic() - self._saved >= SECONDS_BETWEEN_SAVES:
                     self._save()
+            self._share_buffers()
             if not self._epoch:
                 self._save()  # without it a run could not be resumed from its first checkpoint
             self._end_epoch()
@@ -156,10 +160,11 @@ class Run:
             group["lr"] = rate * share
         return self._batches(self._epoch, self._step)
 
+    def _share_buffers(self) -> None:
+        self.share([b for net in self._nets for b in net.buffers() if b.is_floating_point()])
+
     def _end_epoch(self) -> None:
-        nets = [self._net, *self._companions.values()]
-        self.share([b for net in nets for b in net.buffers() if b.is_floating_point()])
-        if not all(bool(p.isfinite().all()) for net in nets for p in net.parameters()):
+        if not all(bool(p.isfinite().all()) for net in self._nets for p in net.parameters()):
             raise self._diverged("a weight became infinite")
         self._epoch, self._step = self._epoch + 1, 0
         row: Row = {

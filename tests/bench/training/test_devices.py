@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from bench.cli import main
 from bench.models.checkpoint import load
+from tests.small import sha256
 
 SCRIPT = """
 import torch
@@ -19,6 +20,36 @@ from bench.cli import main
 
 torch.set_num_threads(1)
 main()
+"""
+STOPPED = """
+import sys
+from pathlib import Path
+
+import torch
+from bench.threats import Threat
+from bench.training import Job, run
+from defenses.free import Free
+
+torch.set_num_threads(1)
+run.SECONDS_BETWEEN_SAVES = 0.0
+folder, show = Path(sys.argv[1]), run.Run._show
+
+def stop(training):
+    if training._epoch == 1 and training._step == 2:
+        raise KeyboardInterrupt
+    show(training)
+
+small = {"arch": "preactresnet10-w2", "examples": 66, "batch_size": 33, "epochs": 2}
+on_two = {"device": "cpu", "devices": 2, "precision": "fp32"}
+job = Job(folder / "whole", (Threat.parse("linf:0.1"),), **small, **on_two)
+Free(replays=2).fit(job)
+run.Run._show = stop
+try:
+    Free(replays=2).fit(job.with_settings(out=folder / "stopped"))
+except KeyboardInterrupt:
+    run.Run._show = show
+    Free(replays=2).fit(job.with_settings(out=folder / "stopped"))
+    (folder / "resumed").touch()
 """
 SMALL = ("--arch", "cnn-w4", "--examples", "64", "--batch-size", "32", "--epochs", "2")
 PLAIN = ("--device", "cpu", "--precision", "fp32", "--display", "none", "--average", "0.9")
@@ -70,6 +101,15 @@ def test_two_processes_log_the_passes_of_both(one: Path, script: str, tmp_path: 
     alone = counts(tmp_path / "alone", "1")
     assert len(alone) == 6
     assert counts(tmp_path / "both", "2") == alone
+
+
+def test_two_processes_end_in_the_same_weights_after_a_stop(tmp_path: Path) -> None:
+    """With batch normalisation, a perturbation that is carried on, and shares of 17 and 16."""
+    (tmp_path / "script.py").write_text(STOPPED)
+    command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    assert (tmp_path / "resumed").exists(), done.stderr
+    assert sha256(tmp_path / "whole") == sha256(tmp_path / "stopped")
 
 
 def test_two_nodes_under_torchrun_train_the_same_network_as_one(
