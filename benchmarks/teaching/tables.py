@@ -92,17 +92,22 @@ def caption(one: tuple[str, ...]) -> str:
 
 
 def prices(rows: Sequence[Row]) -> str:
-    """The fewest queries and bits at which students reach the goal, for each exact problem."""
+    """The fewest queries and bits at which students reach the goal, for each exact problem.
+
+    Of what else was tried, only what asks nothing: the others had one number of queries.
+    """
     columns = [*in_order(problems(rows, "spheres")), *in_order(problems(rows, "discs"))]
-    plain = [row for row in rows if "," not in row["arm"]]
-    found = {one: arms(row for row in plain if problem(row) == one) for one in columns}
+    shown = [row for row in rows if "," not in row["arm"] or row["queries"] == "0"]
+    found = {one: arms(row for row in shown if problem(row) == one) for one in columns}
     names = dict.fromkeys(arm for of_one in found.values() for arm in of_one)
-    body = [[arm, *[_price(found[one].get(arm, [])) for one in columns]] for arm in names]
+    body = [[arm, *[_price(found[one].get(arm)) for one in columns]] for arm in names]
     heads = [caption(one) for one in columns]
     return _table([f"{GOAL:.0f} % by", *heads], body)
 
 
-def _price(rows: Sequence[Row]) -> str:
+def _price(rows: Sequence[Row] | None) -> str:
+    if rows is None:
+        return ""
     best = cheapest(rows)
     return "–" if best is None else f"{int(best['queries']):,} / {int(best['bits']):,}"
 

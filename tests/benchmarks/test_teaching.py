@@ -18,7 +18,7 @@ from benchmarks.teaching.shapes import Labels, Points
 from benchmarks.teaching.students import Networks, Quadratics
 from benchmarks.teaching.study import read, study, write
 from benchmarks.teaching.summary import cheapest, mean
-from benchmarks.teaching.tables import TABLES, pages, renewed
+from benchmarks.teaching.tables import TABLES, pages, prices, renewed
 from benchmarks.teaching.teachers import Sphere, Support, sample
 
 ROOT = Path(__file__).parents[2]
@@ -145,6 +145,11 @@ def test_the_tables_of_the_pages_are_those_of_the_data() -> None:
     texts = [page.read_text() for page in pages(FOLDER)]
     assert [text for text in texts if renewed(read(FOLDER / "runs.csv"), text) != text] == []
     assert [name for name in TABLES if f"<!-- begin {name} -->" not in "".join(texts)] == []
+
+
+def test_prices_show_a_change_that_asks_nothing_and_are_empty_where_it_was_not_tried() -> None:
+    (line,) = [row for row in prices(read(FOLDER / "runs.csv")).splitlines() if "half" in row]
+    assert line == "| at, half the radius |  | 0 / 0 |  |  |  |  |  |"
 
 
 def test_every_run_of_the_grid_is_in_the_data_and_every_exact_one_is_decided() -> None:
