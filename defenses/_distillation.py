@@ -83,8 +83,16 @@ class DistillationStep:
     def divergence(self, p: Logits, q: Logits) -> Values:
         """T² KL(p ‖ q), divided by the number of classes with `mean`."""
         temperature = self.terms.temperature
-        classes = p.shape[1] if self.terms.mean else 1
-        return temperature**2 * kl(p, q, temperature) / classes
+        return temperature**2 * kl(p, q, temperature) / self._divisor(p)
+
+    @property
+    def own_divergence(self) -> Values:
+        """KL(f(x) ‖ f(x')), of the student alone: at temperature 1, as in the code of iad."""
+        own = kl(self.student_clean, self.student_adversarial)
+        return own / self._divisor(self.student_clean)
+
+    def _divisor(self, logits: Logits) -> int:
+        return logits.shape[1] if self.terms.mean else 1
 
     @cached_property
     def trust(self) -> Values:
@@ -120,8 +128,7 @@ def iad1(step: DistillationStep) -> Values:
     alpha = step.terms.alpha
     loss = ard(step)
     if step.terms.beta:
-        own = kl(step.student_clean, step.student_adversarial)
-        loss = loss + alpha * (1 - step.trust) * own
+        loss = loss + alpha * (1 - step.trust) * step.own_divergence
     return loss
 
 
@@ -130,7 +137,7 @@ def iad2(step: DistillationStep) -> Values:
     terms, at_adversarial = step.terms, step.student_adversarial
     distilled = step.trust * step.divergence(step.teacher_adversarial, at_adversarial)
     if terms.beta:
-        own = step.divergence(step.student_clean, at_adversarial)
+        own = terms.temperature**2 * step.own_divergence
         distilled = distilled + (1 - step.trust) * own
     natural = step.divergence(step.natural_adversarial, at_adversarial)
     supervised = cross_entropy(at_adversarial, step.batch.y)

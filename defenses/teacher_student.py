@@ -1,7 +1,7 @@
 """Robust distillation: a student is trained on the predictions of a robust teacher.
 
-With f the student, t the teacher, x' an adversarial image, and KL at temperature T times T²
-(iad1: the student's own at temperature 1):
+With f the student, t the teacher, x' an adversarial image, and KL at temperature T times T² (the
+student's own, KL(f(x) ‖ f(x')), is at temperature 1, and times T² in iad2 only):
 
     ard     α KL(t(x) ‖ f(x')) + (1 − α) CE(f(x), y)
     rslad   α KL(t(x) ‖ f(x')) + (1 − α) KL(t(x) ‖ f(x))
