@@ -14,8 +14,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from bench.losses import cross_entropy
-from bench.training import Net, evaluating
-from bench.types import Images, Labels, Logits, Values
+from bench.training import evaluating, logits_and_gradient
+from bench.types import Logits, Values
 from defenses._distillation import FLOAT_BITS, DistillationStep, Response
 
 Indices = Int[Tensor, " m"]
@@ -59,17 +59,6 @@ def _gradients(step: DistillationStep, chosen: Indices) -> Tensor:
     step.bits += FLOAT_BITS * (logits.numel() + target.numel())
     distilled = step.divergence(logits.detach(), step.student_adversarial[chosen])
     return distilled + step.terms.slope * (own - target).square().flatten(1).sum(1)
-
-
-def logits_and_gradient(
-    net: Net, x: Images, y: Labels, *, create_graph: bool
-) -> tuple[Logits, Images]:
-    """The logits of `net` at x, and the input gradient of its cross-entropy there."""
-    point = x.detach().requires_grad_()
-    logits = net(point)
-    loss = cross_entropy(logits, y).sum()
-    (gradient,) = torch.autograd.grad(loss, point, create_graph=create_graph)
-    return logits, gradient
 
 
 RESPONSE_LOSSES: dict[Response, Callable[[DistillationStep, Indices], Tensor]] = {

@@ -1,6 +1,5 @@
 """The losses of `teacher_student`, one value for each example, and the logits that they share."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -160,7 +159,3 @@ ALPHA = {"ard": 1.0, "rslad": 5 / 6, "iad1": 1.0, "iad2": 0.5, "adaad": 1.0, "ac
 
 BEGIN = {"iad1": 60 / 200, "iad2": 40 / 200}
 """The share of the epochs, from the first, in which A is 1, in the paper's code."""
-
-LOSSES: dict[str, Callable[[DistillationStep], Values]] = {
-    **{"ard": ard, "rslad": rslad, "iad1": iad1, "iad2": iad2, "adaad": adaad}
-}

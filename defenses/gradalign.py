@@ -9,13 +9,21 @@ flat enough for one step to find the worst case; its gradient is a second deriva
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.losses import cross_entropy
 from bench.threats import Threat
-from bench.training import Batch, Job, Run, ascend, attacking, cross_entropy_of, random_start
+from bench.training import (
+    Batch,
+    Job,
+    Run,
+    ascend,
+    attacking,
+    cross_entropy_of,
+    logits_and_gradient,
+    random_start,
+)
 from bench.types import Images, Values
 
 
@@ -51,13 +59,7 @@ class GradAlign:
 
 def misalignment(net: nn.Module, batch: Batch, threat: Threat) -> Values:
     """1 − cosine of the input gradients at the image and at a random point of its ball."""
-    here = _gradient(net, batch, batch.x, create_graph=False)
-    there = _gradient(net, batch, batch.x + random_start(batch, threat), create_graph=True)
+    near = batch.x + random_start(batch, threat)
+    _, here = logits_and_gradient(net, batch.x, batch.y, create_graph=False)
+    _, there = logits_and_gradient(net, near, batch.y, create_graph=True)
     return 1 - F.cosine_similarity(here.detach().flatten(1), there.flatten(1), dim=1)
-
-
-def _gradient(net: nn.Module, batch: Batch, x: Images, *, create_graph: bool) -> Tensor:
-    x = x.detach().requires_grad_()
-    loss = cross_entropy(net(x), batch.y).sum()
-    (gradient,) = torch.autograd.grad(loss, x, create_graph=create_graph)
-    return gradient

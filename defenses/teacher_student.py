@@ -19,7 +19,7 @@ and divergences sum over the classes (the code of ard, rslad and adaad averages:
 and the checkpoint hold the agreement of student and teacher on held-out images.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar, Literal
@@ -45,14 +45,26 @@ from defenses._distillation import (
     ALPHA,
     BEGIN,
     FLOAT_BITS,
-    LOSSES,
     DistillationStep,
     Response,
     Terms,
+    adaad,
+    ard,
+    iad1,
+    iad2,
+    rslad,
 )
 from defenses._teachers import natural_teacher, robust_teacher
 
 Variant = Literal["ard", "rslad", "iad1", "iad2", "adaad", "active"]
+LOSSES: dict[Variant, Callable[[DistillationStep], Values]] = {
+    "ard": ard,
+    "rslad": rslad,
+    "iad1": iad1,
+    "iad2": iad2,
+    "adaad": adaad,
+    "active": active,
+}
 _ONE_DROP: dict[str, Any] = {
     **{"arch": "preactresnet18", "epochs": 200, "lr": 0.1, "weight_decay": 2e-4},
     **{"schedule": "steps", "drops": (100.0,), "clip": 0.0},
@@ -138,7 +150,6 @@ class TeacherStudent:
         """Train a teacher if none is named, then the student; save its checkpoints."""
         threat, teacher = job.threat, robust_teacher(job, self.teacher)
         natural = natural_teacher(job, self.natural_teacher) if self.variant == "iad2" else None
-        losses = LOSSES | {"active": active}
         begin = BEGIN.get(self.variant, 0.0) if self.begin is None else self.begin
         student = job.model()
         run = Run(job, self, student, measure=partial(agreement, teacher))
@@ -146,7 +157,7 @@ class TeacherStudent:
             trusting = batch.epoch < begin * job.epochs
             step = DistillationStep(student, teacher, natural, batch, self.terms(trusting))
             step.x_adv = self.perturb(step, threat)
-            run.step(losses[self.variant](step).mean())
+            run.step(LOSSES[self.variant](step).mean())
             job.passes.tally("teacher_bits", step.bits)
 
     def terms(self, trusting: bool = False) -> Terms:

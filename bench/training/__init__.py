@@ -22,6 +22,7 @@ from bench.training.inner import (
     cross_entropy_of,
     hardest,
     input_gradient,
+    logits_and_gradient,
     random_start,
     small_start,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "evaluating",
     "hardest",
     "input_gradient",
+    "logits_and_gradient",
     "random_start",
     "recipes",
     "small_start",

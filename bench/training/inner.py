@@ -170,6 +170,20 @@ def ascend_each(
     return [x + delta for delta in deltas]
 
 
+def logits_and_gradient(
+    net: nn.Module, x: Images, y: Labels, *, create_graph: bool
+) -> tuple[Logits, Float[Tensor, "n c h w"]]:
+    """The logits of `net` at x, and the input gradient of its cross-entropy there.
+
+    With `create_graph` the gradient can be differentiated in turn.
+    """
+    point = x.detach().requires_grad_()
+    logits = net(point)
+    loss = cross_entropy(logits, y).sum()
+    (gradient,) = torch.autograd.grad(loss, point, create_graph=create_graph)
+    return logits, gradient
+
+
 def input_gradient(objective: Objective, point: Images) -> Float[Tensor, "n c h w"]:
     """The gradient of each example's objective with respect to its own image, as a constant."""
     point = point.detach().requires_grad_()

@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.models.checkpoint import load
-from bench.training import Batch, Job, Net, adversarial
-from defenses._active import active, least_certain, logits_and_gradient
-from defenses._distillation import LOSSES, DistillationStep
+from bench.training import Batch, Job, Net, adversarial, logits_and_gradient
+from defenses._active import active, least_certain
+from defenses._distillation import DistillationStep
 from defenses.at import AT
-from defenses.teacher_student import TeacherStudent, agreement
+from defenses.teacher_student import LOSSES, TeacherStudent, agreement
 from tests.small import LINF, first_batch, sha256, small_job
 
 
@@ -36,7 +36,7 @@ class Setup:
         return DistillationStep(self.f, self.t, self.n, self.batch, terms, self.x_adv)
 
     def loss(self, *, trusting: bool = False) -> Tensor:
-        return (LOSSES | {"active": active})[self.defense.variant](self.step(trusting=trusting))
+        return LOSSES[self.defense.variant](self.step(trusting=trusting))
 
 
 def kl(p: Tensor, q: Tensor, t: float = 1.0) -> Tensor:
