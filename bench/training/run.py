@@ -40,9 +40,10 @@ class Run:
     """The run that trains `net`. Iterate over it once; call `step` for each update of weights.
 
     `companions` become checkpoints of their own in sub-folders; `optimizer` (default: `Job.sgd` of
-    all these networks) follows the job's schedule; `state` is further state to be saved;
-    `select` names the held-out accuracy by which the epoch `best` is chosen; `measure` computes
-    further metrics on the held-out images, for the log and the checkpoint's metadata.
+    all these networks) follows the job's schedule; `state` is further state to be saved, which at
+    the end of an epoch is the same on every device; `select` names the held-out accuracy by which
+    the epoch `best` is chosen; `measure` computes further metrics on the held-out images, for the
+    log and the checkpoint's metadata.
     """
 
     def __init__(
