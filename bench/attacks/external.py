@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from bench.errors import CrossfireError
+from bench.errors import CrossfireError, reason
 from bench.threats import Threat
 from bench.threats.geometry import Batch
 
@@ -32,9 +32,14 @@ class ExternalAttack:
         """The attack's examples for images x (n, c, h, w) in [0, 1]; it gets copies of x and y.
 
         Raises:
-            CrossfireError: it returns anything but a tensor of the images' shape.
+            CrossfireError: it fails, or returns anything but a tensor of the images' shape.
         """
-        found = self.run(model, x.clone(), y.clone(), threat, seed)
+        try:
+            found = self.run(model, x.clone(), y.clone(), threat, seed)
+        except CrossfireError:
+            raise
+        except Exception as error:
+            raise CrossfireError(f"attack '{self.name}' fails ({reason(error)})") from error
         if not isinstance(found, Tensor) or found.shape != x.shape:
             kind = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
             raise CrossfireError(

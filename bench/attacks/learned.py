@@ -77,12 +77,11 @@ class Learned:
             inputs = torch.cat([inputs, response.ascent / lift(largest, response.ascent)], 1)
         with torch.no_grad():
             step = self.stride * perturbation(self.attacker(inputs), threat)
-            delta = slots.point - slots.x + step
+            moved = (slots.point + step).clamp(0, 1)
         last = slots.t >= self.steps
         project = GEOMETRY[threat.norm].project
-        inside = slots.x + project(slots.x, shrink(delta, threat), threat.eps)
-        point = torch.where(lift(last, delta), inside, (slots.x + delta).clamp(0, 1))
-        return slots.next(point, last)
+        inside = slots.x + project(slots.x, shrink(moved - slots.x, threat), threat.eps)
+        return slots.next(torch.where(lift(last, moved), inside, moved), last)
 
 
 def attacker_file(path: Path) -> Path:

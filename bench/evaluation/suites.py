@@ -5,6 +5,7 @@ stages are part of the protocol, so that its hash covers every setting and not o
 name.
 """
 
+import inspect
 import json
 import sys
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from bench.attacks.apgd import APGD
 from bench.attacks.apgd_l1 import SparseAPGD
@@ -26,9 +29,13 @@ from bench.attacks.reference import autoattack_reference
 from bench.attacks.square import Square
 from bench.errors import CrossfireError, reason
 from bench.files import sha256_bytes
+from bench.models.checkpoint import weights_sha256
 from bench.plugins.registry import Entry, choose, plugins, summary
+from bench.plugins.source import bare_code
 from bench.threats import Norm
 
+CODE = "code"
+"""In the settings of an attack from elsewhere: the hash of its code."""
 CHECKS = "checks"
 """In `Stage.after`: the checks before the attacks."""
 
@@ -216,15 +223,17 @@ def describe(stages: tuple[Stage, ...]) -> list[dict[str, Any]]:
 
 
 def _described(attack: Attack | ExternalAttack) -> dict[str, Any]:
-    """Settings and name; of an attack from elsewhere also the hash of its file, because settings
+    """Settings and name; of an attack from elsewhere also the hash of its code, because settings
     may be constants there."""
     made = attack.run if isinstance(attack, ExternalAttack) else type(attack)
     made = made.func if isinstance(made, partial) else made
     module = sys.modules.get(made.__module__)
-    elsewhere = not made.__module__.startswith("bench.") and getattr(module, "__file__", None)
-    code = {"code": sha256_bytes(Path(elsewhere).read_bytes())} if elsewhere else {}
-    described = {"name": attack.name} | _plain(vars(attack)) | code
+    file = None if made.__module__.startswith("bench.") else getattr(module, "__file__", None)
     try:
+        described = {"name": attack.name} | _plain(vars(attack))
+        if file is not None:
+            code = json.dumps(bare_code(Path(file)), sort_keys=True)
+            described |= {CODE: sha256_bytes(code.encode()), "captured": _captured(made)}
         json.dumps(described)
     except TypeError as error:
         raise CrossfireError(
@@ -242,4 +251,15 @@ def _value(value: Any) -> Any:  # noqa: ANN401
     if isinstance(value, partial):
         given = {str(place): argument for place, argument in enumerate(value.args)}
         return {"function": _value(value.func)} | _plain(given | value.keywords)
+    if isinstance(value, nn.Module):
+        return weights_sha256(value)
     return getattr(value, "__name__", value)
+
+
+def _captured(function: Any) -> dict[str, Any]:  # noqa: ANN401
+    """What a method knows of its object, and a function of the one that made it."""
+    if inspect.ismethod(function):
+        return _plain(vars(function.__self__))
+    if inspect.isfunction(function):
+        return _plain(dict(inspect.getclosurevars(function).nonlocals))
+    return {}

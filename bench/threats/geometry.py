@@ -132,7 +132,7 @@ def l2_steepest(gradient: Batch, point: Batch) -> Batch:
     extreme = ~((length >= 1e-12) & length.isfinite())
     if gradient.is_cuda or bool(extreme.any()):  # on a GPU the test would synchronise
         # The squares of such entries would underflow or overflow.
-        largest = torch.where(extreme, linf_distance(gradient).clamp_min(1e-38), 1.0)
+        largest = torch.where(extreme, linf_distance(gradient).clamp_min(1e-37), 1.0)
         gradient = gradient / lift(largest, gradient)
         length = l2_distance(gradient)
     return gradient / lift(length, gradient).clamp_min(1e-12)

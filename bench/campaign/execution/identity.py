@@ -1,10 +1,8 @@
 """Hashes of all that a step's result depends on: a finished step is not repeated if they agree."""
 
-import ast
 import hashlib
 import inspect
 import json
-from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +12,7 @@ from bench.attacks.learned import attacker_file
 from bench.data import path_of
 from bench.files import sha256_file
 from bench.plugins.registry import defenses, get_defense
+from bench.plugins.source import bare_code
 
 
 def digest(*parts: Any) -> str:  # noqa: ANN401
@@ -67,50 +66,7 @@ def code(defense: str, folder: Path) -> str:
 def _code(file: Path, changed: int) -> str:
     """The hash of a file's modules; `changed`, when it was written, only tells versions apart in
     the cache."""
-    folder = file.parent
-    return digest({str(p.relative_to(folder)): _bare_code(p.read_text()) for p in modules(file)})
-
-
-def modules(file: Path) -> list[Path]:
-    """A Python file, and the files below its folder that it imports, directly or indirectly."""
-    found: list[Path] = []
-    pending = [file]
-    while pending:
-        path = pending.pop()
-        if path not in found:
-            found.append(path)
-            pending += [one for one in _imports(path, file.parent) if one.is_file()]
-    return sorted(found)
-
-
-def _imports(path: Path, folder: Path) -> Iterator[Path]:
-    """Where the modules that a file imports lie, if they lie in the folder or beside the file."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        names = [alias.name for alias in getattr(node, "names", [])]
-        if isinstance(node, ast.ImportFrom):
-            names = [node.module or "", *(f"{node.module or ''}.{name}" for name in names)]
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            for name in names:
-                yield folder.joinpath(*name.split(".")).with_suffix(".py")
-                yield path.with_name(f"{name.rpartition('.')[2]}.py")
-
-
-def _bare_code(text: str) -> str:
-    """The code without comments, docstrings and layout."""
-    tree = ast.parse(text)
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and _is_docstring(body[0]):
-            body[0] = ast.Pass()
-    return ast.unparse(tree)
-
-
-def _is_docstring(node: ast.stmt) -> bool:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
+    return digest(bare_code(file))
 
 
 @cache

@@ -12,6 +12,7 @@ from bench.campaign.definition.teachers import TEACHERS
 from bench.campaign.execution import identity
 from bench.data import path_of
 from bench.evaluation.protocol import VERSION
+from bench.plugins.source import modules
 
 Kind = Literal["train", "evaluate"]
 
@@ -233,13 +234,12 @@ def _files(
 ) -> Iterator[str]:
     """The files that a training reads and that another machine may lack; `others` are teachers
     that are not trained here."""
-    if path := path_of(campaign.dataset):
-        yield str(path)
     yield from teachers
-    own = [*others.values(), str(run.options.given.get("budgets", ""))]
+    own = [str(path_of(campaign.dataset) or ""), *others.values()]
+    own += [str(run.options.given.get("budgets", ""))]
     yield from (name for name in own if name and _is_sent(campaign, name))
     if (defense := str(run.options.defense)).endswith(".py"):
-        for path in identity.modules(campaign.folder / defense):
+        for path in modules(campaign.folder / defense):
             yield os.path.relpath(path, campaign.folder)
 
 

@@ -29,17 +29,22 @@ def attack(learned: Any, net: Any, batch: Any, threat: Threat = LINF) -> torch.T
         return drive(net, learned, slots, threat)
 
 
+@pytest.mark.parametrize("threat", [LINF, L2, L1], ids=str)
 @pytest.mark.parametrize("variant", ["naive", "grad", "multi-step"])
-def test_the_perturbation_of_one_example_is_that_of_training(variant: Any, tmp_path: Path) -> None:  # noqa: ANN401
-    job = small_job(tmp_path, epochs=1, examples=32, batch_size=1)
+def test_the_perturbation_of_one_example_is_that_of_training(
+    variant: Any,  # noqa: ANN401
+    threat: Threat,
+    tmp_path: Path,
+) -> None:
+    job = small_job(tmp_path, epochs=1, examples=32, batch_size=1, threats=(threat,))
     defense = L2L(variant, **SMALL)
     defense.fit(job)
     learned = load_attacker(tmp_path)
     net, batch = job.model(), first_batch(job)
     trained = job.place(learned.attacker.net, "attacker")
     with evaluating(net), torch.no_grad():
-        expected = defense.perturb(trained, net, batch.x, batch.y, LINF)
-    assert torch.allclose(attack(learned, net, batch), expected, atol=1e-5)
+        expected = defense.perturb(trained, net, batch.x, batch.y, threat)
+    assert torch.allclose(attack(learned, net, batch, threat), expected, atol=2e-5)
 
 
 @pytest.mark.parametrize("threat", [LINF, L2, L1], ids=str)

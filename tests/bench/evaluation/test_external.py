@@ -1,6 +1,7 @@
 """The evaluator believes no attack from elsewhere, whatever it does to the tensors it is given."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from bench import evaluate
 from bench.attacks.base import Response, Slots
-from bench.attacks.external import ExternalAttack
+from bench.attacks.external import ExternalAttack, Run
 from bench.attacks.pgd import PGD
 from bench.errors import CrossfireError
 from bench.evaluation import engine, suites
@@ -161,11 +162,49 @@ def test_options_and_code_are_part_of_the_protocol(
     ]
     assert hashes[0] != hashes[1] == hashes[2]
     code = tmp_path / "code.py"
-    code.write_text("1")
+    code.write_text("steps = 1")
     monkeypatch.setattr(sys.modules[__name__], "__file__", str(code))
     before = attacked_by(same, monkeypatch).protocol.sha256
-    code.write_text("2")
+    code.write_text("steps = 1  # enough")
+    assert attacked_by(same, monkeypatch).protocol.sha256 == before
+    code.write_text("steps = 2")
     assert attacked_by(same, monkeypatch).protocol.sha256 != before
+
+
+class Steps:
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def run(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, seed: int) -> Tensor:
+        return x
+
+
+def made(steps: object) -> Run:
+    def run(model: nn.Module, x: Tensor, y: Tensor, threat: Threat, seed: int) -> Tensor:
+        return x if steps else y
+
+    return run
+
+
+@pytest.mark.parametrize("make", [lambda steps: Steps(steps).run, made], ids=["method", "closure"])
+def test_what_a_function_captured_is_part_of_the_protocol(
+    make: Callable[[int], Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashes = [attacked_by(make(n), monkeypatch).protocol.sha256 for n in (5, 50, 50)]
+    assert hashes[0] != hashes[1] == hashes[2]
+
+
+def test_a_network_that_a_function_captured_is_known_by_its_weights(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hashes = {attacked_by(made(MODEL), monkeypatch).protocol.sha256 for _ in range(2)}
+    other = attacked_by(made(linear_model(4)), monkeypatch).protocol.sha256
+    assert len(hashes | {other}) == 2
+
+
+def test_an_attack_that_fails_is_an_error_of_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(CrossfireError, match=r"attack 'mine' fails \(TypeError"):
+        attacked_by(lambda: PGD(), monkeypatch)
 
 
 def test_an_option_that_cannot_be_recorded_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,24 +213,27 @@ def test_an_option_that_cannot_be_recorded_is_an_error(monkeypatch: pytest.Monke
         attacked_by(attack, monkeypatch)
 
 
+attacked: list[int] = []
+
+
+def killed(model: nn.Module, x: Tensor, y: Tensor, threat: Threat, seed: int) -> Tensor:
+    if len(attacked) == 3:
+        attacked.append(0)
+        raise KeyboardInterrupt
+    attacked.append(len(x))
+    return x
+
+
 def test_a_killed_external_attack_resumes_after_its_last_batch_and_shows_progress(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    attacked: list[int] = []
-
-    def killed(model: nn.Module, x: Tensor, y: Tensor, threat: Threat, seed: int) -> Tensor:
-        if len(attacked) == 3:
-            attacked.append(0)
-            raise KeyboardInterrupt
-        attacked.append(len(x))
-        return x
-
     def run() -> list[tuple[int, int]]:
         shown: list[tuple[int, int]] = []
         work = evaluation(capacity=8)
         work.run(Journal(tmp_path, work.key), lambda *now: shown.append(now[:2]))
         return shown
 
+    attacked.clear()
     register(killed, monkeypatch)
     monkeypatch.setattr(engine, "SAVE_EVERY", 0.0)
     with pytest.raises(KeyboardInterrupt):
@@ -206,13 +248,8 @@ def evaluation(**settings: Any) -> Evaluation:  # noqa: ANN401
 
 
 def test_a_dry_run_attacks_only_its_sample(monkeypatch: pytest.MonkeyPatch) -> None:
-    attacked: list[int] = []
-
-    def counted(model: nn.Module, x: Tensor, y: Tensor, threat: Threat, seed: int) -> Tensor:
-        attacked.append(len(x))
-        return x
-
-    register(counted, monkeypatch)
+    register(killed, monkeypatch)
+    attacked.clear()
     estimated = estimate(evaluation())
     assert attacked == [8]
     assert estimated.seconds > 0
