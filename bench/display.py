@@ -96,7 +96,9 @@ def _bar() -> Iterator[Progress]:
     from rich.table import Column
 
     text_column = TextColumn(
-        "{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)
+        "{task.description}",
+        markup=False,
+        table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
     )
     columns = (
         text_column,

@@ -15,7 +15,7 @@ over the sets k of its supervised loss and the pairs (j, k) of its distillation.
 distillation, and with labels on its own examples only, each network is `at`, bit for bit.
 """
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -37,8 +37,6 @@ from defenses._plans import (
 )
 
 Combine = Literal["mix", "add"]
-FOR_ONE_THREAT = ("networks", "peers", "labels_on", "distill_on")
-FOR_SEVERAL_THREATS = ("examples_by", "specialists_learn_from")
 
 
 @dataclass(frozen=True)
@@ -57,24 +55,40 @@ class MAT:
         default=1.0, metadata={"help": "Temperature of the predictions.", "least": 0.001}
     )
     networks: int = field(
-        default=2, metadata={"help": "One threat: how many networks.", "least": 1}
+        default=2,
+        metadata={"help": "One threat: how many networks.", "least": 1, "threats": "one"},
     )
     peers: tuple[str, ...] = field(
-        default=(), metadata={"help": "One threat: architectures of the further networks."}
+        default=(),
+        metadata={"help": "One threat: architectures of the further networks.", "threats": "one"},
     )
     labels_on: LabelsOn = field(
         default="all",
-        metadata={"help": "One threat: on whose examples a network is trained with labels."},
+        metadata={
+            "help": "One threat: on whose examples a network is trained with labels.",
+            "threats": "one",
+        },
     )
     distill_on: DistillOn = field(
-        default="both", metadata={"help": "One threat: on whose examples peers teach each other."}
+        default="both",
+        metadata={
+            "help": "One threat: on whose examples peers teach each other.",
+            "threats": "one",
+        },
     )
     examples_by: ExamplesBy = field(
         default="generalist",
-        metadata={"help": "Several threats: which networks make the generalist's examples."},
+        metadata={
+            "help": "Several threats: which networks make the generalist's examples.",
+            "threats": "several",
+        },
     )
     specialists_learn_from: LearnFrom = field(
-        default="nobody", metadata={"help": "Several threats: the teachers of the specialists."}
+        default="nobody",
+        metadata={
+            "help": "Several threats: the teachers of the specialists.",
+            "threats": "several",
+        },
     )
     steps: int = field(default=10, metadata={"help": "PGD steps.", "least": 1})
     step_size: float = field(default=0.25, metadata={"help": "PGD step size, in epsilons."})
@@ -95,23 +109,22 @@ class MAT:
     }
 
     def __post_init__(self) -> None:
-        """Check the weight of the labels.
+        """Check the weight of the labels and the number of networks.
 
         Raises:
-            CrossfireError: it is negative.
+            CrossfireError: the weight is negative, or `networks` and `peers` differ.
         """
+        if self.peers and self.networks not in (2, len(self.peers) + 1):
+            raise CrossfireError(
+                f"networks is {self.networks}, but there are {len(self.peers)} peers; leave it out"
+            )
         if self.combine == "mix" and self.alpha > 1:
             raise CrossfireError(
                 "the weight 1 - alpha is negative; lower alpha, or choose --combine add"
             )
 
     def fit(self, job: Job) -> None:
-        """Train all networks, and save the checkpoints best and last of each.
-
-        Raises:
-            CrossfireError: an option is set that would not be read under so many threats.
-        """
-        self._check_threats(len(job.threats))
+        """Train all networks, and save the checkpoints best and last of each."""
         full_plan, companions = (
             self.networks_for_one_threat(job)
             if len(job.threats) == 1
@@ -125,19 +138,6 @@ class MAT:
             attacked = [(nets[i], threat) for i, threat in plan.images]
             images = adversarial_each(attacked, batch, steps=self.steps, step_size=self.step_size)
             run.step(self.loss(plan, predictions(nets, images, plan), batch.y))
-
-    def _check_threats(self, count: int) -> None:
-        unread, wanted = (
-            (FOR_SEVERAL_THREATS, "several threats")
-            if count == 1
-            else (FOR_ONE_THREAT, "one threat")
-        )
-        for item in fields(self):
-            if item.name in unread and getattr(self, item.name) != item.default:
-                name = item.name.replace("_", "-")
-                raise CrossfireError(
-                    f"{name} is for {wanted}; leave it out, or choose {wanted} with --threat"
-                )
 
     def networks_for_one_threat(self, job: Job) -> tuple[Plan, dict[str, Net]]:
         """One threat: the plan, and the networks other than the first."""

@@ -134,3 +134,20 @@ def test_a_plugin_cannot_replace_a_defense_of_ours() -> None:
     from bench.plugins.registry import defenses
 
     assert defenses()["at"].origin == "defenses/at.py"
+
+
+def test_a_record_is_not_invalid_because_the_code_of_its_attack_changed(package: Path) -> None:
+    common = ("--dataset", "shades", "--budgets", "slight", "--display", "none")
+    assert run("evaluate", "brightness", *common, "--suite", "darken").exit_code == 0
+    (record,) = Path("board/records").glob("*.json")
+    file = package / "crossfire_extras" / "darken.py"
+    code = file.read_text()
+    verified = run("verify", str(record), "--dataset", "shades").output
+    try:
+        file.write_text(f"{code}\nNEWER = 1\n")
+        changed = run("verify", str(record), "--dataset", "shades").output
+    finally:
+        file.write_text(code)
+    assert "may have changed" not in verified
+    assert "the code of a plugin's attack may have changed since" in changed
+    assert "INVALID" not in changed

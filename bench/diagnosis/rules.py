@@ -20,7 +20,7 @@ ZIMMERMANN = "Zimmermann et al. 2022"
 OURS = "proposed"
 
 FEWEST = 3
-"""One or two examples may be chance, however few there are, and never fail a check."""
+"""One or two examples may be chance, however few there are, and fail no check but A18."""
 
 _NEVER = float("inf")
 

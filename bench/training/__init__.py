@@ -28,7 +28,7 @@ from bench.training.inner import (
 )
 from bench.training.job import Job
 from bench.training.nets import Net, attacking, evaluating
-from bench.training.ranges import check_ranges
+from bench.training.ranges import check_ranges, check_used
 from bench.training.run import Run
 from bench.training.start import default_folder, recipes, summary, threats_of
 from bench.training.state import Stateful
@@ -46,6 +46,7 @@ __all__ = [
     "attacking",
     "awp_step",
     "check_ranges",
+    "check_used",
     "cross_entropy_of",
     "default_folder",
     "evaluating",

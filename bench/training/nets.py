@@ -1,7 +1,7 @@
 """The networks that a defense trains: they run in the run's arithmetic, and count their passes."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, fields
 from threading import Lock
@@ -46,6 +46,15 @@ class Passes:
     def state_dict(self) -> dict[str, dict[str, Any]]:
         """All counts, as plain values."""
         return {item.name: dict(getattr(self, item.name)) for item in fields(self)}
+
+    def pool(self, states: Sequence[dict[str, dict[str, Any]]], first: bool) -> None:
+        """Replace the counts by the sums over the `states` of all devices on the first of them, and
+        by zeros on the others, which therefore have the same names."""
+        for item in fields(self):
+            counts = getattr(self, item.name)
+            for name in sorted({name for state in states for name in state[item.name]}):
+                total = sum(state[item.name].get(name, 0) for state in states)
+                counts[name] = total if first else 0 * total
 
     def load_state_dict(self, state: dict[str, dict[str, Any]]) -> None:
         """Restore the counts."""

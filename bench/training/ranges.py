@@ -1,4 +1,4 @@
-"""The ranges of numeric options: from 0 upwards, unless a field's metadata say otherwise."""
+"""What options may be: numbers from 0 upwards unless a field's metadata say otherwise."""
 
 import math
 from dataclasses import Field, fields
@@ -20,6 +20,24 @@ def check_ranges(options: Any) -> None:  # noqa: ANN401
             known = isinstance(number, int | float) and not isinstance(number, bool)
             if "help" in item.metadata and known:
                 _check(item, number)
+
+
+def check_used(options: Any, *, several: bool) -> None:  # noqa: ANN401
+    """Check that no option of a defense is set that is not read under one threat, or under several:
+    `threats` in the metadata of its field says where it is, `one` or `several`.
+
+    Raises:
+        CrossfireError: one is; the message names it.
+    """
+    present = "several" if several else "one"
+    for item in fields(options):
+        needed = item.metadata.get("threats", present)
+        if needed != present and getattr(options, item.name) != item.default:
+            threats = f"{needed} threat{'s' if needed == 'several' else ''}"
+            raise CrossfireError(
+                f"{item.name.replace('_', '-')} is for {threats}; leave it out, and recipes that "
+                f"set it, or choose {threats} with --threat"
+            )
 
 
 def _check(item: Field[Any], number: int | float) -> None:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from bench.errors import CrossfireError
+from bench.errors import CrossfireError, reason
 from bench.plugins.registry import name_of
 from bench.training.averaging import Average
 from bench.training.batches import Batch, Batches
@@ -28,7 +28,7 @@ from bench.training.history import History
 from bench.training.job import Job
 from bench.training.log import Row
 from bench.training.nets import Net
-from bench.training.ranges import check_ranges
+from bench.training.ranges import check_ranges, check_used
 from bench.training.schedules import factor
 from bench.training.selection import Measure
 from bench.training.state import Stateful, is_finished, read, write
@@ -61,10 +61,12 @@ class Run:
         """Start, or resume a stopped run of the same options in the same folder.
 
         Raises:
-            CrossfireError: a number of the defense is out of range, two parts of the state have one
-                name, or the folder holds a run with other options or a damaged one.
+            CrossfireError: an option of the defense is out of range or would not be read, two parts
+                of the state have one name, or the folder holds a run with other options or a
+                damaged one.
         """
         check_ranges(defense)
+        check_used(defense, several=len(job.threats) > 1)
         self._job, self._net, self._companions = job, net, dict(companions or {})
         self._nets = [net, *self._companions.values()]
         self._optimizer = optimizer or job.sgd(*self._nets)
@@ -107,7 +109,7 @@ class Run:
                 alone = self._job.fabric.world_size == 1
                 if alone and time.monotonic() - self._saved >= SECONDS_BETWEEN_SAVES:
                     self._save()
-            self._share_buffers()
+            self._synchronise()
             if not self._epoch:
                 self._save()  # without it a run could not be resumed from its first checkpoint
             self._end_epoch()
@@ -161,8 +163,14 @@ class Run:
             group["lr"] = rate * share
         return self._batches(self._epoch, self._step)
 
-    def _share_buffers(self) -> None:
+    def _synchronise(self) -> None:
+        """Give all devices the same buffers, and the first one the counts of all."""
         self.share([b for net in self._nets for b in net.buffers() if b.is_floating_point()])
+        passes, fabric = self._job.passes, self._job.fabric
+        if fabric.world_size > 1:
+            states = [passes.state_dict()] * fabric.world_size
+            torch.distributed.all_gather_object(states, passes.state_dict())
+            passes.pool(states, first=fabric.is_global_zero)
 
     def _end_epoch(self) -> None:
         if not all(bool(p.isfinite().all()) for net in self._nets for p in net.parameters()):
@@ -180,19 +188,10 @@ class Run:
         self._save()
 
     def _cost(self) -> Row:
-        """The run's passes and tallies so far, over all devices, and its seconds."""
-        passes, fabric = self._job.passes, self._job.fabric
+        passes = self._job.passes
         forwards, backwards = passes.forwards.total(), passes.backwards.total()
-        row: Row = {"forward_passes": forwards, "backward_passes": backwards}
-        row |= {"seconds": self._seconds} | passes.by_role()
-        counted = [name for name in row if name != "seconds"]
-        means = torch.tensor(
-            [row[name] for name in counted], dtype=torch.float64, device=fabric.device
-        )
-        self.share([means])
-        for name, found in zip(counted, (means * fabric.world_size).tolist(), strict=True):
-            row[name] = round(found) if isinstance(row[name], int) else found
-        return row
+        spent: Row = {"forward_passes": forwards, "backward_passes": backwards}
+        return spent | {"seconds": self._seconds} | passes.by_role()
 
     def share(self, tensors: Iterable[Tensor]) -> None:
         """Replace each tensor by its mean over the devices, in one collective operation."""
@@ -240,8 +239,16 @@ class Run:
             self._path.unlink(missing_ok=True)
         elif self._path.exists():
             saved = read(self._path, self._name, self._config)
-            for name, part in self._parts.items():
-                part.load_state_dict(saved["parts"][name])
+            try:
+                for name, part in self._parts.items():
+                    part.load_state_dict(saved["parts"][name])
+            except (KeyError, RuntimeError, ValueError) as error:
+                raise CrossfireError(
+                    f"{self._path} is of another program or network ({reason(error)}); train "
+                    "again with --no-resume"
+                ) from error
+            passes = self._job.passes  # saved as those of all devices
+            passes.pool([passes.state_dict()], first=self._job.fabric.is_global_zero)
             position = saved["place"]
             self._epoch, self._step = position["epoch"], position["step"]
             self._loss, self._updates = position["loss"], position["updates"]

@@ -72,6 +72,15 @@ def test_nothing_is_shown_where_stderr_is_closed(
     assert capsys.readouterr().out == ""
 
 
+def test_names_are_shown_as_they_are_in_a_bar(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with display("rich") as progress:
+        progress(1, 2, "at[v2] [/x] a:100:b")
+    assert "at[v2] [/x] a:100:b" in capsys.readouterr().err
+
+
 def test_output_during_a_bar_goes_to_stdout(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

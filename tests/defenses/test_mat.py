@@ -57,10 +57,16 @@ def test_an_option_that_would_not_be_read_is_refused(
     tmp_path: Path,
 ) -> None:
     job = small_job(tmp_path / "run", threats=(LINF, L2) if wanted == "one threat" else (LINF,))
-    said = f"^{name.replace('_', '-')} is for {wanted}; leave it out, or choose"
+    said = f"^{name.replace('_', '-')} is for {wanted}; leave it out, .* or choose {wanted}"
     with pytest.raises(CrossfireError, match=said):
         MAT(steps=1, **{name: value}).fit(job)
-    assert not job.out.exists()
+    assert not list(job.out.glob("*"))
+
+
+def test_networks_and_peers_agree() -> None:
+    assert MAT(networks=2, peers=("cnn-w4",)).peers == ("cnn-w4",)
+    with pytest.raises(CrossfireError, match="networks is 3, but there are 1 peers; leave it out"):
+        MAT(networks=3, peers=("cnn-w4",))
 
 
 def test_a_specialist_without_teachers_is_at_under_its_threat(tmp_path: Path) -> None:

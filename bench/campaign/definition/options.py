@@ -17,7 +17,7 @@ from bench.evaluation.suites import get as get_suite
 from bench.models import build
 from bench.plugins.registry import defenses, get_defense, plugins
 from bench.threats import BUDGETS, NORMS, Threat, budget_set, resolve
-from bench.training import Job, check_ranges, recipes
+from bench.training import Job, check_ranges, check_used, recipes
 from bench.training.start import default_threat
 
 MODEL_OPTIONS = ("arch", "weights", "normalize")
@@ -156,13 +156,14 @@ def _options(
     check_threats(table, threat, context, budgets)
     _check_given(kind, values, table)
     own, job = ({n: values[n] for n in hints(one) if n in values} for one in (kind, Job))
+    threats = threat_names(threat, context, budgets)
     try:
         check_ranges(kind(**own))
+        check_used(kind(**own), several="," in threats or threats == "union")
         Job(Path(), (), **job)
         _check_arch(job.get("arch", "auto"))
     except CrossfireError as error:
         raise table.error(str(error), _key_in(str(error), table)) from None
-    threats = threat_names(threat, context, budgets)
     everything = {k: v for k, v in (_defaults(Job) | job).items() if k not in _PER_RUN}
     return Options(defense, given, _defaults(kind) | own, everything, threat, budgets, threats)
 

@@ -71,6 +71,13 @@ def assert_same(one: Path, two: Path) -> None:
     assert found.forward_passes == other.forward_passes == 2 * 64 * 11
 
 
+def costs(run: Path) -> dict[str, str]:
+    row = list(csv.DictReader((run / "log.csv").read_text().splitlines()))[-1]
+    return {
+        k: n for k, n in row.items() if k.endswith(("passes", "forwards", "backwards", "_bits"))
+    }
+
+
 @pytest.fixture
 def script(tmp_path: Path) -> str:
     """A file, because further processes run it too."""
@@ -93,10 +100,7 @@ def test_two_processes_log_the_passes_of_both(one: Path, script: str, tmp_path: 
     def counts(out: Path, devices: str) -> dict[str, str]:
         command = [sys.executable, script, *teaching, "--out", str(out), "--devices", devices]
         subprocess.run(command, capture_output=True, check=True, timeout=100)
-        row = list(csv.DictReader((out / "log.csv").read_text().splitlines()))[-1]
-        return {
-            k: n for k, n in row.items() if k.endswith(("passes", "forwards", "backwards", "_bits"))
-        }
+        return costs(out)
 
     alone = counts(tmp_path / "alone", "1")
     assert len(alone) == 6
@@ -109,7 +113,9 @@ def test_two_processes_end_in_the_same_weights_after_a_stop(tmp_path: Path) -> N
     command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
     assert (tmp_path / "resumed").exists(), done.stderr
-    assert sha256(tmp_path / "whole") == sha256(tmp_path / "stopped")
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    assert sha256(whole) == sha256(stopped)
+    assert costs(whole) == costs(stopped)
 
 
 def test_two_nodes_under_torchrun_train_the_same_network_as_one(

@@ -132,6 +132,16 @@ def test_a_damaged_state_file_is_named(tmp_path: Path) -> None:
         Undefended().fit(small_job(tmp_path))
 
 
+def test_a_state_of_another_shape_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Stop):
+        stopped(small_job(tmp_path), 3)
+    saved = torch.load(tmp_path / "state.pt", weights_only=True)
+    del saved["parts"]["net"]["body.normalize.mean"]
+    torch.save(saved, tmp_path / "state.pt")
+    with pytest.raises(CrossfireError, match=r"state.pt is of another program .* --no-resume"):
+        stopped(small_job(tmp_path), -1)
+
+
 def test_a_run_without_its_state_is_named(tmp_path: Path) -> None:
     with pytest.raises(Stop):
         stopped(small_job(tmp_path), 3)

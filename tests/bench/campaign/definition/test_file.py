@@ -69,6 +69,7 @@ def test_omitted_settings_have_defaults(tmp_path: Path) -> None:
 
 
 AT = '[[run]]\ndefense = "at"\n'
+MAT = '[[run]]\ndefense = "mat"\n'
 BAD = {
     "a table that is not closed": ("[[run]\n", 1, "not TOML"),
     "an unknown key": ("sedes = 2\n" + AT, 1, "unknown key 'sedes'; did you mean 'seeds'?"),
@@ -76,6 +77,11 @@ BAD = {
     "an unknown option": (AT + "stepss = 3\n", 3, "unknown option of at: 'stepss'; did you mean"),
     "an unknown shared option": ("[train]\nepoch = 3\n" + AT, 2, "did you mean 'epochs'?"),
     "a value of another type": (AT + 'epochs = "many"\n', 3, "must be a whole number, not 'many'"),
+    "an option that is not read": (
+        MAT + "networks = 4\n",
+        3,
+        "networks is for one threat; leave it out",
+    ),
     "an invalid value": (AT + "epochs = 0\n", 3, "epochs must be 1 or more"),
     "an unknown choice": (AT + 'schedule = "cyclical"\n', 3, "did you mean 'cyclic'?"),
     "an empty grid": (AT + "lr = []\n", 3, "lr is an empty list"),
