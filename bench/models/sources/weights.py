@@ -104,10 +104,10 @@ def _unprefixed(tensors: dict[str, Tensor], expected: Mapping[str, Tensor]) -> d
 
 def _normalising(name: str, tensor: Tensor, expected: Mapping[str, Tensor]) -> tuple[str, Tensor]:
     """Name and value of our normalisation for a wrapper's, which may be one number for all
-    channels; other tensors as they are."""
+    channels; other tensors, such as a network's own `mean`, as they are."""
     match = MOMENT.fullmatch(name)
     ours = f"normalize.{match.lastgroup}" if match else ""
-    if ours not in expected:
+    if ours not in expected or (name != ours and name in expected):
         return name, tensor
     size = expected[ours].numel()
     if tensor.numel() in (1, size):

@@ -53,6 +53,14 @@ def test_the_normalisation_of_a_wrapper_becomes_ours(
     assert torch.equal(model.normalize.std.flatten(), extra[std].flatten().expand(3))
 
 
+def test_a_network_with_a_mean_of_its_own_loads_its_own_weights() -> None:
+    stored, model = (wrn(seed) for seed in (1, 0))
+    for net in (stored, model):
+        net.mean = nn.Parameter(torch.rand(3))
+    load_into(model, stored.state_dict(), "w.pt")
+    assert all(torch.equal(v, stored.state_dict()[k]) for k, v in model.state_dict().items())
+
+
 def test_a_normalisation_for_other_channels_is_refused() -> None:
     with pytest.raises(CrossfireError, match=r"'normalize.mean' has shape \(2,\)"):
         load_into(wrn(), published() | {"mu": torch.rand(2)}, "w.pt")
