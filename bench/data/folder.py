@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from bench.data.pictures import TESTS, Stored, divide, sized
+from bench.data.pictures import TESTS, TRAININGS, Stored, divide, sized
 from bench.data.splits import Dataset, shuffled
 from bench.errors import CrossfireError, reason
 
@@ -17,14 +17,15 @@ CLASSES = "classes.txt"
 def load_folder(spec: str) -> Dataset:
     """`DIR[@SIZE]`: DIR/train/CLASS/* and DIR/test/CLASS/*; or DIR/CLASS/*, all for testing.
 
-    Where there is no `test`, the next of `TESTS` is the test set, in small or capital letters.
-    Classes are numbered in the order of their names, or as DIR/classes.txt lists them, one a line:
-    so a subset of ImageNet's folders keeps the class numbers of a trained model. Pictures are in a
-    fixed random order, so the first n are a fair sample.
+    Where there is no `test`, the next of `TESTS` is the test set, in small or capital letters;
+    so it is with `train` and `TRAININGS`. Classes are numbered in the order of their names, or as
+    DIR/classes.txt lists them, one a line: so a subset of ImageNet's folders keeps the class
+    numbers of a trained model. Pictures are in a fixed random order, so the first n are a fair
+    sample.
 
     Raises:
-        CrossfireError: there is no such folder, it holds no pictures or only those of `train`, or
-            one can't be read.
+        CrossfireError: there is no such folder, it holds no pictures or only those of `train`, its
+            classes look like splits, or one can't be read.
     """
     text, size = sized(spec)
     folder = Path(os.path.expanduser(text))  # shells leave the ~ in folder:~/DIR
@@ -49,16 +50,34 @@ def _parts(folder: Path) -> list[Path]:
     # A class may be called "train" or "valid", but it holds pictures and no folders.
     split = {name for name, child in inside.items() if _folders(child)}
     test = next((name for name in TESTS if name in split), None)
+    train = next((name for name in TRAININGS if name in split), None)
     if test is not None:
-        return [inside[name] for name in (test, "train") if name in inside]
-    if "test" in inside or "train" in split:
+        return [inside[name] for name in (test, train) if name is not None]
+    if "test" in inside or train is not None:
         names = ", ".join(TESTS)
         raise CrossfireError(f"{folder} has no test set; put a folder a class into one of {names}")
+    _check_classes(folder, list(inside.values()))
     return [folder]
+
+
+def _check_classes(folder: Path, classes: list[Path]) -> None:
+    """Check that folders of classes don't look like splits of other names."""
+    inside = {frozenset(child.name for child in _folders(one)) for one in classes}
+    same = len(classes) > 1 and len(inside) == 1 and any(inside)
+    if same and not any(map(_is_picture, folder.glob("*/*"))):
+        names = " and ".join(sorted(one.name for one in classes)[:2])
+        raise CrossfireError(
+            f"{folder} holds {names} with the same folders in each; call them train and test, or, "
+            "if they are classes, put all classes into a folder test"
+        )
 
 
 def _folders(folder: Path) -> list[Path]:
     return [child for child in folder.iterdir() if child.is_dir() and not _foreign(child.name)]
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES
 
 
 def _foreign(name: str) -> bool:
@@ -86,8 +105,8 @@ def _stored(part: Path, classes: dict[str, int]) -> Stored:
     for child in _folders(part):
         if child.name not in classes:
             raise CrossfireError(f"{CLASSES} does not list '{child.name}'; add it, one name a line")
-    found = (path for path in part.glob("*/**/*") if path.suffix.lower() in SUFFIXES)
-    inside = ((path, path.relative_to(part).parts) for path in sorted(found))
+    found = sorted(filter(_is_picture, part.glob("*/**/*")))
+    inside = ((path, path.relative_to(part).parts) for path in found)
     paths, labels = [], []
     for path, names in inside:
         if names[0] in classes and not any(map(_foreign, names)) and path.is_file():

@@ -20,8 +20,10 @@ from bench.errors import CrossfireError
 
 GREY = {"1", "L", "LA"}
 DEEP = {"I", "F"}
-TESTS = ("test", "val", "valid", "validation")
+TESTS = ("test", "testing", "val", "valid", "validation")
 """Names of the split for testing, the preferred one first."""
+TRAININGS = ("train", "training")
+"""Names of the split for training, the preferred one first."""
 CROP = 224 / 256
 """Share of the shorter side that the centre crop keeps: ImageNet's evaluation since 2012."""
 

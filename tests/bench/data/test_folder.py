@@ -33,9 +33,9 @@ def test_a_folder_without_splits_is_a_test_set(tmp_path: Path) -> None:
         assert image[1, 2, 3] == image[1, 0, 0] + 70
 
 
-@pytest.mark.parametrize("name", ["test", "val", "valid", "validation", "Test"])
+@pytest.mark.parametrize("name", ["test", "val", "valid", "validation", "Test", "Testing"])
 def test_train_and_test_folders_are_separate_splits(tmp_path: Path, name: str) -> None:
-    tree(tmp_path / "train", each=10)
+    tree(tmp_path / ("Training" if name == "Testing" else "train"), each=10)
     tree(tmp_path / name, each=3)
     pets = load(f"folder:{tmp_path}")
     assert (len(pets.train), len(pets.heldout), len(pets.test)) == (18, 2, 6)
@@ -44,7 +44,7 @@ def test_train_and_test_folders_are_separate_splits(tmp_path: Path, name: str) -
 def test_test_comes_before_validation_and_folders_without_classes_are_no_test_set(
     tmp_path: Path,
 ) -> None:
-    for number, name in enumerate(("test", "val", "valid", "validation"), 1):
+    for number, name in enumerate(("test", "testing", "val", "valid", "validation"), 1):
         tree(tmp_path / name, each=number)
     assert len(load(f"folder:{tmp_path}").test) == 2
     picture(tmp_path / "quality" / "valid" / "1.png")
@@ -56,9 +56,20 @@ def test_training_data_without_a_test_set_are_refused_but_a_class_may_be_called_
     tmp_path: Path,
 ) -> None:
     tree(tmp_path / "train")
-    with pytest.raises(CrossfireError, match=r"no test set; .* test, val, valid, validation"):
+    with pytest.raises(CrossfireError, match=r"no test set; .* test, testing, val, valid, valid"):
         load(f"folder:{tmp_path}")
     assert load(f"folder:{tree(tmp_path / 'vehicles', classes=('plane', 'train'))}").classes == 2
+
+
+def test_folders_that_look_like_splits_are_no_classes(tmp_path: Path) -> None:
+    for name in ("seen", "unseen"):
+        tree(tmp_path / "test" / name)
+    assert load(f"folder:{tmp_path}").classes == 2
+    folder = tmp_path / "test"
+    with pytest.raises(CrossfireError, match=r"seen and unseen with the same folders .* call them"):
+        load(f"folder:{folder}")
+    picture(folder / "seen" / "1.png")
+    assert load(f"folder:{folder}").classes == 2
 
 
 def test_hidden_and_foreign_files_are_no_pictures(tmp_path: Path) -> None:
