@@ -1,8 +1,8 @@
 """Data sets: images with labels, in fixed splits, identified by their hash."""
 
-import os
 from pathlib import Path
 
+from bench.data.paths import path_of
 from bench.data.splits import Dataset, Split
 from bench.errors import CrossfireError, reason, unknown
 from bench.plugins.registry import Entry, plugins
@@ -41,18 +41,6 @@ def load(name: str, *, root: Path | None = None) -> Dataset:
     if name not in offered:
         raise unknown("data set", name, SOURCES.keys() | offered.keys())
     return _offered(name, offered[name])
-
-
-def path_of(name: str) -> Path | None:
-    """The file or folder that an `npz:` or `folder:` name stands for; None for other names."""
-    scheme, _, rest = name.partition(":")
-    if not rest or scheme not in ("npz", "folder"):
-        return None
-    if scheme == "folder":
-        from bench.data.pictures import sized
-
-        rest, _ = sized(rest)
-    return Path(os.path.expanduser(rest))  # shells leave the ~ in npz:~/FILE
 
 
 def _own(scheme: str, rest: str) -> Dataset:

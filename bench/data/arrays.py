@@ -1,6 +1,5 @@
 """Data sets from arrays: the embedded digits, and a user's own NumPy file."""
 
-import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 from numpy.lib.npyio import NpzFile
 
+from bench.data.paths import expanded
 from bench.data.splits import Dataset, Split, shuffled, stratified
 from bench.errors import CrossfireError
 
@@ -57,8 +57,7 @@ def load_npz(path: Path) -> Dataset:
     Raises:
         CrossfireError: the file is missing or damaged, or an array is not of that kind.
     """
-    # Shells leave the ~ in npz:~/FILE, and so does the name.
-    name, path = f"npz:{path}", Path(os.path.expanduser(path))
+    name, path = f"npz:{path}", expanded(path)
     with _opened(path) as file:
         trains = any(key in file for key in TRAINING)
         missing = [key for key in (*TEST, *(TRAINING if trains else ())) if key not in file]

@@ -1,12 +1,12 @@
 """A user's own pictures: one folder a class."""
 
-import os
 from functools import partial
 from pathlib import Path
 
 import torch
 
-from bench.data.pictures import TESTS, TRAININGS, Stored, divide, sized
+from bench.data.paths import folder_of
+from bench.data.pictures import TESTS, TRAININGS, Stored, divide
 from bench.data.splits import Dataset, shuffled
 from bench.errors import CrossfireError, reason
 
@@ -27,8 +27,7 @@ def load_folder(spec: str) -> Dataset:
         CrossfireError: there is no such folder, it holds no pictures or only those of `train`, its
             classes look like splits, or one can't be read.
     """
-    text, size = sized(spec)
-    folder = Path(os.path.expanduser(text))  # shells leave the ~ in folder:~/DIR
+    folder, size = folder_of(spec)
     if not folder.is_dir():
         raise CrossfireError(f"there is no folder {folder}; name one that holds a folder a class")
     parts = _parts(folder)

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from bench.data.pictures import TESTS, Stored, divide, sized
+from bench.data.paths import sized
+from bench.data.pictures import TESTS, Stored, divide
 from bench.data.splits import Dataset
 from bench.errors import CrossfireError, reason
 

@@ -151,21 +151,6 @@ def divide(
     return Dataset.divide(name, classes, read_training, Pictures(test, form))
 
 
-def sized(text: str) -> tuple[str, int | None]:
-    """Split `NAME@SIZE` into name and size; the size may be left out, and a folder in NAME may be
-    called `me@home`.
-
-    Raises:
-        CrossfireError: the size is not a positive integer.
-    """
-    name, at, size = text.rpartition("@")
-    if not at or "/" in size:
-        return text, None
-    if not size.isdecimal() or int(size) == 0:
-        raise CrossfireError(f"'@{size}' is not a size in pixels; write for example {name}@224")
-    return name, int(size)
-
-
 def header(source: Path | BytesIO, name: str) -> tuple[str, tuple[int, int]]:
     """Mode and (width, height) of a picture, without decoding it.
 

@@ -206,9 +206,12 @@ def check_data(table: Table, name: str, folder: Path) -> None:
     """Check that a data set exists.
 
     Raises:
-        CrossfireError: its file or folder is missing, or its name is unknown.
+        CrossfireError: its file or folder is missing, or its name is unknown or malformed.
     """
-    path = path_of(name)
+    try:
+        path = path_of(name, folder)
+    except CrossfireError as error:
+        raise table.error(str(error), "dataset") from None
     if path is not None:
         path = folder / path
         if not (path.is_file() if name.startswith("npz:") else path.is_dir()):

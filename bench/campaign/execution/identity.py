@@ -24,7 +24,7 @@ def digest(*parts: Any) -> str:  # noqa: ANN401
 def data(name: str, folder: Path) -> str:
     """The identity of a data set: the hash of a file, names and sizes of the files in a folder, or
     the name of a public data set."""
-    path = path_of(name)
+    path = path_of(name, folder)
     if path is None:
         return name
     if name.startswith("npz:"):

@@ -89,6 +89,10 @@ def test_folders_may_be_called_like_addresses_and_lie_under_the_users_own(
     mine = tree(tmp_path / "me@home" / "pets")
     assert load(f"folder:{mine}").size == (7, 9)
     assert load(f"folder:{mine}@4").size == (4, 4)
+    for name in ("pets@home", "pets@2024"):
+        last = tree(tmp_path / name)
+        assert load(f"folder:{last}").size == (7, 9)
+        assert load(f"folder:{last}@4").size == (4, 4)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert load("folder:~/me@home/pets").name == "folder:~/me@home/pets"
     with pytest.raises(CrossfireError, match="there is no folder"):

@@ -31,6 +31,18 @@ def test_the_file_or_folder_of_a_data_set(
     assert path_of(name) == (None if path is None else Path(path))
 
 
+def test_a_folder_named_like_a_size_is_looked_for_beside_the_campaign(tmp_path: Path) -> None:
+    (tmp_path / "set@2024").mkdir()
+    assert path_of("folder:set@2024") == Path("set")
+    assert path_of("folder:set@2024", tmp_path) == Path("set@2024")
+    assert path_of("folder:set@2024@32", tmp_path) == Path("set@2024")
+    (tmp_path / "set@2024" / "1.png").touch()
+    file = tmp_path / "c.toml"
+    file.write_text('dataset = "folder:set@2024"\n[[run]]\ndefense = "at"\n')
+    assert read(file).dataset == "folder:set@2024"
+    assert identity.data("folder:set@2024", tmp_path) != identity.data("folder:set@2024", Path())
+
+
 def test_a_campaign_finds_and_identifies_data_below_the_home_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

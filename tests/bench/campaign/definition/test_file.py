@@ -95,6 +95,7 @@ BAD = {
     "an unknown architecture": (AT + 'arch = "resnet"\n', 3, "unknown architecture 'resnet'"),
     "an unknown recipe": (AT + 'recipe = "papers"\n', 3, "did you mean 'paper'?"),
     "a missing data set": ('dataset = "npz:no.npz"\n' + AT, 1, "there is no"),
+    "a size that is none": ('dataset = "folder:x@big"\n' + AT, 1, "'@big' is not a size"),
     "an unknown data set": ('dataset = "cifar"\n' + AT, 1, "did you mean 'cifar10'?"),
     "a teacher that does not exist": (
         AT + '[[run]]\ndefense = "teacher-student"\nteacher = "att"\n',
