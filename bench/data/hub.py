@@ -25,17 +25,20 @@ def load_hub(spec: str) -> Dataset:
     text, size = sized(spec)
     name, _, wanted = text.partition("#")
     found = _load(name)
-    features = next(iter(found.values())).features
+    # A split may lack columns; where types differ, that of the first split counts.
+    splits = reversed(found.values())
+    features = {key: kind for part in splits for key, kind in part.features.items()}
     label = _column(name, features, "ClassLabel", wanted)
     columns = _column(name, features, "Image", ""), label
-    tests = (_stored(found[part], *columns) for part in TESTS if part in found)
-    # Where the labels of a test set are secret, all are -1.
+    full = {name: part for name, part in found.items() if {*columns} <= {*part.features}}
+    tests = (_stored(full[name], *columns) for name in TESTS if name in full)
+    # Where the labels of a test set are secret, all are -1 or None, or their column is missing.
     test = next((stored for stored in tests if (stored.labels >= 0).any()), None)
     if test is None:
         raise CrossfireError(
             f"hf:{name} has {', '.join(found)}; a split {', '.join(TESTS)} with labels is needed"
         )
-    train = partial(_stored, found["train"], *columns) if "train" in found else None
+    train = partial(_stored, full["train"], *columns) if "train" in full else None
     return divide(f"hf:{spec}", features[label].num_classes, size, test, train)
 
 
@@ -74,7 +77,8 @@ def _column(name: str, features: Any, kind: str, wanted: str) -> str:  # noqa: A
 
 def _stored(split: Any, picture: str, label: str) -> Stored:  # noqa: ANN401
     encoded = split.cast_column(picture, type(split.features[picture])(decode=False))
-    labels = torch.tensor(split[label], dtype=torch.long)
+    numbers = [-1 if number is None else number for number in split[label]]
+    labels = torch.tensor(numbers, dtype=torch.long)
     return Stored(partial(_place, encoded, picture), torch.arange(len(labels)), labels)
 
 

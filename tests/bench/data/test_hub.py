@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,13 @@ datasets: Any = pytest.importorskip("datasets")
 PIXELS = np.random.RandomState(0).randint(0, 256, (20, 6, 5, 3)).astype(np.uint8)
 
 
-def part(*labels: str, secret: bool = False) -> Any:  # noqa: ANN401
-    """A split with these columns of labels, which are all -1 if they are secret."""
+def part(*labels: str, secret: Sequence[int | None] = ()) -> Any:  # noqa: ANN401
+    """A split with these columns of labels, which repeat `secret` if they are secret."""
     features = {"img": datasets.Image()} | {
         x: datasets.ClassLabel(names=["a", "b"]) for x in labels
     }
     columns: dict[str, Any] = {"img": [Image.fromarray(pixels) for pixels in PIXELS]}
-    columns |= dict.fromkeys(labels, [-1] * 20 if secret else [0, 1] * 10)
+    columns |= dict.fromkeys(labels, [*(secret or (0, 1))] * 10)
     return datasets.Dataset.from_dict(columns, features=datasets.Features(features))
 
 
@@ -51,8 +52,10 @@ def test_validation_is_the_test_set_if_there_is_no_test_or_its_labels_are_secret
 ) -> None:
     parts = {"train": part("label"), name: part("label")}
     assert len(load(save(tmp_path / "a", parts)).test) == 20
-    parts["test"] = part("label", secret=True)
-    assert load(save(tmp_path / "b", parts)).test.labels.tolist() == [0, 1] * 10
+    secrets = (part("label", secret=(-1, -1)), part("label", secret=(None, None)), part())
+    for folder, secret in zip("bcd", secrets, strict=True):
+        spec = save(tmp_path / folder, {"test": secret, **parts})
+        assert load(spec).test.labels.tolist() == [0, 1] * 10
 
 
 def test_a_test_set_may_stand_alone(tmp_path: Path) -> None:
