@@ -9,7 +9,6 @@ import click
 
 from bench.cli import _options
 from bench.cli._fields import options
-from bench.errors import CrossfireError
 
 
 def training(name: str) -> click.Command:
@@ -21,26 +20,15 @@ def training(name: str) -> click.Command:
     """
     from bench.plugins.registry import get_defense
     from bench.training import Job, recipes
-    from bench.training.start import default_threat
+    from bench.training.start import check_fields, default_threat
 
     kind = get_defense(name)
+    check_fields(name, kind)
     first = [_recipe_option(recipes(kind)), *_threat_options(default_threat(kind))]
-    last = options(Job)
-    _check_fields(name, kind, {"display", *(option.name for option in first + last)})
     command = click.Command(name, help=kind.__doc__)
-    command.params = [*first, *options(kind), *last]
+    command.params = [*first, *options(kind), *options(Job)]
     command.callback = lambda **values: _train(name, kind, values)
     return _options.display(command)
-
-
-def _check_fields(name: str, kind: type, taken: set[str | None]) -> None:
-    for item in fields(kind):
-        if item.name in taken:
-            flag = item.name.replace("_", "-")
-            raise CrossfireError(
-                f"the field '{item.name}' of {name} has the name of an option of every training, "
-                f"--{flag}; give it another name"
-            )
 
 
 def _recipe_option(recipes: Mapping[str, Mapping[str, Any]]) -> click.Option:

@@ -16,10 +16,30 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 """Recipes for every defense: `cpu` fits 32x32 colour images on a few cores."""
 
+OPTIONS = ("recipe", "threat", "budgets", "out", "display")
+"""The options of every training that are no fields of its job."""
+
 
 def recipes(defense: type) -> dict[str, dict[str, Any]]:
     """Named values for the fields of a defense and of its job."""
     return RECIPES | getattr(defense, "recipes", {})
+
+
+def check_fields(name: str, defense: type) -> None:
+    """Check that no field of the defense that a user calls `name` hides an option of every
+    training.
+
+    Raises:
+        CrossfireError: one has the name of such an option.
+    """
+    taken = {*OPTIONS, *(item.name for item in fields(Job) if "help" in item.metadata)}
+    for item in fields(defense):
+        if item.name in taken:
+            flag = item.name.replace("_", "-")
+            raise CrossfireError(
+                f"the field '{item.name}' of {name} has the name of an option of every training, "
+                f"--{flag}; give it another name"
+            )
 
 
 def threats_of(text: str, dataset: str, budgets: str | None = None) -> tuple[Threat, ...]:

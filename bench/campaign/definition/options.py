@@ -18,7 +18,7 @@ from bench.models import build
 from bench.plugins.registry import defenses, get_defense, plugins
 from bench.threats import BUDGETS, NORMS, Threat, budget_set, resolve
 from bench.training import Job, check_ranges, check_used, recipes
-from bench.training.start import default_threat
+from bench.training.start import check_fields, default_threat
 
 MODEL_OPTIONS = ("arch", "weights", "normalize")
 """Options of a model that is only evaluated."""
@@ -72,16 +72,17 @@ def kind_of(table: Table, defense: str, folder: Path) -> type[Any]:
     """The class of the defense that a run names.
 
     Raises:
-        CrossfireError: there is none.
+        CrossfireError: there is none, or a field of it has the name of an option of every training.
     """
-    if defense.endswith(".py"):
-        try:
-            return get_defense(str(folder / defense))
-        except CrossfireError as error:
-            raise table.error(str(error), "defense") from None
-    if defense not in _keys():
+    own = defense.endswith(".py")
+    if not own and defense not in _keys():
         raise table.error(str(unknown("defense", defense, _keys())), "defense")
-    return _defense(defense)
+    try:
+        kind = get_defense(str(folder / defense)) if own else _defense(defense)
+        check_fields(defense, kind)
+    except CrossfireError as error:
+        raise table.error(str(error), "defense") from None
+    return kind
 
 
 @cache

@@ -74,7 +74,9 @@ def test_a_users_file_is_a_defense() -> None:
     assert found.config["scale"] == 2.0
 
 
-@pytest.mark.parametrize("field", ["lr", "batch_size", "threat", "display"])
+@pytest.mark.parametrize(
+    "field", ["lr", "batch_size", "recipe", "threat", "budgets", "out", "display"]
+)
 def test_a_field_with_the_name_of_an_option_of_every_training_is_refused(field: str) -> None:
     Path("noisy.py").write_text(OWN.replace("scale", field))
     done = train("noisy.py", *SMALL)

@@ -170,3 +170,12 @@ def test_what_would_be_left_out_silently_is_an_error(
     with pytest.raises(CrossfireError) as caught:
         campaign(f'[[run]]\ndefense = "at"\n{text}\n', tmp_path)
     assert advice in str(caught.value)
+
+
+def test_a_defense_that_no_command_would_train_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from dataclasses import dataclass\n\n@dataclass\nclass Mine:\n    lr: float = 0.1\n"
+        "    def fit(self, job): ...\n"
+    )
+    with pytest.raises(CrossfireError, match=r"line 2: the field 'lr' of mine.py has the name"):
+        campaign('[[run]]\ndefense = "mine.py"\n', tmp_path)
