@@ -10,7 +10,7 @@ import importlib.util
 import os
 import pkgutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cache, partial
 from importlib import import_module
 from importlib.machinery import PathFinder
@@ -135,7 +135,8 @@ def load_file(path: Path) -> ModuleType:
     """Import a user's Python file, which was named on the command line.
 
     Raises:
-        CrossfireError: there is no such file, or running it fails.
+        CrossfireError: there is no such file, running it fails, or it would get a module of
+            PYTHONPATH in place of one beside itself.
     """
     if not path.is_file():
         raise CrossfireError(f"there is no file {path}; name a Python file that exists")
@@ -154,6 +155,7 @@ def load_file(path: Path) -> ModuleType:
         ) from error
     except Exception as error:
         raise CrossfireError(f"{path} does not run: {reason(error)}") from error
+    _check_beside(path)
     return module
 
 
@@ -164,15 +166,34 @@ def _look_beside(path: Path) -> None:
     if folder in sys.path and folder not in _FOLDERS:
         return
     others = [other for other in _FOLDERS if other != folder]
-    replaced = {
-        name
-        for name, module in list(sys.modules.items())
-        if "." not in name and _folder(module) in others and PathFinder.find_spec(name, [folder])
-    }
+    replaced = _rivals(folder, others)
     for name in [name for name in sys.modules if name.partition(".")[0] in replaced]:
         del sys.modules[name]
     sys.path[:] = [place for place in sys.path if place not in _FOLDERS] + [folder, *others]
     _FOLDERS[:] = [folder, *others]
+
+
+def _check_beside(path: Path) -> None:
+    """Check that PYTHONPATH, which comes first, gave no module that also lies beside the file."""
+    folder = str(path.parent.absolute())
+    places = {os.path.abspath(p) for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p}
+    for name in sorted(_rivals(folder, places - {folder})):
+        raise CrossfireError(
+            f"{path} would not get the module {name} beside itself, but that of "
+            f"{_folder(sys.modules[name])}; take that folder out of PYTHONPATH, or rename one"
+        )
+
+
+def _rivals(folder: str, places: Collection[str]) -> set[str]:
+    """The imported modules of `places` whose names have modules in `folder` too."""
+    found = set()
+    for name, module in list(sys.modules.items()):
+        if "." not in name and _folder(module) in places:
+            spec = PathFinder.find_spec(name, [folder])
+            # A folder without __init__.py has no effect beside a module elsewhere.
+            if spec and (spec.origin or not getattr(module, "__file__", None)):
+                found.add(name)
+    return found
 
 
 def _folder(module: ModuleType) -> str:

@@ -132,3 +132,20 @@ def test_each_file_imports_the_modules_beside_itself(tmp_path: Path, helper: str
 def test_a_module_beside_a_file_shadows_no_library(tmp_path: Path) -> None:
     (tmp_path / "json.py").touch()
     assert load_file(Path(write(tmp_path, "import json\n"))).json is json
+
+
+def test_a_module_of_pythonpath_in_place_of_one_beside_a_file_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "rival_nets.py").write_text(f"WHERE = '{folder}'\n")
+        write(tmp_path / folder, "from rival_nets import WHERE\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "a"))
+    monkeypatch.syspath_prepend(tmp_path / "a")
+    with pytest.raises(CrossfireError, match=r"rival_nets beside itself, .*/a; take that folder"):
+        load_file(tmp_path / "b" / "mine.py")
+    assert load_file(tmp_path / "a" / "mine.py").WHERE == "a"
+    (tmp_path / "b" / "rival_nets.py").rename(tmp_path / "b" / "other.py")
+    (tmp_path / "b" / "rival_nets").mkdir()
+    assert load_file(tmp_path / "b" / "mine.py").WHERE == "a"
