@@ -76,13 +76,11 @@ def load_npz(path: Path) -> Dataset:
     test = _split(images, labels)
 
     def train() -> Split:
-        if not len(y_train):
-            return test.select(torch.arange(0))
         with _opened(path) as file:
             return _split(file["x_train"], y_train)
 
     classes = _classes(path, given, int(np.concatenate([labels, y_train]).max()))
-    return Dataset.divide(name, classes, train, test)
+    return Dataset.divide(name, classes, train if len(y_train) else None, test)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from io import BytesIO
 from pathlib import Path
 
@@ -137,9 +137,7 @@ def divide(
     headers = test.headers()
     form = Form.common(headers, size)
 
-    def read_training() -> Split:
-        if train is None:
-            return Pictures(test.select(torch.arange(0)), form)
+    def checked(train: Callable[[], Stored]) -> Split:
         stored = train()
         if Form.common([*headers, *stored.headers()], size) != form:
             raise CrossfireError(
@@ -148,7 +146,8 @@ def divide(
             )
         return Pictures(stored, form)
 
-    return Dataset.divide(name, classes, read_training, Pictures(test, form))
+    reading = partial(checked, train) if train else None
+    return Dataset.divide(name, classes, reading, Pictures(test, form))
 
 
 def header(source: Path | BytesIO, name: str) -> tuple[str, tuple[int, int]]:

@@ -85,16 +85,17 @@ class Dataset:
 
     @classmethod
     def divide(
-        cls, name: str, classes: int, train: Split | Callable[[], Split], test: Split
+        cls, name: str, classes: int, train: Split | Callable[[], Split] | None, test: Split
     ) -> "Dataset":
         """The data set whose training data `train`, or a function that reads it, are split into
-        `heldout`, a fixed tenth of every class, and the rest.
+        `heldout`, a fixed tenth of every class, and the rest; None is no training data.
 
         Raises:
             CrossfireError: a label lies outside [0, classes); one of `train`, when that is used.
         """
         check_labels(name, classes, test.labels)
-        return cls(name, classes, train if callable(train) else lambda: train, test)
+        split = test.select(torch.arange(0)) if train is None else train
+        return cls(name, classes, split if callable(split) else lambda: split, test)
 
     @cached_property
     def train(self) -> Split:
