@@ -166,7 +166,7 @@ def _look_beside(path: Path) -> None:
     if folder in sys.path and folder not in _FOLDERS:
         return
     others = [other for other in _FOLDERS if other != folder]
-    replaced = _rivals(folder, others)
+    replaced = _namesakes(folder, others)
     for name in [name for name in sys.modules if name.partition(".")[0] in replaced]:
         del sys.modules[name]
     sys.path[:] = [place for place in sys.path if place not in _FOLDERS] + [folder, *others]
@@ -177,14 +177,14 @@ def _check_beside(path: Path) -> None:
     """Check that PYTHONPATH, which comes first, gave no module that also lies beside the file."""
     folder = str(path.parent.absolute())
     places = {os.path.abspath(p) for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p}
-    for name in sorted(_rivals(folder, places - {folder})):
+    for name in sorted(_namesakes(folder, places - {folder})):
         raise CrossfireError(
             f"{path} would not get the module {name} beside itself, but that of "
             f"{_folder(sys.modules[name])}; take that folder out of PYTHONPATH, or rename one"
         )
 
 
-def _rivals(folder: str, places: Collection[str]) -> set[str]:
+def _namesakes(folder: str, places: Collection[str]) -> set[str]:
     """The imported modules of `places` whose names have modules in `folder` too."""
     found = set()
     for name, module in list(sys.modules.items()):

@@ -139,13 +139,13 @@ def test_a_module_of_pythonpath_in_place_of_one_beside_a_file_is_an_error(
 ) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
-        (tmp_path / folder / "rival_nets.py").write_text(f"WHERE = '{folder}'\n")
-        write(tmp_path / folder, "from rival_nets import WHERE\n")
+        (tmp_path / folder / "twin_nets.py").write_text(f"WHERE = '{folder}'\n")
+        write(tmp_path / folder, "from twin_nets import WHERE\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "a"))
     monkeypatch.syspath_prepend(tmp_path / "a")
-    with pytest.raises(CrossfireError, match=r"rival_nets beside itself, .*/a; take that folder"):
+    with pytest.raises(CrossfireError, match=r"twin_nets beside itself, .*/a; take that folder"):
         load_file(tmp_path / "b" / "mine.py")
     assert load_file(tmp_path / "a" / "mine.py").WHERE == "a"
-    (tmp_path / "b" / "rival_nets.py").rename(tmp_path / "b" / "other.py")
-    (tmp_path / "b" / "rival_nets").mkdir()
+    (tmp_path / "b" / "twin_nets.py").rename(tmp_path / "b" / "other.py")
+    (tmp_path / "b" / "twin_nets").mkdir()
     assert load_file(tmp_path / "b" / "mine.py").WHERE == "a"
