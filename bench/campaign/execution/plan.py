@@ -235,7 +235,7 @@ def _files(
     """The files that a training reads and that another machine may lack; `others` are teachers
     that are not trained here."""
     yield from teachers
-    own = [str(path_of(campaign.dataset) or ""), *others.values()]
+    own = [str(path_of(campaign.dataset, campaign.folder) or ""), *others.values()]
     own += [str(run.options.given.get("budgets", ""))]
     yield from (name for name in own if name and _is_sent(campaign, name))
     if (defense := str(run.options.defense)).endswith(".py"):
