@@ -1,5 +1,7 @@
 """The columns of a campaign's tables: accuracies on the same images and under the same threats."""
 
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench.campaign.results.records import Runs, SeedRecords
@@ -64,21 +66,33 @@ class Column:
 
 
 def column_of(runs: Runs, tag: str, under: str, suite: str = "") -> Column:
-    """A column under all matching threats that any run was attacked under, on the images on which
-    most seeds of all runs were; of several such sets of images on the largest."""
+    """A column on the images and under the threats that most seeds of all runs have, so that a
+    further evaluation of a few changes no other; on ties on those that most seeds have among
+    others, then under more threats, then on more images. A union is of several norms if any is.
+    """
     everyone = [one for seeds in runs.values() for one in seeds.values()]
-    records = [record for one in everyone for record in one.records.get(tag, [])]
-    threats = frozenset(
-        verdict.threat
-        for record in records
-        for verdict in record.verdicts
-        if verdict.suite == suite
-        and under in ("union", verdict.threat, verdict.threat.partition(":")[0])
+    met = Counter(
+        column
+        for one in everyone
+        for column in _columns(one.records.get(tag, []), tag, under, suite)
     )
-    images = {record.data.sha256: record.data.examples for record in records}
-    possible = [Column(tag, under, suite, threats, *data) for data in images.items()]
 
-    def evaluated(one: Column) -> int:
-        return sum(one.flags(seed) is not None for seed in everyone)
+    def merit(column: Column) -> tuple[int, ...]:
+        norms = {threat.partition(":")[0] for threat in column.threats}
+        having = sum(column.flags(one) is not None for one in everyone)
+        return min(len(norms), 2), met[column], having, len(column.threats), column.examples
 
-    return max(possible, key=lambda one: (evaluated(one), one.examples))
+    return max(met, key=merit, default=Column(tag, under, suite, frozenset(), "", 0))
+
+
+def _columns(records: list[Record], tag: str, under: str, suite: str) -> Iterator[Column]:
+    """For each set of images of one seed, the column under all its matching threats."""
+    for data, examples in {one.data.sha256: one.data.examples for one in records}.items():
+        threats = frozenset(
+            verdict.threat
+            for record in records
+            for verdict in record.verdicts
+            if record.data.sha256 == data and verdict.suite == suite
+            if under in ("union", verdict.threat, verdict.threat.partition(":")[0])
+        )
+        yield Column(tag, under, suite, threats, data, examples)

@@ -90,10 +90,12 @@ def comparisons(plan: Plan, runs: Runs) -> Listing:
     """A row for each pair that the file names: the difference in percentage points over all seeds,
     the smallest and largest of one seed, and the p-value over images and seeds
     (`leaderboard.seeds`)."""
+    main = main_tag(runs)
     pairs = [
         (compare, one, other)
         for compare in plan.campaign.compares
-        for under in [column_of(runs, main_tag(runs), compare.under, compare.suite)]
+        for pair in [{name: runs[name] for name in (compare.a, compare.b) if name in runs}]
+        for under in [column_of(pair, main, compare.under, compare.suite)]
         if (one := under.runs(runs.get(compare.a, {})))
         and (other := under.runs(runs.get(compare.b, {})))
     ]

@@ -96,6 +96,41 @@ def test_a_run_attacked_under_one_norm_has_no_union(plan: Plan) -> None:
     assert comparisons(plan, runs).rows == []
 
 
+def test_a_further_evaluation_of_one_run_changes_no_other(plan: Plan) -> None:
+    runs = first_seeds(**{n: [record(n, "crossfire")] for n in ("at", "trades", "mat")})
+    before, paired = accuracies(runs), comparisons(plan, runs).rows
+    more = record("mat", "crossfire", ("linf:0.25", "l2:0.9", "l1:3"))
+    runs["mat"][0].records["best"].append(more)
+    after = accuracies(runs)
+    for name in ("at", "trades"):
+        assert of_run(after, name) == of_run(before, name) | {"l1 crossfire": ""}
+    assert of_run(after, "mat")["l1 crossfire"] != ""
+    assert paired
+    assert comparisons(plan, runs).rows == paired
+
+
+def test_a_column_is_under_the_budget_that_most_seeds_have() -> None:
+    budgets = {"at": "0.25", "mat": "0.1", "trades": "0.25"}
+    runs = first_seeds(**{n: [record(n, "pgd-100", (f"linf:{b}",))] for n, b in budgets.items()})
+    values = {name: of_run(accuracies(runs), name)["linf pgd-100"] for name in runs}
+    assert [name for name, value in values.items() if value] == ["at", "trades"]
+
+
+def test_a_union_is_of_several_norms_even_if_most_runs_have_one() -> None:
+    one = {name: [record(name, "pgd-100", ("linf:0.25",))] for name in ("at", "trades")}
+    table = accuracies(first_seeds(**one, mat=[record("mat", "pgd-100")]))
+    at, mat = of_run(table, "at"), of_run(table, "mat")
+    assert at["linf pgd-100"] != "" == at["union pgd-100"]
+    assert mat["union pgd-100"] != ""
+
+
+def test_a_pair_is_compared_on_its_own_images_whatever_others_have(plan: Plan) -> None:
+    pair = {name: [record(name, "crossfire", examples=400)] for name in ("at", "mat")}
+    others = {f"x{k}": [record(f"x{k}", "crossfire", examples=100)] for k in range(3)}
+    assert comparisons(plan, first_seeds(**pair, **others)).rows
+    assert comparisons(plan, first_seeds(at=pair["at"], **others)).rows == []
+
+
 def test_threats_of_several_evaluations_form_one_union() -> None:
     parts = [record("at", "pgd-100", (threat,)) for threat in ("linf:0.25", "l2:0.9")]
     runs = first_seeds(at=parts)
