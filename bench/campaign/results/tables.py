@@ -16,19 +16,22 @@ from leaderboard.seeds import compare_runs
 from leaderboard.separation import holm
 
 NORMS = ("linf", "l2", "l1")
+STRONGEST = {REFERENCE: 1, "crossfire": 2}
+"""The places of suites after all others: the last suite decides the order of runs."""
 
 
 def columns(runs: Runs) -> list[Column]:
     """The accuracies that exist for any run: of the main checkpoint under each norm and the union,
-    of `last` under the union. AutoAttack comes first, unless it has a table of its own."""
-    main, apart = main_tag(runs), against_autoattack(runs) is not None
+    of `last` under the union. AutoAttack comes after other suites and `crossfire` last; AutoAttack
+    on the main checkpoint is left out if all its runs have a row in a table of its own."""
+    main = main_tag(runs)
     everything = [one for seeds in runs.values() for one in seeds.values()]
     found = [column_of(runs, main, "clean")]
     for tag in ("best", "last"):
         verdicts = [v for one in everything for r in one.records.get(tag, []) for v in r.verdicts]
         suites = dict.fromkeys(verdict.suite for verdict in verdicts)
-        for suite in sorted(suites, key=lambda one: one != REFERENCE):
-            if suite == REFERENCE and apart:
+        for suite in sorted(suites, key=lambda one: STRONGEST.get(one, 0)):
+            if suite == REFERENCE and tag == main and _is_apart(runs):
                 continue
             met = {v.threat.partition(":")[0] for v in verdicts if v.suite == suite}
             alone = [norm for norm in NORMS if norm in met]
@@ -36,6 +39,20 @@ def columns(runs: Runs) -> list[Column]:
             shown = [*alone, *together] if tag == main else together
             found += [column_of(runs, tag, under, suite) for under in dict.fromkeys(shown)]
     return found
+
+
+def _is_apart(runs: Runs) -> bool:
+    """Whether every run that AutoAttack attacked has a row in the table of AutoAttack."""
+    beside, main = against_autoattack(runs), main_tag(runs)
+    named = {row[0] for row in beside.rows} if beside else set[str]()
+    attacked = {
+        name
+        for name, seeds in runs.items()
+        for one in seeds.values()
+        for record in one.of(main)
+        if REFERENCE in record.protocol.suites
+    }
+    return attacked <= named
 
 
 def accuracies(runs: Runs) -> Listing:

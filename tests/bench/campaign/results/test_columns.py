@@ -161,8 +161,40 @@ def test_autoattack_is_compared_on_the_same_images_and_threats_only() -> None:
 
 
 def test_autoattack_is_in_the_first_table_where_it_has_none_of_its_own() -> None:
-    for others in ([record("at", "pgd-100")], [record("at", "crossfire", examples=80)]):
-        runs = first_seeds(at=[record("at", "autoattack"), *others])
-        head = accuracies(runs).head
-        assert head[3] == "linf autoattack"
-        assert head[-3] == f"union {others[0].protocol.suites[0]}"
+    for suite, examples, place in (("pgd-100", 40, -1), ("crossfire", 80, 0)):
+        runs = first_seeds(at=[record("at", "autoattack"), record("at", suite, examples=examples)])
+        unions = [name for name in accuracies(runs).head if name.startswith("union ")]
+        assert unions.pop(place).startswith("union autoattack")
+        assert unions[0].startswith(f"union {suite}")
+
+
+def test_autoattack_is_in_the_first_table_while_crossfire_is_under_way() -> None:
+    runs = first_seeds(**{n: [record(n, "autoattack")] for n in ("at", "mat")})
+    runs["mat"][0].records["best"].append(record("mat", "crossfire"))
+    assert against_autoattack(runs) is not None
+    row = of_run(accuracies(runs), "at")
+    assert list(row)[-4:-2] == ["l2 crossfire", "union crossfire"]
+    assert row["union autoattack"] != "" == row["union crossfire"]
+    runs["at"][0].records["best"].append(record("at", "crossfire"))
+    assert "union autoattack" not in accuracies(runs).head
+
+
+def test_autoattack_on_last_checkpoints_is_in_the_first_table() -> None:
+    both = [record("at", "autoattack"), record("at", "crossfire")]
+    runs: Runs = {"at": {0: SeedRecords({"best": both, "last": both[:1]})}}
+    assert "union autoattack, last" in accuracies(runs).head
+    assert "union autoattack" not in accuracies(runs).head
+
+
+def test_runs_are_ordered_by_autoattack_rather_than_by_pgd() -> None:
+    rates = {"masked": (0.1, 0.8), "at": (0.45, 0.5)}
+    runs = first_seeds(
+        **{
+            name: [
+                make_record(name, suites=(suite,), threats=("linf:0.25",), accuracies=(0.9, rate))
+                for suite, rate in zip(("autoattack", "pgd-100"), pair, strict=True)
+            ]
+            for name, pair in rates.items()
+        }
+    )
+    assert [row[0] for row in accuracies(runs).rows] == ["at", "masked"]
