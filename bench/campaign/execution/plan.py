@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Literal
 
@@ -146,13 +146,19 @@ def _training(
 def _evaluations(
     campaign: Campaign, run: Run, position: int, trainings: Trainings, data: str
 ) -> Iterator[Step]:
-    """The evaluations of one run with one seed."""
-    for evaluation in campaign.evaluations:
-        selected = evaluation.runs is None or {run.name, run.group} & set(evaluation.runs)
-        if run.model is not None and evaluation.checkpoint == "last":
-            continue
-        if selected and (evaluation.seeds is None or position < evaluation.seeds):
-            yield _evaluation(campaign, run, position, evaluation, trainings, data)
+    """The evaluations of one run with one seed. A model that is not trained here has one
+    checkpoint: those of `last` measure it where none of `best` does."""
+    selected = [
+        one
+        for one in campaign.evaluations
+        if one.runs is None or {run.name, run.group} & set(one.runs)
+        if one.seeds is None or position < one.seeds
+    ]
+    if run.model is not None:
+        best = [one for one in selected if one.checkpoint == "best"]
+        selected = best or [replace(one, checkpoint="best") for one in selected]
+    for evaluation in selected:
+        yield _evaluation(campaign, run, position, evaluation, trainings, data)
 
 
 def _evaluation(

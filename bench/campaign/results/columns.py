@@ -71,11 +71,7 @@ def column_of(runs: Runs, tag: str, under: str, suite: str = "") -> Column:
     others, then under more threats, then on more images. A union is of several norms if any is.
     """
     everyone = [one for seeds in runs.values() for one in seeds.values()]
-    met = Counter(
-        column
-        for one in everyone
-        for column in _columns(one.records.get(tag, []), tag, under, suite)
-    )
+    met = Counter(column for one in everyone for column in _columns(one.of(tag), tag, under, suite))
 
     def merit(column: Column) -> tuple[int, ...]:
         norms = {threat.partition(":")[0] for threat in column.threats}

@@ -12,23 +12,29 @@ from bench.campaign.execution.plan import Plan
 from leaderboard.schema import Record
 from leaderboard.store import Board
 
+ONLY = "only"
+"""The one checkpoint of a model that the campaign does not train."""
+
 
 @dataclass
 class SeedRecords:
-    """The records of a run with one seed, by checkpoint: `best` and `last`."""
+    """The records of a run with one seed, by checkpoint: `best` and `last`, or `ONLY`."""
 
     records: dict[str, list[Record]] = field(default_factory=lambda: defaultdict(list))
 
     def of(self, tag: str) -> list[Record]:
         """The records of a checkpoint: those of `best` for `last` too, if the last epoch was the
-        best, because equal weights are measured once."""
+        best, because equal weights are measured once; those of `ONLY` for either."""
         best, spent = self.records.get("best", []), self.training()
         is_last = "epoch" in spent and spent["epoch"] == spent.get("epochs")
-        return self.records.get(tag) or (best if tag == "last" and is_last else [])
+        return self._own(tag) or (best if tag == "last" and is_last else [])
 
     def training(self, tag: str = "best") -> dict[str, Any]:
         """The cost of training up to a checkpoint; empty where it is unknown."""
-        return next((record.model.training or {} for record in self.records.get(tag, [])), {})
+        return next((record.model.training or {} for record in self._own(tag)), {})
+
+    def _own(self, tag: str) -> list[Record]:
+        return self.records.get(ONLY) or self.records.get(tag, [])
 
 
 Runs = dict[str, dict[int, SeedRecords]]
@@ -36,9 +42,10 @@ Runs = dict[str, dict[int, SeedRecords]]
 
 
 def main_tag(runs: Runs) -> str:
-    """The checkpoint that the tables are about: `best` if any run's was evaluated, else `last`."""
+    """The checkpoint that the tables are about: `last` if no other of any trained run was
+    evaluated, else `best`."""
     found = {tag for seeds in runs.values() for one in seeds.values() for tag in one.records}
-    return "best" if "best" in found else "last"
+    return "last" if found - {ONLY} == {"last"} else "best"
 
 
 def collect(plan: Plan, version: int | None, notify: Callable[[str], object]) -> Runs:
@@ -61,12 +68,14 @@ def collect(plan: Plan, version: int | None, notify: Callable[[str], object]) ->
     }
     versions = {record.protocol.version for some in fitting.values() for record in some}
     version = version or max(versions, default=None)
+    evaluated = {run.name for run in plan.campaign.runs if run.model is not None}
     found: Runs = defaultdict(lambda: defaultdict(SeedRecords))
     for step in steps:
         assert step.evaluation is not None
         chosen = [r for r in fitting[step.key] if r.protocol.version == version]
         if chosen:
-            found[step.run][step.seed].records[step.evaluation.checkpoint].append(chosen[-1])
+            tag = ONLY if step.run in evaluated else step.evaluation.checkpoint
+            found[step.run][step.seed].records[tag].append(chosen[-1])
     return {run.name: dict(found[run.name]) for run in plan.campaign.runs if run.name in found}
 
 

@@ -27,8 +27,10 @@ def columns(runs: Runs) -> list[Column]:
     main = main_tag(runs)
     everything = [one for seeds in runs.values() for one in seeds.values()]
     found = [column_of(runs, main, "clean")]
-    for tag in ("best", "last"):
-        verdicts = [v for one in everything for r in one.records.get(tag, []) for v in r.verdicts]
+    for tag in dict.fromkeys((main, "last")):
+        # Others' figures fill a further column of `last` but are no reason for one.
+        records = [one.of(tag) if tag == main else one.records.get(tag, []) for one in everything]
+        verdicts = [verdict for some in records for record in some for verdict in record.verdicts]
         suites = dict.fromkeys(verdict.suite for verdict in verdicts)
         for suite in sorted(suites, key=lambda one: STRONGEST.get(one, 0)):
             if suite == REFERENCE and tag == main and _is_apart(runs):

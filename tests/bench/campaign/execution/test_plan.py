@@ -87,6 +87,14 @@ def test_steps_are_commands_with_dependencies(tmp_path: Path) -> None:
     assert "--normalize cifar10" in " ".join(net.command)
 
 
+def test_a_model_has_one_checkpoint_and_is_measured_once(tmp_path: Path) -> None:
+    model = '[[run]]\nname = "net"\nmodel = "mine.py:net"\n'
+    best, last = "[[evaluate]]\n", '[[evaluate]]\ncheckpoint = "last"\n'
+    one, both, other = (plan(tmp_path, model + text).steps for text in (best, best + last, last))
+    assert one == both == other
+    assert list(one) == ["evaluate net best by pgd-100"]
+
+
 def test_weights_of_the_first_seed_are_kept_on_the_campaign_s_board(tmp_path: Path) -> None:
     steps = plan(tmp_path, 'keep_weights = "first"\n' + TEXT).steps
     kept = {key for key, step in steps.items() if "--keep-weights" in step.command}

@@ -151,6 +151,23 @@ def test_a_campaign_of_last_checkpoints_has_all_tables_of_them(plan: Plan) -> No
     assert svg(last, {}).count("mat") == svg(best, {}).count("mat") > 1
 
 
+def test_a_model_that_is_only_evaluated_fits_campaigns_of_last_and_of_best(plan: Plan) -> None:
+    two = {name: [record(name, "crossfire")] for name in ("at", "mat")}
+    model: Runs = {"net": {0: SeedRecords({"only": [record("net", "crossfire")]})}}
+    for tag, end in (("best", ""), ("last", ", last")):
+        trained: Runs = {name: {0: SeedRecords({tag: some})} for name, some in two.items()}
+        table = accuracies(trained | model)
+        assert table.head == accuracies(trained).head
+        assert of_run(table, "net")[f"linf crossfire{end}"] != ""
+        assert comparisons(plan, trained | model).rows != []
+        assert svg(trained | model, {}).count("net") > 1
+    runs: Runs = {
+        name: {0: SeedRecords(dict.fromkeys(("best", "last"), some))} for name, some in two.items()
+    }
+    assert of_run(accuracies(runs | model), "net")["union crossfire, last"] != ""
+    assert accuracies(model).head[3] == "linf crossfire"
+
+
 def test_autoattack_is_compared_on_the_same_images_and_threats_only() -> None:
     theirs = record("at", "autoattack", ("linf:0.25",))
     same = against_autoattack(first_seeds(at=[theirs, record("at", "crossfire")]))

@@ -162,6 +162,17 @@ def test_records_of_one_protocol_version_are_collected_the_newest_by_default(pla
     assert collect(plan, 4, print) == {}
 
 
+def test_a_model_is_collected_by_an_evaluation_of_last(tmp_path: Path) -> None:
+    text = '[[run]]\nmodel = "mine.py:net"\nname = "net"\n[[evaluate]]\ncheckpoint = "last"\n'
+    (tmp_path / "c.toml").write_text(text)
+    own = make(read(tmp_path / "c.toml"))
+    one = make_record("net", source="mine.py:net", threats=DIGITS)
+    Board(own.campaign.board_at("board")).append(one, make_table(one), None)
+    (seed,) = collect(own, None, print)["net"].values()
+    assert seed.of("last") == seed.of("best")
+    assert [found.clean for found in seed.of("last")] == [one.clean]
+
+
 def test_damaged_records_are_named(plan: Plan) -> None:
     path = plan.campaign.board_at("board") / "records" / "0123.json"
     path.parent.mkdir(parents=True)
