@@ -4,7 +4,7 @@ import io
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
-from bench.campaign.results.records import Runs
+from bench.campaign.results.records import Runs, main_tag
 from bench.campaign.results.tables import columns, merit_column, passes
 from leaderboard.seeds import estimate
 
@@ -44,7 +44,7 @@ def svg(runs: Runs, logs: Logs) -> str:
 
 
 def _cost_panel(axes: "Axes", runs: Runs, styles: dict[str, dict[str, Any]]) -> None:
-    column = merit_column(columns(runs))
+    column = merit_column(columns(runs), main_tag(runs))
     for name, seeds in runs.items():
         cost, flags = passes(seeds, column.tag), column.runs(seeds)
         if not cost or not flags:

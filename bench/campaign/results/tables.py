@@ -58,9 +58,12 @@ def _is_apart(runs: Runs) -> bool:
 
 
 def accuracies(runs: Runs) -> Listing:
-    """A row for each run, best first: accuracies in percent, and the cost of training."""
+    """A row for each run, best first: accuracies in percent, and the cost of training. Titles name
+    the number of images where it is not the same in all columns."""
     shown = columns(runs)
-    merit = merit_column(shown)
+    merit = merit_column(shown, main_tag(runs))
+    differ = len({column.examples for column in shown}) > 1
+    titles = [f"{one.title}, {one.examples} images" if differ else one.title for one in shown]
     order = sorted(runs, key=lambda name: -mean(merit.values(runs[name]) or [-1.0]))
     rows = [
         (
@@ -74,15 +77,15 @@ def accuracies(runs: Runs) -> Listing:
         "Runs",
         "mean ± standard deviation over seeds, in %; passes are images sent forward and backward "
         f"in training up to the {merit.tag} epoch",
-        ("run", "seeds", *(column.title for column in shown), "passes", "s"),
+        ("run", "seeds", *titles, "passes", "s"),
         rows,
     )
 
 
-def merit_column(shown: Sequence[Column]) -> Column:
-    """The column by which runs are ordered: the main checkpoint, which is the first column's, under
-    all threats, by the last suite."""
-    return [column for column in shown if column.tag == shown[0].tag][-1]
+def merit_column(shown: Sequence[Column], tag: str) -> Column:
+    """The column by which runs are ordered: the main checkpoint `tag` under all threats, by the
+    last suite."""
+    return [column for column in shown if column.tag == tag][-1]
 
 
 def _mean_text(values: list[float]) -> str:

@@ -70,9 +70,9 @@ def test_a_suite_is_counted_over_the_images_that_it_attacked(plan: Plan) -> None
     )
     large, small = runs["at"][0].records["best"]
     row = of_run(accuracies(runs), "at")
-    assert row["clean"] == f"{count(large.clean) / 4:.1f}"
-    assert row["union pgd-100"] == f"{count(large.union) / 4:.1f}"
-    assert row["union crossfire"] == f"{count(small.union):.1f}"
+    assert row["clean, 400 images"] == f"{count(large.clean) / 4:.1f}"
+    assert row["union pgd-100, 400 images"] == f"{count(large.union) / 4:.1f}"
+    assert row["union crossfire, 100 images"] == f"{count(small.union):.1f}"
     gap = count(runs["mat"][0].records["best"][1].union) - count(small.union)
     assert cells(comparisons(plan, runs))["a − b"] == f"{gap:+.1f}"
 
