@@ -28,7 +28,7 @@ def columns(runs: Runs) -> list[Column]:
     everything = [one for seeds in runs.values() for one in seeds.values()]
     found = [column_of(runs, main, "clean")]
     for tag in dict.fromkeys((main, "last")):
-        # Others' figures fill a further column of `last` but are no reason for one.
+        # What `of` takes from other checkpoints fills a further column, but is no reason for one.
         records = [one.of(tag) if tag == main else one.records.get(tag, []) for one in everything]
         verdicts = [verdict for some in records for record in some for verdict in record.verdicts]
         suites = dict.fromkeys(verdict.suite for verdict in verdicts)
