@@ -60,9 +60,10 @@ def _parts(folder: Path) -> list[Path]:
 
 
 def _check_classes(folder: Path, classes: list[Path]) -> None:
-    """Check that folders of classes don't look like splits of other names."""
+    """Check that folders of classes don't look like splits of other names, with the same classes in
+    each. (With one folder in each they are classes, as in Tiny ImageNet: CLASS/images/*.)"""
     inside = {frozenset(child.name for child in _folders(one)) for one in classes}
-    same = len(classes) > 1 and len(inside) == 1 and any(inside)
+    same = len(classes) > 1 and len(inside) == 1 and all(len(names) > 1 for names in inside)
     if same and not any(map(_is_picture, folder.glob("*/*"))):
         names = " and ".join(sorted(one.name for one in classes)[:2])
         raise CrossfireError(

@@ -72,6 +72,12 @@ def test_folders_that_look_like_splits_are_no_classes(tmp_path: Path) -> None:
     assert load(f"folder:{folder}").classes == 2
 
 
+def test_classes_with_one_folder_each_are_classes(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        tree(tmp_path / name, classes=("images",))
+    assert load(f"folder:{tmp_path}").classes == 2
+
+
 def test_hidden_and_foreign_files_are_no_pictures(tmp_path: Path) -> None:
     plain = load(f"folder:{tree(tmp_path / 'plain')}").test.sha256()
     tree(tmp_path / "test")
