@@ -1,5 +1,6 @@
-"""Atomic writes, and hashes of files."""
+"""Atomic writes, locks, and hashes of files."""
 
+import fcntl
 import hashlib
 import os
 import tempfile
@@ -75,6 +76,40 @@ def reserve(path: Path, size: int) -> None:
             os.posix_fallocate(stream.fileno(), 0, size)
         else:
             stream.truncate(size)
+
+
+@contextmanager
+def locked(path: Path, doing: str) -> Iterator[None]:
+    """Hold the lock of a file, so that no other process does the same; `doing` says what.
+
+    Raises:
+        CrossfireError: another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.seek(0)
+            raise CrossfireError(f"process {stream.read().strip()} already {doing}") from None
+        except OSError:
+            pass  # the file system has no locks
+        stream.truncate(0)
+        stream.write(str(os.getpid()))
+        stream.flush()
+        yield
+
+
+def is_locked(path: Path) -> bool:
+    """Whether another process holds the lock of a file."""
+    try:
+        with path.open() as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # there is no such file, or the file system has no locks
+        return False
+    return False
 
 
 def sha256_bytes(data: bytes) -> str:

@@ -70,19 +70,20 @@ class Measurement:
             if is_of(record, evaluation, arithmetic) and same_margins(board, record, evaluation):
                 return record, False
         unfinished = self.board / ".unfinished"
-        journal = Journal(unfinished / "ray" if self.ray else unfinished, evaluation.key)
 
         def show(done: int, total: int, text: str) -> None:
             progress(done, total, f"{loaded.name}, {text}")
 
-        if self.ray:
-            outcome = cluster.run(evaluation, self.ray, journal, show)
-        else:
-            outcome = evaluation.run(journal, show)
-        command = self.command(spec, evaluation.protocol.dataset)
-        clean = evaluation.examples.images
-        record = publish(board, outcome, loaded, command, clean, images=self.images)
-        journal.close()
+        folder = unfinished / "ray" if self.ray else unfinished
+        with Journal(folder, evaluation.key).alone() as journal:
+            if self.ray:
+                outcome = cluster.run(evaluation, self.ray, journal, show)
+            else:
+                outcome = evaluation.run(journal, show)
+            command = self.command(spec, evaluation.protocol.dataset)
+            clean = evaluation.examples.images
+            record = publish(board, outcome, loaded, command, clean, images=self.images)
+            journal.close()
         return record, True
 
     def prepare(self, spec: str) -> tuple[LoadedModel, Evaluation]:

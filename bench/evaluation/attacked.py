@@ -59,6 +59,7 @@ class AttackedModel:
             precision=precision,
             compiled=self.settings.compiled,
             capacity=self.capacity,
+            random=self.random,
         )
         if gates.clamped(self.findings):
             self.fast.network = Inset(self.fast.network)
@@ -102,13 +103,13 @@ class AttackedModel:
         return Proposer(network, dtype, self.capacity)
 
     def check_unchanged(self) -> None:
-        """P3: the weights are those that were hashed.
+        """P3: weights and buffers are those that were hashed.
 
         Raises:
-            gates.Refusal: the model changed them during the evaluation.
+            gates.Refusal: the model changed them.
         """
         if weights_sha256(self.model) != self.weights:
-            message = "the model changed its own weights during the evaluation; freeze them"
+            message = "the model changes its own weights or buffers in eval mode; freeze them"
             gates.refuse([Finding("P3", "refuse", message, None)])
 
     @property

@@ -65,12 +65,12 @@ def evaluate(
         gates.Refusal: a check of the model or the images forbids the evaluation.
         CrossfireError: images, labels or a setting are not valid; the message says what to give.
     """
-    numbers = torch.arange(len(labels)) if numbers is None else numbers
     evaluation = Evaluation(model, images, labels, numbers, Settings(**settings))
     with shown(display) as progress, tempfile.TemporaryDirectory() as scratch:
+        with Journal(journal or Path(scratch), evaluation.key).alone() as state:
+            outcome = evaluation.run(state, progress)
         if journal is not None:
-            return evaluation.run(Journal(journal, evaluation.key), progress)
-        outcome = evaluation.run(Journal(Path(scratch), evaluation.key), progress)
+            return outcome
         for column in outcome.columns.values():
             column.found = np.array(column.found)
     return outcome
@@ -84,7 +84,7 @@ class Evaluation:
         model: nn.Module,
         images: Tensor,
         labels: Int[Tensor, " n"],
-        numbers: Int[Tensor, " n"],
+        numbers: Int[Tensor, " n"] | None,
         settings: Settings,
     ) -> None:
         """Check model and images, and classify the unperturbed images.
@@ -96,13 +96,16 @@ class Evaluation:
         keep_memory()
         inputs.check_model(model)
         images = in_range(inputs.as_images(images))
-        labels, numbers = inputs.as_labels(labels, images), inputs.as_numbers(numbers, images)
+        labels = inputs.as_labels(labels, images)
+        given = torch.arange(len(images)) if numbers is None else numbers
+        numbers = inputs.as_numbers(given, images)
         self.settings = settings
         shape = tuple(images.shape[1:])
         named = budget_dataset(settings.dataset, shape)
         self.threats = resolve(settings.threat, named, settings.budgets)
         self.attacked = checked(model, images, labels, self.threats, settings)
         self.logits = self.attacked.logits(images)
+        self.attacked.check_unchanged()
         gates.refuse(list(gates.class_count(self.logits.shape[1], labels)))
         gates.refuse(list(gates.finite(self.logits)))
         self.examples = Examples(images, labels, numbers, target_classes(self.logits, labels))
@@ -136,7 +139,7 @@ class Evaluation:
             self.attacked.weights,
             predictions,
             self.protocol.sha256,
-            self.settings.precision,
+            self.attacked.arithmetic[1],
             self.settings.compiled,
         )
         return sha256_bytes(repr(parts).encode())

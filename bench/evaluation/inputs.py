@@ -64,9 +64,10 @@ def _whole_numbers(values: Tensor, images: Tensor, name: str, what: str) -> Int[
             f"{name} have shape {tuple(values.shape)}; give {what}, one for each of the "
             f"{len(images)} images"
         )
+    values = values.long().cpu()
     if int(values.min()) < 0:
         raise CrossfireError(f"{name} begin at {int(values.min())}; give {what}")
-    return values.long().cpu()
+    return values
 
 
 def _kind(value: object) -> str:

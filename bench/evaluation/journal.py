@@ -6,8 +6,10 @@ memory-mapped arrays beside it, so that memory use doesn't grow with the number 
 
 import math
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +17,7 @@ from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from bench.files import reserve, write_atomic
+from bench.files import locked, reserve, write_atomic
 
 
 class Journal:
@@ -24,6 +26,17 @@ class Journal:
     def __init__(self, folder: Path, key: str) -> None:
         self._folder = folder / key[:32]
         self._maps: dict[str, "np.memmap[Any, Any]"] = {}
+
+    @contextmanager
+    def alone(self) -> Iterator[Self]:
+        """The journal while no other process writes into its folder.
+
+        Raises:
+            CrossfireError: another process does.
+        """
+        doing = "evaluates this model here; repeat the command when it has ended"
+        with locked(self._folder / "lock", doing):
+            yield self
 
     def found(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """The array (n, c, h, w) of adversarial examples of one column, zeros where not broken."""

@@ -5,6 +5,7 @@ channels-last, the data type is bf16 where the hardware multiplies it faster, an
 compiled. An error of this arithmetic can only make an attack fail: verdicts are the judge's.
 """
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -100,23 +101,26 @@ def proposer(
     precision: Precision = "auto",
     compiled: bool | None = None,
     capacity: int = 128,
+    random: bool = False,
 ) -> Proposer:
     """A fast form of a model in eval mode that agrees with it on a sample of images (n, c, h, w).
 
-    `compiled` None never compiles float32, and compiles bf16 after some seconds of use. Falls back
+    `compiled` None never compiles float32, and compiles bf16 after some seconds of use. A `random`
+    model is neither traced nor compiled, because both would replace draws by constants. Falls back
     to the model itself, in float32, if the fast form fails or disagrees.
     """
     exact = Proposer(model, limit=capacity)
     dtype = torch.bfloat16 if resolve(precision, sample.device) == "bf16" else torch.float32
     try:
-        network = fold_batch_norm(model).to(dtype).to(memory_format=torch.channels_last)
+        network = copy.deepcopy(model) if random else fold_batch_norm(model)
+        network = network.to(dtype).to(memory_format=torch.channels_last)
         freeze(network)
         fast = Proposer(network, dtype, capacity)
         if not _agree(exact, fast, sample):
             return exact
     except Exception:  # copying a model and converting it may raise any error
         return exact
-    if compiled or (compiled is None and dtype == torch.bfloat16):
+    if not random and (compiled or (compiled is None and dtype == torch.bfloat16)):
         fast.network = Compiling(network, patience=0.0) if compiled else Compiling(network)
     return fast
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import CrossfireError
-from bench.files import replacing, write_atomic
+from bench.files import is_locked, locked, replacing, write_atomic
 
 
 def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path: Path) -> None:
@@ -70,3 +70,15 @@ def test_content_is_flushed_before_the_rename(
     monkeypatch.setattr(Path, "replace", move)
     write_atomic(tmp_path / "a", b"1")
     assert order == ["fsync", "rename"]
+
+
+def test_the_lock_of_a_file_is_held_by_one_only(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "lock"
+    with locked(path, "writes here; wait"):
+        assert is_locked(path)
+        with pytest.raises(
+            CrossfireError, match=f"process {os.getpid()} already writes here; wait"
+        ):
+            locked(path, "writes here; wait").__enter__()
+    assert not is_locked(path)
+    assert not is_locked(tmp_path / "none")

@@ -1,18 +1,16 @@
 """The state of all steps, saved atomically, so that other commands can read it."""
 
-import fcntl
 import json
-import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from bench import files
 from bench.campaign.execution.matching import fits
 from bench.campaign.execution.plan import Plan, Step
-from bench.errors import CrossfireError
 from bench.files import write_atomic
 from leaderboard.schema import from_json
 
@@ -54,7 +52,7 @@ class State:
             saved = json.loads((folder / "state.json").read_text())
         except (OSError, ValueError):
             saved = {}
-        state = cls(plan, alive=not locked_here and _is_locked(folder / "lock"))
+        state = cls(plan, alive=not locked_here and files.is_locked(folder / "lock"))
         for key, step in plan.steps.items():
             state.entries[key] = _entry(plan, step, saved.get(key, {}), state.alive)
         state.alive = state.alive or locked_here
@@ -161,35 +159,11 @@ def _age(path: Path) -> float:
     return -path.stat().st_mtime
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> AbstractContextManager[None]:
     """Hold the lock of a campaign, so that no other process executes it.
 
     Raises:
         CrossfireError: another process holds it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("a+") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            stream.seek(0)
-            raise CrossfireError(
-                f"process {stream.read().strip()} already executes this campaign; "
-                "show its state with: bench status FILE"
-            ) from None
-        stream.truncate(0)
-        stream.write(str(os.getpid()))
-        stream.flush()
-        yield
-
-
-def _is_locked(path: Path) -> bool:
-    try:
-        with path.open() as stream:
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False
+    doing = "executes this campaign; show its state with: bench status FILE"
+    return files.locked(folder / "lock", doing)

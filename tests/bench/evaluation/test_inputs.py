@@ -1,5 +1,6 @@
 """What an evaluation takes, and what it refuses in one line."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,9 @@ from torch import Tensor, nn
 
 from bench import evaluate
 from bench.errors import CrossfireError
+from bench.evaluation.evaluator import Evaluation
+from bench.evaluation.journal import Journal
+from bench.evaluation.settings import Settings
 from tests.bench.evaluation.test_evaluator import SHAPE, flags, problem, run
 from tests.toy import linear_model
 
@@ -47,7 +51,16 @@ def test_what_an_evaluation_cannot_take_is_refused_with_what_to_give_instead() -
 def test_labels_of_any_integer_type_and_images_of_any_float_type_are_read() -> None:
     model, x, y = problem(8)
     expected = flags(run(model, x, y, "linf:0.05"))
-    assert flags(run(model, x.double(), y.to(torch.uint8), "linf:0.05")) == expected
+    for kind in (torch.uint8, torch.uint16, torch.int32):
+        assert flags(run(model, x.double(), y.to(kind), "linf:0.05")) == expected
+
+
+def test_two_evaluations_of_a_model_at_once_do_not_share_a_journal(tmp_path: Path) -> None:
+    model, x, y = problem(8)
+    settings = Settings(threat="linf:0.05")
+    with Journal(tmp_path, Evaluation(model, x, y, None, settings).key).alone():
+        assert "already evaluates this model" in refused(journal=tmp_path)
+    evaluate(model, x, y, threat="linf:0.05", journal=tmp_path, display="none")
 
 
 class Sometimes(nn.Module):
@@ -109,6 +122,13 @@ class Counting(nn.Module):
         return logits
 
 
-def test_a_model_that_changes_its_own_weights_is_refused() -> None:
+def test_a_model_that_changes_its_own_buffers_is_refused_before_any_attack() -> None:
     _, x, y = problem(8)
-    assert "changed its own weights" in refused(model=Counting().eval(), images=x, labels=y)
+    model = Counting().eval()
+    assert "changes its own weights or buffers" in refused(model=model, images=x, labels=y)
+    assert int(model.seen) < 30
+
+
+def test_one_image_with_a_label_that_is_a_number_is_refused() -> None:
+    model, x, y = problem(1)
+    assert "labels have shape ()" in refused(model=model, images=x, labels=y[0])

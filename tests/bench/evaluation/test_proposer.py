@@ -1,0 +1,46 @@
+"""The fast form of a model is the model: with its randomness, and in the arithmetic it records."""
+
+import torch
+from torch import Tensor, nn
+
+from bench.evaluation.evaluator import Evaluation
+from bench.evaluation.proposer import proposer
+from bench.evaluation.settings import Settings
+from tests.bench.evaluation.test_evaluator import SHAPE, problem
+from tests.toy import linear_model
+
+
+class Noisy(nn.Module):
+    """A model whose noise has a constant shape, so that a tracer takes a draw for a constant."""
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.inner, self.scale = linear_model(3, SHAPE), scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.inner(x + self.scale * torch.rand(1, *SHAPE))
+        return logits
+
+
+def test_attacks_query_new_draws_of_a_random_model() -> None:
+    _, x, y = problem(16)
+    evaluation = Evaluation(Noisy(0.02).eval(), x, y, None, Settings(threat="linf:0.05"))
+    fast = evaluation.attacked.fast
+    assert len({float(fast(x[:1])[0, 0]) for _ in range(5)}) == 5
+
+
+def test_a_random_model_is_not_compiled() -> None:
+    _, x, _ = problem(16)
+    model = Noisy(0.02).eval()
+    assert isinstance(proposer(model, x, compiled=True, random=True).network, Noisy)
+
+
+def test_the_arithmetic_that_auto_means_here_is_part_of_the_key() -> None:
+    model, x, y = problem(16)
+    keys, used = {}, ""
+    for precision in ("fp32", "bf16", "auto"):
+        settings = Settings(threat="linf:0.05", precision=precision)
+        evaluation = Evaluation(model, x, y, None, settings)
+        keys[precision], used = evaluation.key, evaluation.attacked.arithmetic[1]
+    assert keys["fp32"] != keys["bf16"]
+    assert keys["auto"] == keys[used]
