@@ -49,9 +49,8 @@ class APGD:
 
     def start(self, slots: Slots, threat: Threat) -> Slots:
         """A random point of the ball."""
-        geometry = GEOMETRY[threat.norm]
-        delta = geometry.start(random_streams.uniform(slots.key, *slots.x.shape[1:]), threat.eps)
-        point = slots.x + geometry.project(slots.x, delta, threat.eps)
+        noise = random_streams.uniform(slots.key, *slots.x.shape[1:])
+        point = slots.x + GEOMETRY[threat.norm].random(slots.x, noise, threat.eps)
         never = torch.full_like(slots.t, torch.inf, dtype=point.dtype)
         period = torch.full_like(slots.t, self._part(self.first))
         return slots.next(

@@ -45,17 +45,15 @@ class PGD:
     bounded: bool = True
 
     def loss(self, logits: Tensor, slots: Slots) -> Tensor:
-        """Cross-entropy or the margin, untargeted."""
+        """The objective, untargeted."""
         return self.objective(logits, slots.y)
 
     def start(self, slots: Slots, threat: Threat) -> Slots:
         """A random point of the ball, or the image."""
         if not self.random_start:
             return slots.next(slots.x, slots.done, **self._anchor(slots.x))
-        geometry = GEOMETRY[threat.norm]
         noise = random_streams.uniform(slots.key, *slots.x.shape[1:])
-        delta = geometry.project(slots.x, geometry.start(noise, threat.eps), threat.eps)
-        point = slots.x + delta
+        point = slots.x + GEOMETRY[threat.norm].random(slots.x, noise, threat.eps)
         return slots.next(point, slots.done, **self._anchor(point))
 
     def step(self, slots: Slots, response: Response, threat: Threat) -> Slots:

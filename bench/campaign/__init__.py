@@ -3,7 +3,7 @@
     campaign = read(Path("campaign.toml"))                     # definition: checks the whole file
     plan = make(campaign)                                      # execution: the steps
     Scheduler(State.load(plan), LocalJobs(folder, 2), ...).run()
-    accuracies(collect(plan))                                  # results: tables from the records
+    accuracies(collect(plan, None, print))                     # results: tables from the records
 
 A campaign is a list of runs, each a defense with options and seeds, or a model from anywhere. Its
 steps are commands, `bench train` and `bench evaluate`. Each is a process of its own, which can be

@@ -133,9 +133,9 @@ def fit(subject: Subject, features: Features) -> tuple[Readout, Tensor]:
 
 def inside(subject: Subject, keys: Tensor, share: float) -> Batch:
     """A random point of each image's ball of `share` · ε; in ℓ∞ uniform."""
-    geometry, eps = GEOMETRY[subject.threat.norm], share * subject.threat.eps
-    delta = geometry.start(random_streams.uniform(keys, *subject.x.shape[1:]), eps)
-    return subject.x + geometry.project(subject.x, delta, eps)
+    u = random_streams.uniform(keys, *subject.x.shape[1:])
+    eps = share * subject.threat.eps
+    return subject.x + GEOMETRY[subject.threat.norm].random(subject.x, u, eps)
 
 
 def on_the_boundary(subject: Subject, keys: Tensor) -> Batch:

@@ -92,9 +92,9 @@ def falling(losses: Float[Tensor, "t n"]) -> Flags:
 
 def single_step(subject: Subject) -> Flags:
     """Which examples one step of ε along the gradient of the cross-entropy breaks (FGSM)."""
-    geometry, eps = GEOMETRY[subject.threat.norm], subject.threat.eps
     gradient = query(subject.model, PGD(), subject.slots("fgsm")).ascent
-    step = geometry.project(subject.x, eps * geometry.steepest(gradient, subject.x), eps)
+    geometry = GEOMETRY[subject.threat.norm]
+    step = geometry.full_step(subject.x, gradient, subject.threat.eps)
     return subject.judge.wrong(subject.x + step, subject.y)
 
 

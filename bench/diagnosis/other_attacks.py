@@ -2,14 +2,14 @@
 random points, transfer from a surrogate, and the same attack on a repaired model."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import takewhile
 from typing import Any
 
 import torch
 from jaxtyping import Bool
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.attacks.base import drive
 from bench.attacks.margin import MarginPGD
@@ -20,7 +20,7 @@ from bench.diagnosis.optimisation import single_step
 from bench.diagnosis.rules import RULES
 from bench.diagnosis.subject import Subject, survivors
 from bench.evaluation.proposer import Proposer
-from bench.evaluation.repair import StraightThrough
+from bench.evaluation.repair import straight_through
 from bench.evaluation.suites import Stage, get
 from bench.threats.geometry import GEOMETRY
 from bench.types import Model
@@ -91,7 +91,7 @@ def by_chance(subject: Subject) -> Flags:
     broken = torch.zeros_like(subject.y, dtype=torch.bool)
     for draw in range(subject.effort.draws):
         u = random_streams.uniform(random_streams.fold(keys, draw), *subject.x.shape[1:])
-        delta = geometry.project(subject.x, geometry.start(u, threat.eps), threat.eps)
+        delta = geometry.random(subject.x, u, threat.eps)
         broken |= subject.judge.wrong(subject.x + delta, subject.y)
     return broken
 
@@ -111,7 +111,7 @@ def repairs(subject: Subject, n: int) -> Iterator[Check]:
     """R1 to R3: examples broken when stepped functions pass gradients on, when float64 replaces
     float32, or when gradients are averaged over a neighbourhood. Values are shares of `n`."""
     work = _repair_stage(subject)
-    straight = Proposer(_straight(subject.model))
+    straight = Proposer(straight_through(subject.model))
     yield RULES["R1"].counted(_broken(survivors(subject, work, straight)), n)
     yield _in_float64(subject, work, n)
     averaged = replace(
@@ -125,15 +125,6 @@ def _repair_stage(subject: Subject) -> Stage:
     stages = get("crossfire")(subject.threat.norm, subject.classes)
     repairing = [work for work in stages if work.repair and work.repeats == 1]
     return _capped(subject, replace(repairing[-1], targets=2))
-
-
-def _straight(model: nn.Module) -> Callable[[Tensor], Tensor]:
-    def call(points: Tensor) -> Tensor:
-        with StraightThrough(points.shape):
-            logits: Tensor = model(points)
-        return logits
-
-    return call
 
 
 def _in_float64(subject: Subject, work: Stage, n: int) -> Check:

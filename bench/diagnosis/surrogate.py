@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.data.splits import floats
 from bench.diagnosis.subject import Subject
 from bench.models import build
 from bench.threats.geometry import GEOMETRY
@@ -26,7 +27,7 @@ def imitate(subject: Subject, images: Tensor) -> nn.Module:
     order = torch.Generator().manual_seed(subject.seed)
     for _ in range(subject.effort.imitation):
         rows = torch.randint(len(images), (BATCH,), generator=order)
-        batch = images[rows].to(device).float() / 255
+        batch = floats(images[rows].to(device))
         predictions = subject.judge.logits(batch).argmax(1)
         moved = torch.cat([batch[::2], _stepped(net, batch[1::2], predictions[1::2], subject)])
         labels = torch.cat([predictions[::2], predictions[1::2]])
@@ -38,7 +39,6 @@ def imitate(subject: Subject, images: Tensor) -> nn.Module:
 
 
 def _stepped(net: nn.Module, x: Tensor, y: Tensor, subject: Subject) -> Tensor:
-    geometry, eps = GEOMETRY[subject.threat.norm], subject.threat.eps / 2
     point = x.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(F.cross_entropy(net(point), y, reduction="sum"), point)
-    return x + geometry.project(x, eps * geometry.steepest(gradient, x), eps)
+    return x + GEOMETRY[subject.threat.norm].full_step(x, gradient, subject.threat.eps / 2)

@@ -94,9 +94,9 @@ def repaired(model: nn.Module, sample: Batch, *, probabilities: bool) -> tuple[M
     That is float64 if the gradient of the spread of the logits at some image of the sample
     (n, c, h, w) has another direction in float32, and if the model runs in float64.
     """
-    single = _repaired(_copied(model), torch.float32, probabilities)
+    single = straight_through(_copied(model), torch.float32, probabilities)
     try:
-        double = _repaired(copy.deepcopy(model).double(), torch.float64, probabilities)
+        double = straight_through(copy.deepcopy(model).double(), torch.float64, probabilities)
         in_single, in_double = _slopes(single, sample), _slopes(double, sample.double())
     except Exception:  # it has parts that can't be copied, or that are float32 for ever
         return single, torch.float32
@@ -120,7 +120,11 @@ def freeze(model: nn.Module) -> None:
         parameter.requires_grad_(False)
 
 
-def _repaired(model: nn.Module, dtype: torch.dtype, probabilities: bool) -> Model:
+def straight_through(
+    model: nn.Module, dtype: torch.dtype = torch.float32, probabilities: bool = False
+) -> Model:
+    """The model in `dtype` under `StraightThrough`; its outputs as logits if they are
+    `probabilities`."""
     least = LEAST[dtype]
 
     def logits(points: Batch) -> Float[Tensor, "n k"]:

@@ -8,7 +8,7 @@ import hashlib
 import io
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -150,10 +150,10 @@ class Bench:
             )
         else:
             seconds, passes, robust = self._attacked(model, threat, attack)
-        if kept:
-            data = io.BytesIO()
-            np.savez(data, seconds=seconds, passes=passes, robust=robust)
-            write_atomic(kept, data.getvalue())
+            if kept:
+                data = io.BytesIO()
+                np.savez(data, seconds=seconds, passes=passes, robust=robust)
+                write_atomic(kept, data.getvalue())
         return Row(name, str(threat), tool, seconds, passes, float(robust.mean())), robust
 
     def _key(self, model: nn.Module, threat: Threat, tool: str) -> str:
@@ -177,13 +177,11 @@ class Bench:
 
 
 def _against(row: Row, robust: Array, base: Row, base_robust: Array) -> Row:
-    return Row(
-        **vars(row)
-        | {
-            "missed": int((robust & ~base_robust).sum()),
-            "extra": int((~robust & base_robust).sum()),
-            "ratio": base.seconds / row.seconds,
-        }
+    return replace(
+        row,
+        missed=int((robust & ~base_robust).sum()),
+        extra=int((~robust & base_robust).sum()),
+        ratio=base.seconds / row.seconds,
     )
 
 

@@ -244,6 +244,14 @@ class Geometry:
     start: Callable[[Batch, Radius], Batch]
     gap: Callable[[Batch, Batch, Batch, Radius], Float[Tensor, " n"]]
 
+    def random(self, x: Batch, u: Batch, eps: Radius) -> Batch:
+        """A random perturbation of x within ball ∩ box, from uniform numbers u in (0, 1)."""
+        return self.project(x, self.start(u, eps), eps)
+
+    def full_step(self, x: Batch, gradient: Batch, eps: float) -> Batch:
+        """The perturbation of x by one step of length eps along the steepest direction."""
+        return self.project(x, eps * self.steepest(gradient, x), eps)
+
 
 GEOMETRY: dict[Norm, Geometry] = {
     "linf": Geometry(linf_distance, linf_project, linf_steepest, linf_start, linf_gap),

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from bench.attacks.pgd import STEP_SIZE
 from bench.compute import processor
 from bench.losses import cross_entropy, kl
 from bench.threats import Threat
@@ -16,8 +17,6 @@ from bench.training.nets import Net, attacking
 from bench.types import Images, Labels, Logits, Values
 
 Objective = Callable[[Images], Values]
-STEP = 0.25
-"""Default step size as a share of epsilon: 2/255 at 8/255 (Madry et al. 2018)."""
 
 
 def random_start(
@@ -27,9 +26,7 @@ def random_start(
 
     It depends on the role of `net`, so that networks trained together have different starts.
     """
-    geometry = GEOMETRY[threat.norm]
-    noise = geometry.start(_uniform(batch, threat, net), threat.eps)
-    return geometry.project(batch.x, noise, threat.eps)
+    return GEOMETRY[threat.norm].random(batch.x, _uniform(batch, threat, net), threat.eps)
 
 
 def small_start(
@@ -57,7 +54,7 @@ def adversarial(
     threat: Threat,
     *,
     steps: int = 10,
-    step_size: float = STEP,
+    step_size: float = STEP_SIZE,
     start: Float[Tensor, "n c h w"] | None = None,
 ) -> Images:
     """The batch's images after PGD on the cross-entropy of `net`.
@@ -76,7 +73,7 @@ def adversarial_each(
     batch: Batch,
     *,
     steps: int = 10,
-    step_size: float = STEP,
+    step_size: float = STEP_SIZE,
 ) -> list[Images]:
     """For each network and threat, the batch's images after PGD as `adversarial` makes them.
 
@@ -107,7 +104,7 @@ def adversarial_kl(
     reference: Logits,
     *,
     steps: int = 10,
-    step_size: float = STEP,
+    step_size: float = STEP_SIZE,
 ) -> Images:
     """The batch's images after PGD on KL(reference ‖ `net`), from a small start.
 
@@ -136,7 +133,7 @@ def ascend(
     threat: Threat,
     *,
     steps: int = 10,
-    step_size: float = STEP,
+    step_size: float = STEP_SIZE,
     start: Float[Tensor, "n c h w"] | None = None,
 ) -> Images:
     """x + δ after `steps` steepest-ascent steps of `objective`.

@@ -48,8 +48,8 @@ class Passes:
         return {item.name: dict(getattr(self, item.name)) for item in fields(self)}
 
     def pool(self, states: Sequence[dict[str, dict[str, Any]]], first: bool) -> None:
-        """Replace the counts by the sums over the `states` of all devices on the first of them, and
-        by zeros on the others, which therefore have the same names."""
+        """Give the first device the sums over the `states` of all devices, and the others zeros
+        under the same names, so that the next sum counts every pass once."""
         for item in fields(self):
             counts = getattr(self, item.name)
             for name in sorted({name for state in states for name in state[item.name]}):

@@ -10,7 +10,7 @@ Schedule = Literal["cyclic", "triangle", "two-slopes", "cosine", "steps", "const
 
 
 def piecewise_linear(*points: tuple[int | float, int | float]) -> Callable[[float], float]:
-    """Straight lines piecewise_linear points (share of the run, fraction of the highest rate)."""
+    """Straight lines through the points (share of the run, fraction of the highest rate)."""
 
     def rate(progress: float) -> float:
         for (start, low), (end, high) in pairwise(points):

@@ -33,7 +33,7 @@ def _is_evaluation(record: Record, step: Step, campaign: Campaign) -> bool:
         *(one.suites, one.seed, one.union_only),
         one.examples or record.data.examples,
         threats or protocol.threats,
-        # bf16 is left where it disagrees with float32.
+        # Asked for bf16 or auto, attacks take float32 where the two disagree: either fits.
         "fp32" if one.precision == "fp32" else record.environment.precision,
     )
     return wanted == (

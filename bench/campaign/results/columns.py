@@ -66,9 +66,9 @@ class Column:
 
 
 def column_of(runs: Runs, tag: str, under: str, suite: str = "") -> Column:
-    """A column on the images and under the threats that most seeds of all runs have, so that a
-    further evaluation of a few changes no other; on ties on those that most seeds have among
-    others, then under more threats, then on more images. A union is of several norms if any is.
+    """The column that most seeds of all runs have, so that a further evaluation of a few changes no
+    other. Of the sets of images and threats that occur, preferred in this order: several norms; the
+    set of most seeds; the set that most seeds' evaluations contain; more threats; more images.
     """
     everyone = [one for seeds in runs.values() for one in seeds.values()]
     met = Counter(column for one in everyone for column in _columns(one.of(tag), tag, under, suite))
