@@ -2,6 +2,7 @@
 has a record under the same protocol is not evaluated again."""
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -20,7 +21,7 @@ from bench.evaluation.settings import Settings
 from bench.models.checkpoint import Metadata, file_of, read
 from bench.models.sources import LoadedModel, find
 from leaderboard.flags import count
-from leaderboard.schema import Record
+from leaderboard.schema import Finding, Record
 from leaderboard.store import Board
 
 
@@ -135,11 +136,14 @@ def is_of(record: Record, evaluation: Evaluation, arithmetic: str | None) -> boo
 
 def same_margins(board: Board, record: Record, evaluation: Evaluation) -> bool:
     """Whether the clean margins in the evidence of a record are the evaluation's: code that isn't
-    part of the weights may have changed. Those of random models are not compared."""
+    part of the weights may have changed. Of random models, whose margins differ anyway, the message
+    is compared that says how many passes decide."""
     import pandas as pd
 
     evidence = record.evidence
-    if evaluation.attacked.random or evidence is None:
+    if evaluation.attacked.random:
+        return _random(record.findings) == _random(evaluation.attacked.findings)
+    if evidence is None:
         return True
     path = board.folder / evidence.table.file
     if not path.is_file():
@@ -150,6 +154,10 @@ def same_margins(board: Board, record: Record, evaluation: Evaluation) -> bool:
         return False
     margins = evaluation.margins
     return bool(((margins - recorded).abs() <= 1e-3 * margins.abs().max()).all())
+
+
+def _random(findings: Sequence[Finding]) -> list[str]:
+    return [finding.message for finding in findings if finding.id == "P4"]
 
 
 def trained_on(spec: str) -> str | None:

@@ -6,6 +6,8 @@ number of a stream is computed without its predecessors.
 """
 
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float, Int
@@ -40,6 +42,15 @@ def keys(seed: int, indices: Int[Tensor, " n"], *parts: int | str) -> Int[Tensor
     for part in parts:
         key = fold(key, part)
     return key
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Let torch's own generators, from which random models draw, start at a seed; afterwards they
+    go on as if nothing had been drawn."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
 
 
 def uniform(key: Int[Tensor, " n"], *shape: int) -> Float[Tensor, "n *shape"]:

@@ -6,14 +6,15 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from bench.compute.random_streams import seeded
 from bench.data.splits import floats
 from bench.errors import CrossfireError, reason
 from bench.evaluation import gates
 from bench.evaluation.engine import Engine
-from bench.evaluation.judge import Judge
+from bench.evaluation.judge import POLL, VOTES, Judge
 from bench.evaluation.proposer import Proposer, proposer
 from bench.evaluation.queue import Job, State
 from bench.evaluation.repair import Inset, repaired
@@ -22,9 +23,6 @@ from bench.evaluation.suites import Stage
 from bench.models.checkpoint import weights_sha256
 from bench.threats.geometry import Batch
 from leaderboard.schema import Finding
-
-VOTES = 9
-"""Predictions whose majority decides for a random model."""
 
 
 @dataclass
@@ -49,7 +47,7 @@ class AttackedModel:
         self.capacity = self.settings.capacity or (1024 if device.type == "cuda" else 128)
         # On a CPU small batches are faster, because their activations fit into the caches.
         limit = 64 if device.type == "cpu" else max(self.capacity, 256)
-        self.judge = Judge(self.model, limit=limit, votes=VOTES if self.random else 1)
+        self.judge = Judge(self.model, limit=limit, votes=POLL if self.random else 1)
         precision = self.settings.precision
         if precision == "auto" and gates.misleading(self.findings):
             precision = "fp32"  # where gradients nearly vanish, bf16 would lose them
@@ -73,6 +71,16 @@ class AttackedModel:
         """The judge's logits of images (n, c, h, w), uint8 or float32 in [0, 1], on the CPU."""
         parts = torch.split(images, self.judge.limit)
         return torch.cat([self.judge.logits(floats(x).to(self.device)).cpu() for x in parts])
+
+    def usually_right(self, images: Tensor, labels: Int[Tensor, " n"]) -> Bool[Tensor, " n"]:
+        """Flags, on the CPU: most of `VOTES` passes classify the image correctly."""
+        parts = zip(*(torch.split(v, self.judge.limit) for v in (images, labels)), strict=True)
+        with seeded(self.settings.seed, self.device):
+            shares = [
+                self.judge.errors(floats(x).to(self.device), y.to(self.device), VOTES).cpu()
+                for x, y in parts
+            ]
+        return torch.cat(shares) < 0.5
 
     def engine(
         self,

@@ -10,6 +10,7 @@ a resumption changes how an example is attacked.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,11 +21,12 @@ from torch import Tensor
 from bench.attacks.base import Attack, Slots
 from bench.attacks.external import Counted, ExternalAttack
 from bench.compute import random_streams
-from bench.evaluation.judge import Judge, allowed
+from bench.evaluation.judge import CLEAR, VOTES, Judge, allowed
 from bench.evaluation.proposer import Proposer
 from bench.evaluation.queue import Array, Column, Examples, Job, Queue, State
 from bench.evaluation.suites import Stage
 from bench.losses import margin
+from bench.threats.geometry import Batch
 
 SAVE_EVERY = 20.0
 NEAR = 0.05
@@ -54,6 +56,13 @@ class Engine:
     ) -> None:
         """Run all jobs, or the remaining ones of a resumed state (empty for none), and write the
         results into the columns."""
+        random = self.judge.votes > 1
+        with random_streams.seeded(self.seed, self.device) if random else nullcontext():
+            self._run(jobs, examples, columns, resumed)
+
+    def _run(
+        self, jobs: Sequence[Job], examples: Examples, columns: Sequence[Column], resumed: State
+    ) -> None:
         first = int(resumed.get("job", torch.tensor(0)))
         for column, saved in zip(columns, _columns(resumed, len(columns)), strict=True):
             column.restore(saved)
@@ -62,6 +71,8 @@ class Engine:
             chosen = begun["chosen"].numpy() if begun else self.choose(job, examples, columns)
             for state in self._stage(job, examples, columns[job.column], chosen, begun):
                 self._save(number, columns, state)
+            if self.judge.votes > 1:
+                self._review(job, examples, columns[job.column])
             resumed = {}
             self._save(number + 1, columns, {})
 
@@ -145,6 +156,7 @@ class Engine:
             broken, far = self.judge.adversarial(x, points, y, job.threat, bounded=attack.bounded)
             column.forward[batch] += counted.forwards // len(batch) + self.judge.votes
             column.backward[batch] += counted.backwards // len(batch)
+            broken = self._confirmed(broken, points, y, batch, column)
             for place in torch.nonzero(broken).flatten().tolist():
                 point = points[place].cpu().numpy()
                 column.broken(int(batch[place]), job.number, 0, float(far[place]), point)
@@ -231,11 +243,39 @@ class Engine:
         broken, far = self.judge.adversarial(x, points, y, job.threat, bounded=bounded)
         inside = (far <= allowed(job.threat)).cpu().numpy()
         np.add.at(column.forward, rows[which[inside]], self.judge.votes)
+        broken = self._confirmed(broken, points, y, rows[which], column)
         for place in torch.nonzero(broken).flatten().tolist():
             row = int(rows[which[place]])
             if column.robust[row]:
                 step, distance = int(slots.t[which[place]]), float(far[place])
                 column.broken(row, job.number, step, distance, points[place].cpu().numpy())
+
+    def _confirmed(
+        self,
+        broken: Bool[Tensor, " n"],
+        points: Batch,
+        y: Int[Tensor, " n"],
+        rows: Array,
+        column: Column,
+    ) -> Bool[Tensor, " n"]:
+        """The broken points; of a random model those that many further passes misclassify too."""
+        if self.judge.votes == 1 or not bool(broken.any()):
+            return broken
+        np.add.at(column.forward, rows[broken.cpu().numpy()], VOTES)
+        shares = self.judge.errors(points[broken], y[broken], VOTES)
+        return broken.masked_scatter(broken, shares >= CLEAR)
+
+    def _review(self, job: Job, examples: Examples, column: Column) -> None:
+        """Let fresh passes decide about what a job broke: of its many tries one may have been
+        lucky."""
+        rows = np.flatnonzero(~column.robust & (column.by == job.number))
+        for first in range(0, len(rows), self.capacity):
+            some = rows[first : first + self.capacity]
+            points = torch.from_numpy(column.found[some]).to(self.device)
+            _, y = self._originals(some, examples)
+            right = self.judge.errors(points, y, VOTES) < 0.5
+            column.forward[some] += VOTES
+            column.spare(some[right.cpu().numpy()])
 
 
 def claimed(

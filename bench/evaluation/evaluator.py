@@ -10,6 +10,7 @@ whose budget it meets.
 """
 
 import tempfile
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from bench.evaluation import gates, inputs, suites
 from bench.evaluation.attacked import AttackedModel, choose_device
 from bench.evaluation.findings import alarms, credit, escalations
 from bench.evaluation.journal import Journal
+from bench.evaluation.judge import VOTES
 from bench.evaluation.outcome import Outcome, Pair
 from bench.evaluation.protocol import Protocol
 from bench.evaluation.queue import Alarm, Array, Column, Examples, Job
@@ -133,8 +135,9 @@ class Evaluation:
     @property
     def key(self) -> str:
         """Identifies this evaluation: the hash of weights, clean predictions, protocol and
-        arithmetic. Predictions tell models apart whose code differs and not their weights."""
-        predictions = [] if self.attacked.random else self.logits.argmax(1).tolist()
+        arithmetic. Predictions tell models apart whose code differs and not their weights; those of
+        a random model do not, and how many of them decide stands in their place."""
+        predictions = VOTES if self.attacked.random else self.predictions.tolist()
         parts = (
             self.attacked.weights,
             predictions,
@@ -144,11 +147,20 @@ class Evaluation:
         )
         return sha256_bytes(repr(parts).encode())
 
-    @property
+    @cached_property
     def clean(self) -> Array:
-        """Flags (n,): the image itself is classified correctly."""
+        """Flags (n,): the image itself is classified correctly (by a random model: usually)."""
+        if self.attacked.random:
+            return self.attacked.usually_right(self.examples.images, self.examples.labels).numpy()
         right = self.logits.argmax(1) == self.examples.labels
         return (right & self.logits.isfinite().all(1)).numpy()
+
+    @property
+    def predictions(self) -> Array:
+        """Classes (n,): of a random model the label where that is usually right, else another."""
+        if self.attacked.random:
+            return np.where(self.clean, self.examples.labels, self.examples.target_classes[:, 0])
+        return self.logits.argmax(1).numpy()
 
     @property
     def margins(self) -> Float[Tensor, " n"]:
@@ -227,7 +239,7 @@ class Evaluation:
             protocol=self.protocol,
             labels=self.examples.labels.numpy(),
             numbers=self.examples.numbers.numpy(),
-            predictions=self.logits.argmax(1).numpy(),
+            predictions=self.predictions,
             margins=self.margins.numpy(),
             clean=self.clean,
             columns=named,

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from bench import losses
 from bench.errors import CrossfireError, reason
+from bench.evaluation.judge import VOTES
 from bench.evaluation.repair import Inset
 from bench.threats import Norm, Threat
 from bench.threats.geometry import GEOMETRY, Batch
@@ -109,7 +110,7 @@ def determinism(model: Model, images: Batch, first: Logits) -> Iterator[Finding]
         float(((o - first).norm(dim=1) / first.norm(dim=1).clamp_min(1e-12)).max()) for o in others
     )
     if gap > 1e-4 or any(bool((o.argmax(1) != first.argmax(1)).any()) for o in others):
-        message = "the model's outputs are random; use --suite autoattack-rand"
+        message = f"outputs are random: majorities of {VOTES} passes decide, the row has no rank"
         yield Finding("P4", "flag", message, gap)
 
 

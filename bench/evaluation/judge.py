@@ -20,6 +20,14 @@ from bench.types import Model
 TOLERANCE = 1e-6
 """For rounding x + delta to float32; absolute in ℓ∞ and ℓ2, relative in ℓ1."""
 
+POLL = 9
+"""Passes whose majority makes a point of a random model a candidate."""
+VOTES = 99
+"""Fresh passes that decide about a candidate, and about an image of a random model."""
+CLEAR = 0.6
+"""The share of them that must misclassify a candidate. More than a half: an attack tries so many
+points that some have a majority by luck, and it would stop at those before it reached its best."""
+
 
 class Violation(CrossfireError):
     """An attack returned a point outside its threat model."""
@@ -55,8 +63,11 @@ class Judge:
 
     def wrong(self, points: Batch, y: Int[Tensor, " n"]) -> Bool[Tensor, " n"]:
         """Whether the model misclassifies each point, or returns non-finite logits."""
-        votes = torch.stack([self._vote(points, y) for _ in range(self.votes)])
-        return votes.sum(0) * 2 > self.votes
+        return self.errors(points, y, self.votes) > 0.5
+
+    def errors(self, points: Batch, y: Int[Tensor, " n"], passes: int) -> Float[Tensor, " n"]:
+        """The share of some passes that misclassify each point, or return non-finite logits."""
+        return torch.stack([self._vote(points, y) for _ in range(passes)]).float().mean(0)
 
     def _vote(self, points: Batch, y: Int[Tensor, " n"]) -> Bool[Tensor, " n"]:
         logits = self.logits(points)

@@ -93,6 +93,10 @@ class Column:
         self.by[row], self.step[row], self.distance[row] = by, step, distance
         self.found[row] = point
 
+    def spare(self, rows: Array) -> None:
+        """Rows whose adversarial examples are none are robust again."""
+        self.robust[rows], self.by[rows], self.found[rows] = True, -1, 0.0
+
     def alarmed(self, number: int, share: float) -> bool:
         """Whether a stage raised an alarm: it broke more than a share of the examples that were
         robust before it."""

@@ -132,6 +132,32 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
 
 
+def test_a_random_model_is_measured_anew_if_another_number_of_passes_decides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def forward(self, x):
+        return (x + 0.1 * torch.randn_like(x)).flatten(1)[:, :10]
+
+
+def model():
+    return Net()
+"""
+    fresh, file = [], tmp_path / "mine.py"
+    file.write_text(code)
+    for votes in (99, 99, 9):
+        monkeypatch.setattr("bench.evaluation.gates.VOTES", votes)
+        settings = Settings(threat="linf:0.05", device="cpu")
+        measurement = Measurement(settings, examples=24, board=tmp_path / "board")
+        fresh.append(measurement.measure(f"{file}:model", lambda *_: None)[1])
+    assert fresh == [True, False, True]
+
+
 def test_a_model_whose_code_changed_is_measured_anew(tmp_path: Path) -> None:
     code = """
 import torch
