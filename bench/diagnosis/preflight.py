@@ -1,11 +1,8 @@
-"""Checks before any attack: each gate of `bench.evaluation.gates`, and P11."""
+"""Checks before any attack: each gate of `bench.evaluation.gates`."""
 
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any
-from unittest.mock import patch
 
-import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
@@ -41,12 +38,12 @@ def preflight(model: nn.Module, x: Batch, y: Int[Tensor, " n"]) -> Iterator[Chec
         "P5": lambda: gates.batch_independence(model, x, logits),
         "P6": lambda: gates.probabilities(logits),
     } | {id_: named_among(id_) for id_ in ("P8", "P12", "P13")}
+    named["P11"] = lambda: gates.optimisation(model, x)
     for id_, gate in named.items():
         check = _check(id_, list(gate()))
         yield check
         if check.verdict == "fail" and id_ != "P6":
             return
-    yield RULES["P11"].found(float(_derivatives_taken(model, x)))
 
 
 def _check(id_: str, findings: list[Finding]) -> Check:
@@ -57,24 +54,3 @@ def _check(id_: str, findings: list[Finding]) -> Check:
     verdict: Verdict = "warn" if finding.gate == "info" else "fail"
     value = finding.value if finding.value is not None else 1.0
     return rule.found(value, verdict, finding.message)
-
-
-def _derivatives_taken(model: nn.Module, x: Batch) -> int:
-    """How often a forward pass computes a gradient itself."""
-    taken = 0
-
-    def counted(function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-            nonlocal taken
-            taken += 1
-            return function(*args, **kwargs)
-
-        return call
-
-    engine = torch.autograd
-    with (
-        patch.object(engine, "grad", counted(engine.grad)),
-        patch.object(engine, "backward", counted(engine.backward)),
-    ):
-        model(x)
-    return taken

@@ -2,11 +2,11 @@
 findings. Several use the same logits of the images, so that the model is queried only once.
 
 A finding of gate `refuse` ends the evaluation with one line; `flag` ranks the row separately;
-`info` is only reported. P1 to P10, P12 and P13 are the names of the checks in records and
-documents.
+`info` is only reported. P1 to P13 are the names of the checks in records and documents.
 """
 
 from collections.abc import Iterator, Sequence
+from unittest.mock import patch
 
 import torch
 from jaxtyping import Float, Int
@@ -31,7 +31,7 @@ lower limit is smaller, because the steepest step moves fewer pixels than the pr
 LOST = 0.01
 """The limit of P12 and P13."""
 
-_MISLEADING = ("P4", "P6", "P7", "P10", "P13")
+_MISLEADING = ("P4", "P6", "P7", "P10", "P11", "P13")
 
 _MODE_DEPENDENT = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
 
@@ -178,6 +178,21 @@ def plateaus(slopes: Batch, noise_slopes: Batch) -> Iterator[Finding]:
         yield Finding("P13", "info", message, share)
 
 
+def optimisation(model: Model, images: Batch) -> Iterator[Finding]:
+    """P11: the forward pass computes no gradient itself."""
+    engine = torch.autograd
+    with (
+        patch.object(engine, "grad", wraps=engine.grad) as grad,
+        patch.object(engine, "backward", wraps=engine.backward) as backward,
+    ):
+        model(images)
+    taken = grad.call_count + backward.call_count
+    if taken:
+        message = "the forward pass computes gradients"
+        advice = "attack through the inner optimisation, and also the model without it"
+        yield Finding("P11", "flag", f"{message}; {advice}", float(taken))
+
+
 def _noise(images: Batch) -> Batch:
     return torch.rand(images.shape, generator=torch.Generator().manual_seed(0)).to(images)
 
@@ -253,6 +268,7 @@ def preflight(model: Model, images: Batch, labels: Int[Tensor, " n"]) -> list[Fi
         run(batch_independence(model, images, logits))
     run(probabilities(logits))
     run(gradients(model, images, labels))
+    run(optimisation(model, images))
     return findings
 
 

@@ -125,6 +125,26 @@ def test_p13_finds_pixels_that_have_no_gradient_on_one_side_of_a_threshold(befor
     assert gates.misleading([finding])
 
 
+@pytest.mark.parametrize("taken", ["grad", "backward"])
+def test_p11_flags_a_model_that_computes_gradients_in_its_forward_pass(taken: str) -> None:
+    def purified(x: Tensor) -> Tensor:
+        with torch.enable_grad():
+            point = x.detach().clone().requires_grad_()
+            spread = INNER(point).square().sum()
+            if taken == "grad":
+                (gradient,) = torch.autograd.grad(spread, point)
+            else:
+                spread.backward()
+                gradient = point.grad
+        return INNER(x + 0.01 * gradient)
+
+    original = torch.autograd.grad
+    (finding,) = preflight(Wrapped(purified).eval(), X, Y)
+    assert (finding.id, finding.gate, finding.value) == ("P11", "flag", 1.0)
+    assert gates.misleading([finding])
+    assert torch.autograd.grad is original
+
+
 def test_p12_and_p13_do_not_find_pixels_that_the_model_ignores() -> None:
     mask = torch.ones(SHAPE)
     mask[:, 2:4] = 0
