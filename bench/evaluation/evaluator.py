@@ -104,7 +104,7 @@ class Evaluation:
         self.settings = settings
         shape = tuple(images.shape[1:])
         named = budget_dataset(settings.dataset, shape)
-        self.threats = resolve(settings.threat, named, settings.budgets)
+        self.threats = resolve(str(settings.threat), named, settings.budgets)
         self.attacked = checked(model, images, labels, self.threats, settings)
         self.logits = self.attacked.logits(images)
         self.attacked.check_unchanged()

@@ -1,24 +1,28 @@
 """The settings of an evaluation."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
 from bench.compute.precision import Precision
 from bench.errors import CrossfireError, unknown
+from bench.threats import Threat
 
 
 @dataclass(frozen=True)
 class Settings:
     """`threat` is `union`, a norm, or threats such as `linf:8/255,l2:0.5`; the first two take their
-    budgets from the budget set of `dataset` (by default guessed from the images' shape).
+    budgets from the budget set of `dataset` (by default guessed from the images' shape). It may
+    also be a `Threat` or several, and is kept as text.
     `capacity` is the batch size (chosen by device if None). `union_only` skips examples that
     another threat has broken: the union is the same, and it takes less time.
 
     Raises:
-        CrossfireError: suites, seed or precision are not valid, or the capacity is less than 1.
+        CrossfireError: threat, suites, seed or precision are not valid, or the capacity is less
+            than 1.
     """
 
-    threat: str = "union"
+    threat: str | Threat | Sequence[str | Threat] = "union"
     suites: tuple[str, ...] = ("pgd-100",)
     dataset: str | None = None
     budgets: str | None = None
@@ -32,6 +36,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Check what can be checked without model and data."""
+        threats = self.threat if isinstance(self.threat, tuple | list) else (self.threat,)
+        if not threats or not all(isinstance(threat, str | Threat) for threat in threats):
+            raise CrossfireError(f"threat is {self.threat!r}; give a text such as 'linf:8/255'")
+        object.__setattr__(self, "threat", ",".join(map(str, threats)))
         if isinstance(self.suites, str) or not self.suites:
             raise CrossfireError(f"suites are {self.suites!r}; give a tuple such as ('pgd-100',)")
         if len(set(self.suites)) < len(self.suites):

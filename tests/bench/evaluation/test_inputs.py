@@ -12,6 +12,7 @@ from bench.errors import CrossfireError
 from bench.evaluation.evaluator import Evaluation
 from bench.evaluation.journal import Journal
 from bench.evaluation.settings import Settings
+from bench.threats import Threat
 from tests.bench.evaluation.test_evaluator import SHAPE, flags, problem, run
 from tests.toy import linear_model
 
@@ -41,11 +42,21 @@ def test_what_an_evaluation_cannot_take_is_refused_with_what_to_give_instead() -
     assert "numbers have shape (3,)" in refused(numbers=torch.arange(3))
     assert "give a tuple" in refused(suites="pgd-100")
     assert "give a tuple" in refused(suites=())
+    assert "threat is 0.1; give" in refused(threat=0.1)
+    assert "threat is (); give" in refused(threat=())
     assert "name one twice" in refused(suites=("pgd-100", "pgd-100"))
     assert "choose from auto, bf16, fp32" in refused(precision="fp8")
     assert "at least 1" in refused(capacity=0)
     assert "from 0 to 2**63 - 1" in refused(seed=2**63)
     assert "unknown display" in refused(display="bar")
+
+
+def test_a_threat_is_a_text_or_the_threat_that_attacks_take_or_several() -> None:
+    linf, l2 = Threat.parse("linf:8/255"), Threat.parse("l2:0.5")
+    assert Settings(linf) == Settings("linf:8/255")
+    assert Settings((linf, l2)) == Settings([linf, "l2:0.5"]) == Settings("linf:8/255,l2:0.5")
+    model, x, y = problem(8)
+    assert list(evaluate(model, x, y, threat=linf).columns) == [("linf:8/255", "pgd-100")]
 
 
 def test_labels_of_any_integer_type_and_images_of_any_float_type_are_read() -> None:
