@@ -179,7 +179,8 @@ def perturbations_are_allowed(case: Case) -> Iterator[str]:
                 f"{name}: {int(outside.sum())} of {len(far)} adversarial examples lie outside the "
                 f"ball or the box, the farthest at {float(far.max()):.9g}"
             )
-        recorded = case.table[column(verdict.threat, verdict.suite, "norm")].to_numpy()[indices]
+        norms = case.table[column(verdict.threat, verdict.suite, "norm")].to_numpy()
+        recorded = norms[indices.numpy()]
         if not np.allclose(recorded, far.numpy(), rtol=1e-9, atol=1e-12):
             yield f"{name}: norms in the table are not those of the adversarial examples"
     kept = case.tensor("originals/indices")
@@ -208,7 +209,7 @@ def clean_predictions_match(case: Case) -> Iterator[str]:
 def _differs(case: Case, rows: Tensor, logits: Tensor, predicted: Tensor) -> int:
     """In how many rows margin or prediction differ from the table's by more than rounding."""
     margins, close = -losses.margin(logits, case.split.labels[rows]), _close(logits)
-    recorded = torch.from_numpy(case.table["margin"].to_numpy(dtype=np.float64)[rows])
+    recorded = torch.from_numpy(case.table["margin"].to_numpy(dtype=np.float64)[rows.numpy()])
     agrees = logits.gather(1, predicted[:, None])[:, 0] >= logits.max(1).values - close
     # A NaN logit compares as False here, and so counts as a difference.
     return int((~((margins - recorded).abs() <= close) | ~agrees).sum())

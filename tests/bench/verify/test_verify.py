@@ -29,8 +29,9 @@ def test_rewriting_files_without_a_change_leaves_the_record_valid(forger: Forger
     assert forger.verify() == []
 
 
-def test_a_record_is_valid_by_a_sample(forger: Forger) -> None:
-    assert forger.verify(sample=5) == []
+@pytest.mark.parametrize("sample", [1, 5])
+def test_a_record_is_valid_by_a_sample(forger: Forger, sample: int) -> None:
+    assert forger.verify(sample=sample) == []
 
 
 # Changes without a new id.
