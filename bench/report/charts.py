@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
-from bench.report.wording import compact, passes, percent, rank, row_id, short, symbol
+from bench.report.wording import attacked, compact, passes, percent, rank, row_id, short, symbol
 from leaderboard.frame import Cells, measured
 
 NUMBERED = 40
@@ -192,8 +192,9 @@ def _rounded(tag: re.Match[str]) -> str:
 def _least(row: Cells) -> dict[str, str]:
     """The measured column with the lowest accuracy under each threat; `clean` and `union` too."""
     least: dict[str, str] = {}
+    columns = attacked(row)
     for name in measured(row):
-        threat = name.rpartition("/")[0] or name
+        threat = columns[name].threat if name in columns else name
         if threat not in least or row[name] < row[least[threat]]:
             least[threat] = name
     return least

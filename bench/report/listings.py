@@ -71,14 +71,15 @@ def changes(found: Iterable[Change], before: str, after: str) -> Listing:
 
 def with_published(rows: list[Cells]) -> list[Listing]:
     """A table's ranked rows and the published figures, a listing for each threat with figures."""
-    threats: dict[str, list[str]] = {}
-    for column in attacked(rows[0]):
-        threats.setdefault(column.rpartition("/")[0], []).append(column)
-    found = [_with_published(rows, threat, columns) for threat, columns in threats.items()]
+    threats: dict[str, dict[str, str]] = {}
+    for name, column in attacked(rows[0]).items():
+        threats.setdefault(column.threat, {})[name] = column.suite
+    found = [_with_published(rows, threat, suites) for threat, suites in threats.items()]
     return [listing for listing in found if listing]
 
 
-def _with_published(rows: list[Cells], threat: str, columns: list[str]) -> Listing | None:
+def _with_published(rows: list[Cells], threat: str, suites: dict[str, str]) -> Listing | None:
+    """Our rows under one threat by the strongest of the suites, which are named by column."""
     dataset = rows[0]["dataset"]
     figures = matching(dataset, threat)
     if not figures:
@@ -95,8 +96,8 @@ def _with_published(rows: list[Cells], threat: str, columns: list[str]) -> Listi
         for m in figures
     ]
     for row in (row for row in rows if row["rank_low"] is not None):
-        column = min(columns, key=lambda name: float(row[name]))
-        model, suite = f"{row['defense']}\n{row['arch']}", column.rpartition("/")[2]
+        column = min(suites, key=lambda name: float(row[name]))
+        model, suite = f"{row['defense']}\n{row['arch']}", suites[column]
         whose = f"here, n = {row['examples']:,}"
         lines.append(
             (row[column], model, percent(row["clean"]), percent(row[column]), suite, whose)

@@ -29,9 +29,9 @@ def _with_figures(tables: list[list[Cells]], published: bool) -> list[list[Cells
     if not published:
         return tables
     threats = {
-        (table[0]["dataset"], column.rpartition("/")[0]): None
+        (table[0]["dataset"], column.threat): None
         for table in tables
-        for column in attacked(table[0])
+        for column in attacked(table[0]).values()
     }
     figures = [[_figure(model, threat) for model in matching(d, threat)] for d, threat in threats]
     return tables + [table for table in figures if table]

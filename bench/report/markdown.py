@@ -37,7 +37,7 @@ def _section(rows: list[Cells]) -> str:
 
 def _table(rows: list[Cells]) -> list[str]:
     columns = attacked(rows[0]).values()
-    attacks = [f"{column.suite} {column.threat}" for column in columns]
+    attacks = [f"{column.suite} {column.heading}" for column in columns]
     head = ["rank", "defense", "arch", "clean", *attacks, "union", "n", "protocol", "weights"]
     left = {"defense", "arch", "protocol", "weights", "remarks"}
     head.append("remarks")

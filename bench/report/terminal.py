@@ -116,8 +116,7 @@ def _layout(head: Cells, rows: list[Cells], width: int) -> _Layout:
         for name, column in columns.items()
     }
     combined = {
-        name.rpartition("/")[0]: _lines(column.norm, dim=column.epsilon)
-        for name, column in columns.items()
+        column.threat: _lines(column.norm, dim=column.epsilon) for column in columns.values()
     }
     note = together(head)
     layouts = [_Layout(each, gap=gap) for gap in (1, 0) if note]

@@ -1,6 +1,7 @@
 """How numbers, ranks and threats are written, in every format alike."""
 
 import math
+import re
 from typing import NamedTuple
 
 from leaderboard.frame import Cells, measured
@@ -23,7 +24,12 @@ RANKS = (
 """The note below every table with ranks."""
 
 
-class Column(NamedTuple):
+_PARTS = re.compile(r"(\w+):(\d+/\d+|[^/]+)/(.+)")
+"""A budget may have a slash, `8/255`, and so may the name of a suite, `l2l:runs/l2l`; only one that
+begins with digits and a slash would be mistaken."""
+
+
+class ColumnName(NamedTuple):
     """The three parts of the name of a column under one threat."""
 
     norm: str
@@ -32,18 +38,19 @@ class Column(NamedTuple):
 
     @property
     def threat(self) -> str:
+        """The threat as it was typed: `linf:8/255`."""
+        return f"{self.norm}:{self.epsilon}"
+
+    @property
+    def heading(self) -> str:
         """The threat as it's written in headings: `linf 8/255`."""
         return f"{self.norm} {self.epsilon}"
 
 
-def attacked(row: Cells) -> dict[str, Column]:
+def attacked(row: Cells) -> dict[str, ColumnName]:
     """The measured columns other than `clean` and `union`: `linf:8/255/pgd-100` in its parts."""
-    columns = {}
-    for name in measured(row)[1:-1]:
-        threat, _, suite = name.rpartition("/")
-        norm, _, epsilon = threat.partition(":")
-        columns[name] = Column(norm, epsilon, suite)
-    return columns
+    parts = {name: _PARTS.fullmatch(name) for name in measured(row)}
+    return {name: ColumnName(*found.groups()) for name, found in parts.items() if found}
 
 
 def percent(share: float) -> str:
@@ -133,7 +140,7 @@ def suites(row: Cells) -> str:
 
 def scope(row: Cells) -> str:
     """Which attacks were run, and what the union is taken over."""
-    threats = dict.fromkeys(column.threat for column in attacked(row).values())
+    threats = dict.fromkeys(column.heading for column in attacked(row).values())
     found = f"{suites(row)}; union of {', '.join(threats)}"
     return f"{found}; {UNION_ALONE}" if row["union_only"] else found
 

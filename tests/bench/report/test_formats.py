@@ -5,10 +5,11 @@ import json
 import pytest
 from rich.console import Console
 
-from bench.report import FORMATS, render, terminal
+from bench.report import FORMATS, charts, render, terminal
 from bench.report.combined import accuracies
+from bench.report.listings import with_published
 from bench.report.wording import percent
-from leaderboard.frame import cells, measured
+from leaderboard.frame import Cells, cells, measured
 from leaderboard.ranking import Table, tables
 from leaderboard.schema import UNION_ONLY, Finding
 from tests.records import make_record
@@ -47,6 +48,25 @@ def test_the_terminal_table_fits_and_cuts_no_number(suites: tuple[str, ...], wid
         for number in numbers:
             assert f" {100 * number:.1f} " in text
         assert row["weights"][:8] in text
+
+
+@pytest.mark.parametrize("suite", ["l2l:runs/l2l", "attacks/mine.py:mine"])
+def test_the_names_of_suites_may_have_slashes(suite: str) -> None:
+    board = tables([make_record("ours", examples=500, suites=("pgd-100", suite))])
+    whole = f"pgd-100 and {suite}; union of linf 8/255, l2 0.5, l1 12;"
+    assert whole in " ".join(render(board, "terminal").split())
+    assert whole in render(board, "markdown")
+    threats = {row.get("published_threat") for table in _json(board) for row in table}
+    assert threats == {None, "linf:8/255", "l2:0.5"}
+    ours = next(row for row in with_published(cells(board[0]))[0].rows if "here" in row[-1])
+    assert ours[4] in ("pgd-100", suite)
+    assert ">ℓ∞ 8/255<" in charts.ranking(cells(board[0]))
+    assert suite not in charts.ranking(cells(board[0]))
+
+
+def _json(board: list[Table]) -> list[list[Cells]]:
+    found: list[list[Cells]] = json.loads(render(board, "json", published=True))
+    return found
 
 
 @pytest.mark.parametrize("width", [80, 120])
