@@ -19,8 +19,8 @@ PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "1.")
 """Prefixes that DataParallel, torch.compile and wrappers add to every name of the network."""
 MOMENT = re.compile(r"(?:normalize\.|0\.)?(?:(?P<mean>mean|mu)|(?P<std>std|sigma))")
 """Names of the normalisation in wrappers, and in nn.Sequential(normalisation, network)."""
-UNUSED = ("sub_block1.",)
-"""Layers that TRADES's WRN-34-10 stores and never uses."""
+UNUSED = ("sub_block1.", "n_averaged")
+"""Layers that TRADES's WRN-34-10 stores and never uses, and PyTorch's count of averaged weights."""
 
 
 def read(path: Path) -> dict[str, Tensor]:
@@ -44,9 +44,10 @@ def read(path: Path) -> dict[str, Tensor]:
             "if you trust it, save its state_dict as safetensors"
         ) from None
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise CrossfireError(
-            f"{path} is not a complete file of weights ({reason(error)})"
-        ) from None
+        why = f"is not a complete file of weights ({reason(error)})"
+        if "TorchScript" in str(error):
+            why = "is a TorchScript program; load it with torch.jit.load in FILE.py:FUNCTION"
+        raise CrossfireError(f"{path} {why}") from None
     return _tensors(path, found)
 
 
@@ -96,7 +97,7 @@ def _tensors(path: Path, found: Any) -> dict[str, Tensor]:  # noqa: ANN401
 
 def _unprefixed(tensors: dict[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for prefix in PREFIXES * 2:
-        network = {key for key in tensors if not MOMENT.fullmatch(key)}
+        network = {key for key in tensors if not (MOMENT.fullmatch(key) or key.startswith(UNUSED))}
         if all(key.startswith(prefix) for key in network) and not network & expected.keys():
             tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
     return tensors

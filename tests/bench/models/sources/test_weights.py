@@ -1,9 +1,11 @@
 import pickle
+import warnings
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from bench.errors import CrossfireError
 from bench.models import build
@@ -27,6 +29,14 @@ def test_prefixes_of_wrappers_are_removed(tmp_path: Path, nest: str | None, pref
     torch.save({nest: content, "epoch": 3} if nest else content, tmp_path / "w.pt")
     model = wrn()
     load_into(model, read(tmp_path / "w.pt"), "w.pt")
+    assert torch.equal(model.fc.weight, published()["fc.weight"])
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_the_average_of_weights_by_pytorch_is_read(parallel: bool) -> None:
+    stored = AveragedModel(nn.DataParallel(wrn(1)) if parallel else wrn(1))
+    model = wrn()
+    load_into(model, stored.state_dict(), "w.pt")
     assert torch.equal(model.fc.weight, published()["fc.weight"])
 
 
@@ -127,6 +137,11 @@ def test_damaged_files_and_other_files_have_different_errors(tmp_path: Path) -> 
         with pytest.raises(CrossfireError, match=message) as caught:
             read(file)
         assert "\n" not in str(caught.value)
+    with warnings.catch_warnings():  # newer versions of PyTorch advise against it
+        warnings.simplefilter("ignore")
+        torch.jit.trace(nn.Linear(1, 1), torch.rand(1, 1)).save(file)
+    with pytest.raises(CrossfireError, match="is a TorchScript program; load it with"):
+        read(file)
     torch.save({"epoch": 3}, file)
     with pytest.raises(CrossfireError, match="holds no weights by name"):
         read(file)
