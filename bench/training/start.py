@@ -84,14 +84,15 @@ def default_threat(defense: type) -> str:
 
 
 def summary(folder: Path) -> str:
-    """One line on the best checkpoint in a folder.
+    """One line on the best checkpoint in a folder: its accuracies on held-out images, and its cost.
 
     Raises:
         CrossfireError: there is none.
     """
     _, found = checkpoint.load(folder)
+    shown = ("clean", *found.threats, "union")
     held = ", ".join(
-        f"{name} {value:.1%}" for name, value in found.heldout.items() if name != "fgsm"
+        f"{name} {value:.1%}" for name, value in found.heldout.items() if name in shown
     )
     return (
         f"{folder}: held out {held}; epoch {found.epoch} of {found.epochs}, "

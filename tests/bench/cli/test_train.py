@@ -51,6 +51,14 @@ def test_it_saves_a_checkpoint_under_runs_and_prints_a_summary() -> None:
     assert found.threats == ("linf:0.25",)
 
 
+def test_the_summary_holds_accuracies_alone() -> None:
+    done = train("l2l", *SMALL)
+    assert done.exit_code == 0, done.output
+    held = done.stdout.partition("held out ")[2].partition(";")[0]
+    names = [part.split()[0] for part in held.split(", ")]
+    assert names == ["clean", "linf:0.25", "union"]
+
+
 def test_runs_with_different_options_have_different_folders() -> None:
     train("at", *SMALL, "--steps", "1", "--threat", "l2", "--seed", "3")
     assert Path("runs/at-l2-0.9-acnn-w4-s3/best.safetensors").exists()
