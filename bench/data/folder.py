@@ -1,5 +1,7 @@
 """A user's own pictures: one folder a class."""
 
+import unicodedata
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +27,7 @@ def load_folder(spec: str) -> Dataset:
 
     Raises:
         CrossfireError: there is no such folder, it holds no pictures or only those of `train`, its
-            classes look like splits, or one can't be read.
+            classes look like splits, or are listed twice, or one can't be read.
     """
     folder, size = folder_of(spec)
     if not folder.is_dir():
@@ -88,10 +90,21 @@ def _foreign(name: str) -> bool:
 def _classes(folder: Path, parts: list[Path]) -> dict[str, int]:
     listed = folder / CLASSES
     if listed.is_file():
-        names = [line.strip() for line in _text(listed).splitlines() if line.strip()]
+        names = [_named(line.strip()) for line in _text(listed).splitlines() if line.strip()]
+        twice = [name for name, times in Counter(names).items() if times > 1]
+        if twice:
+            raise CrossfireError(
+                f"{listed} lists '{twice[0]}' twice; give each class a folder and a line of its own"
+            )
     else:
-        names = sorted({child.name for part in parts for child in _folders(part)})
+        names = sorted({_named(child.name) for part in parts for child in _folders(part)})
     return {name: number for number, name in enumerate(names)}
+
+
+def _named(name: str) -> str:
+    """The name of a file or folder with each accent as part of its letter; archives made on a Mac
+    have them apart."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _text(listed: Path) -> str:
@@ -103,12 +116,12 @@ def _text(listed: Path) -> str:
 
 def _stored(part: Path, classes: dict[str, int]) -> Stored:
     for child in _folders(part):
-        if child.name not in classes:
+        if _named(child.name) not in classes:
             raise CrossfireError(f"{CLASSES} does not list '{child.name}'; add it, one name a line")
-    found = sorted(filter(_is_picture, part.glob("*/**/*")))
-    inside = ((path, path.relative_to(part).parts) for path in found)
+    found = filter(_is_picture, part.glob("*/**/*"))
+    inside = [([_named(name) for name in path.relative_to(part).parts], path) for path in found]
     paths, labels = [], []
-    for path, names in inside:
+    for names, path in sorted(inside):
         if names[0] in classes and not any(map(_foreign, names)) and path.is_file():
             paths.append(path)
             labels.append(classes[names[0]])

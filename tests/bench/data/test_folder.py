@@ -1,4 +1,5 @@
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -188,6 +189,7 @@ def test_pictures_of_several_sizes_require_a_size(tmp_path: Path) -> None:
         ("single", "holds a single class"),
         ("deep", "convert it to 8 bits"),
         ("unlisted", "classes.txt does not list 'dog'"),
+        ("twice", "classes.txt lists 'cat' twice"),
         ("text", "a.png is not a complete picture"),
         ("huge", r"huge.bmp is not a complete picture .* exceeds limit"),
         ("latin", "classes.txt is not in UTF-8 .* convert it"),
@@ -203,6 +205,7 @@ def test_each_error_is_one_line_with_the_correction(
     for name in ("a", "b"):
         picture(tmp_path / "deep" / name / "1.tif", mode="F")
     (tree(tmp_path / "unlisted") / "classes.txt").write_text("cat\n")
+    (tree(tmp_path / "twice") / "classes.txt").write_text("cat\ndog\ncat\n")
     huge = bytearray(picture(tree(tmp_path / "huge") / "cat" / "huge.bmp").read_bytes())
     huge[18:26] = (60_000).to_bytes(4, "little") * 2
     (tmp_path / "huge" / "cat" / "huge.bmp").write_bytes(huge)
@@ -211,6 +214,16 @@ def test_each_error_is_one_line_with_the_correction(
     with pytest.raises(CrossfireError, match=message) as caught:
         load(f"folder:{tmp_path / spec}")
     assert "\n" not in str(caught.value)
+
+
+def test_accents_may_be_apart_from_their_letters(tmp_path: Path) -> None:
+    """As in archives made on a Mac."""
+    names = ("éclair", "fig")
+    usual = load(f"folder:{tree(tmp_path / 'usual', names)}").test
+    apart = tree(tmp_path / "apart", tuple(normalize("NFD", name) for name in names))
+    assert load(f"folder:{apart}").test.sha256() == usual.sha256()
+    (apart / "classes.txt").write_text("éclair\nfig\n", encoding="utf-8")
+    assert (load(f"folder:{apart}").test.labels == 1 - usual.labels).all()
 
 
 def test_names_of_classes_may_have_spaces(tmp_path: Path) -> None:
