@@ -97,10 +97,10 @@ def make_record(
     )
 
 
-def make_images(record: Record, path: Path) -> Path:
-    """Adversarial examples of a record in grey 4x4 pixels, with all their originals."""
+def make_images(record: Record, path: Path, channels: int = 1) -> Path:
+    """Adversarial examples of a record in 4x4 pixels, with all their originals."""
     rng = np.random.default_rng(0)
-    originals = rng.integers(0, 256, (record.data.examples, 1, 4, 4), dtype=np.uint8)
+    originals = rng.integers(0, 256, (record.data.examples, channels, 4, 4), dtype=np.uint8)
     clean = flags.unpack(record.clean, record.data.examples)
     tensors: dict[str, NDArray[Any]] = {"originals/images": originals}
     tensors["originals/indices"] = np.arange(len(originals))

@@ -17,6 +17,8 @@ PICTURES = 6
 """Adversarial examples shown for each threat."""
 WIDEST = 64
 """Pixels to which a picture is reduced."""
+CHANNELS = (1, 3)
+"""Numbers of channels that can be shown, as grey or in colour."""
 
 
 class Picture(NamedTuple):
@@ -30,7 +32,8 @@ class Picture(NamedTuple):
 
 
 def pictures(board: Path, record: Record, table: "DataFrame") -> list[Picture]:
-    """The first adversarial examples of each threat whose unperturbed image was kept."""
+    """The first adversarial examples of each threat whose unperturbed image was kept; none of
+    images that are neither grey nor in colour."""
     from safetensors import safe_open
 
     file = record.evidence and record.evidence.adversarial
@@ -40,6 +43,8 @@ def pictures(board: Path, record: Record, table: "DataFrame") -> list[Picture]:
         if "originals/indices" not in tensors.keys():  # noqa: SIM118 (not a dictionary)
             return []
         originals = tensors.get_tensor("originals/images")
+        if originals.shape[1] not in CHANNELS:
+            return []
         place = {int(i): row for row, i in enumerate(tensors.get_tensor("originals/indices"))}
         label = dict(zip(table["index"], table["label"], strict=True))
         shown: list[Picture] = []

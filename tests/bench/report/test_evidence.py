@@ -94,6 +94,18 @@ def test_pictures_show_broken_examples_of_every_threat(board: Path, record: Reco
         assert picture.png.startswith("data:image/png;base64,")
 
 
+@pytest.mark.parametrize("channels", [2, 4, 5])
+def test_images_that_are_neither_grey_nor_in_colour_have_no_pictures(
+    tmp_path: Path, channels: int
+) -> None:
+    record = make_record(threats=THREATS, examples=100)
+    images = make_images(record, tmp_path / "images.safetensors", channels)
+    record = Board(tmp_path).append(record, make_table(record), images)
+    table = read_table(tmp_path, record)
+    assert table is not None
+    assert pictures(tmp_path, record, table) == []
+
+
 def test_missing_evidence_is_no_error(board: Path, record: Record) -> None:
     table = read_table(board, record)
     assert table is not None
