@@ -1,6 +1,7 @@
 """Evaluates the models that a command names and appends records to a board; a model that already
 has a record under the same protocol is not evaluated again."""
 
+import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -91,7 +92,8 @@ class Measurement:
         """The model that `spec` names, and its evaluation, checked and ready to run.
 
         Raises:
-            CrossfireError: the model can't be found, or a check forbids the evaluation.
+            CrossfireError: the model can't be found, its name or that of its data has no form in a
+                record, or a check forbids the evaluation.
         """
         name = self.settings.dataset or trained_on(spec) or "digits"
         data = load(name)
@@ -101,7 +103,9 @@ class Measurement:
                 f"{spec} is no checkpoint of bench train; leave out --keep-weights"
             )
         split = data.test.take(self.examples)
-        settings = replace(self.settings, dataset=identify(data.test, len(split)) or name)
+        dataset = identify(data.test, len(split)) or name
+        _check_utf8(self.command(spec, dataset))
+        settings = replace(self.settings, dataset=dataset)
         return loaded, Evaluation(
             loaded.model, split.images, split.labels, torch.arange(len(split)), settings
         )
@@ -124,6 +128,13 @@ class Measurement:
         given = [(f"--{name}", str(value)) for name, value in options.items() if value is not None]
         union_only = ["--union-only"] if settings.union_only else []
         return shlex.join(["bench", "evaluate", spec, *chain(*given), *union_only])
+
+
+def _check_utf8(command: str) -> None:
+    for word in shlex.split(command):
+        shown = os.fsencode(word).decode(errors="backslashreplace")
+        if shown != word:
+            raise CrossfireError(f"'{shown}' is not in UTF-8, as records are; rename it")
 
 
 def is_of(record: Record, evaluation: Evaluation, arithmetic: str | None) -> bool:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -123,6 +124,14 @@ def npz(folder: Path, images: np.ndarray) -> str:
     return f"npz:{path}"
 
 
+def not_utf8(folder: Path) -> list[str]:
+    file = folder / os.fsdecode(b"caf\xe9.py")
+    file.write_text(
+        "import torch\nmodel = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))\n"
+    )
+    return [f"{file}:model"]
+
+
 def float_images(folder: Path) -> list[str]:
     save_checkpoint(folder)
     return [str(folder), "--dataset", npz(folder, np.full((20, 8, 8, 1), 255.0, np.float32))]
@@ -152,6 +161,7 @@ CASES: list[tuple[Input, str]] = [
     (nan_weights, "holds NaN or infinity"),
     (class_count, "7 classes"),
     (image_shape, "3 and 10"),
+    (not_utf8, r"caf\xe9.py:model' is not in UTF-8, as records are; rename it"),
     (float_images, "store pixels as uint8"),
     (source("return 1"), "mine.py:model"),
     (source("return torch.nn.Linear(3, 2)"), "does not take the images of digits"),
