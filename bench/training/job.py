@@ -130,11 +130,16 @@ class Job:
         """The data set; its test split is for the evaluation only.
 
         Raises:
-            CrossfireError: it has no training images, or too few to hold some out.
+            CrossfireError: it has no training images, too few to hold some out, or those of a
+                single class.
         """
         data = load(self.dataset, root=self.root)
         if not len(data.train) or not len(data.heldout):
             raise CrossfireError(f"{self.dataset} has fewer than two training images; add some")
+        if (data.train.labels == data.train.labels[0]).all():
+            raise CrossfireError(
+                f"the training images of {self.dataset} are all of one class; add others"
+            )
         return data
 
     @cached_property

@@ -188,3 +188,11 @@ def test_data_without_training_images_are_refused() -> None:
     done = train("undefended", *SMALL[:2], "--dataset", "folder:pets", "--threat", "linf:0.1")
     assert done.exit_code == 2, done.output
     assert "fewer than two training images" in done.stderr
+
+
+def test_training_images_of_a_single_class_are_refused() -> None:
+    arrays = pixels(20, 8)
+    np.savez("one.npz", **arrays | {"y_train": np.zeros(20, np.int64)})
+    done = train("undefended", *SMALL[:2], "--dataset", "npz:one.npz")
+    assert done.exit_code == 2, done.output
+    assert "the training images of npz:one.npz are all of one class; add others" in done.stderr
