@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from bench.data import SOURCES
 from bench.errors import unknown
-from bench.evaluation.suites import suites
+from bench.evaluation.suites import SUITES, suites
 from bench.models import architectures
 from bench.models.sources import SCHEMES
 from bench.plugins.registry import KINDS, Entry, defenses, documented, plugins
@@ -25,8 +25,16 @@ def rows(kind: str) -> list[Row]:
     if kind == "defenses":
         return _sorted(defenses())
     if kind == "suites":
-        return _sorted(suites())
+        return [*_patterns(), *_sorted(suites())]
     return _BUILT_IN[kind]() + _sorted(plugins(kind))
+
+
+def _patterns() -> list[Row]:
+    return [
+        ("FILE.py:NAME", "bench/attacks/external.py", "An attack of your own, alone."),
+        ("l2l:RUN", "bench/attacks/learned.py", "The attack that a run of l2l learned, alone."),
+        ("pgd-N", SUITES, "pgd-100 with N steps instead, each of epsilon / 4."),
+    ]
 
 
 def _attacks() -> list[Row]:

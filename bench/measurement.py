@@ -19,6 +19,7 @@ from bench.evaluation.evaluator import Evaluation
 from bench.evaluation.journal import Journal
 from bench.evaluation.record import keep_weights, publish
 from bench.evaluation.settings import Settings
+from bench.evaluation.suites import name_of
 from bench.models.checkpoint import Metadata, file_of, read
 from bench.models.sources import LoadedModel, find
 from leaderboard.flags import count
@@ -116,7 +117,7 @@ class Measurement:
         options = {
             "dataset": dataset,
             "threat": settings.threat,
-            "suite": ",".join(settings.suites),
+            "suite": ",".join(map(name_of, settings.suites)),
             "budgets": settings.budgets,
             "examples": self.examples,
             "seed": settings.seed,

@@ -20,6 +20,7 @@ WHOLE_RUNS = [
         "bench/diagnosis/test_sound.py",
         "bench/evaluation/test_evaluator.py",
         "bench/evaluation/test_inputs.py",
+        "bench/evaluation/test_own_attacks.py",
         "bench/evaluation/test_suites.py",
         "bench/verify",
         "defenses/test_conformance.py",

@@ -149,5 +149,5 @@ def test_a_record_is_not_invalid_because_the_code_of_its_attack_changed(package:
     finally:
         file.write_text(code)
     assert "may have changed" not in verified
-    assert "the code of a plugin's attack may have changed since" in changed
+    assert "the code of an attack that is not ours may have changed since" in changed
     assert "INVALID" not in changed

@@ -1,12 +1,16 @@
-"""Attacks that query the model themselves, such as those of another package."""
+"""Attacks from elsewhere: those that query the model themselves, and those of users' files."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from bench.attacks.base import Attack
 from bench.errors import CrossfireError, reason
+from bench.plugins.registry import load_file
+from bench.plugins.specs import Spec
 from bench.threats import Threat
 from bench.threats.geometry import Batch
 
@@ -47,6 +51,54 @@ class ExternalAttack:
                 f"shape, {tuple(x.shape)}"
             )
         return found.detach().to(x)
+
+
+def as_attack(found: object, name: str, origin: str) -> Attack | ExternalAttack:
+    """What a plugin, a file or a caller offers as an attack: one, its class, or a function as
+    described by `Run`, which gets this name.
+
+    Raises:
+        CrossfireError: it is none of these.
+    """
+    attack = found() if isinstance(found, type) else found
+    if isinstance(attack, Attack | ExternalAttack):
+        return attack
+    if isinstance(found, type) or not callable(attack):
+        raise CrossfireError(
+            f"attack '{name}' of {origin} is a {type(attack).__name__}; give a "
+            "function (model, images, labels, threat, seed) -> adversarial examples"
+        )
+    return ExternalAttack(attack, name)
+
+
+def in_file(spec: Spec) -> object:
+    """What a user's Python file offers as an attack under a name.
+
+    Raises:
+        CrossfireError: the file is missing or fails, or has no such attack; the message names those
+            that it has.
+    """
+    named = vars(load_file(spec.file))
+    if _is_offered(named.get(spec.name)):
+        return named[spec.name]
+    own = [name for name, value in named.items() if name[0] != "_" and _is_offered(value)]
+    advice = f"choose from {', '.join(own)}" if own else "it has none"
+    raise CrossfireError(
+        f"{spec.file} has no attack '{spec.name}'; {advice}; an attack is a function "
+        "(model, images, labels, threat, seed) or a bench.attacks.base.Attack"
+    )
+
+
+def _is_offered(value: object) -> bool:
+    """Whether a value of a module is an attack, its class, or a function that could be one."""
+    if isinstance(value, type):
+        return value is not Attack and all(hasattr(value, name) for name in ("start", "step"))
+    if isinstance(value, Attack | ExternalAttack):
+        return True
+    try:
+        return callable(value) and bool(inspect.signature(value).bind(*range(5)))
+    except (TypeError, ValueError):
+        return False
 
 
 class Counted(nn.Module):

@@ -18,7 +18,10 @@ from bench.cli._imports import imports_uncollected
     help="union, linf, l2, l1, or a list such as linf:8/255,l2:0.5.",
 )
 @click.option(
-    "--suite", default="pgd-100", show_default=True, help="Suites of attacks, separated by commas."
+    "--suite",
+    default="pgd-100",
+    show_default=True,
+    help="Suites of attacks, separated by commas; FILE.py:NAME for an attack of your own.",
 )
 @click.option("--dataset", help="Data set.  [default: the checkpoint's own, else digits]")
 @click.option(
@@ -105,12 +108,13 @@ def command(
         from bench.display import display as shown
         from bench.evaluation.settings import Settings
         from bench.measurement import Measurement, checkpoints, line
+        from bench.plugins.specs import split
 
     own = {
         name: rest.pop(name)
         for name in ("examples", "arch", "weights", "normalize", "ray", "images", "keep_weights")
     }
-    settings = Settings(suites=tuple(suite.split(",")), **rest)
+    settings = Settings(suites=split(suite), **rest)
     measurement = Measurement(settings, board=board, **own)
     for spec in models or checkpoints(runs):
         if dry_run:

@@ -54,6 +54,7 @@ def command(
     from bench.evaluation.attacked import choose_device
     from bench.measurement import trained_on
     from bench.models.sources import find
+    from bench.plugins import specs
     from bench.report.listing import render
     from bench.speed.run import Bench, report
     from bench.threats import budget_dataset, resolve
@@ -64,7 +65,7 @@ def command(
     device = choose_device(None)
     found = {spec: find(spec, data).model.to(device) for spec in models}
     images, labels = split.floats().to(device), split.labels.to(device)
-    bench = Bench(images, labels, suite.split(","), precision, reference, keep)
+    bench = Bench(images, labels, specs.split(suite), precision, reference, keep)
     home = budget_dataset(name, tuple(split.images.shape[1:]))
     notify = partial(click.echo, err=True)
     click.echo(render(report(found, bench, resolve(threat, home), notify), form))

@@ -16,6 +16,7 @@ from bench.cli import _options as options
 @click.option("--arch", help="Architecture, for a file of weights that names none.")
 @click.option("--weights", type=click.Path(path_type=Path), help="Weights for --model.")
 @click.option("--normalize", help="Normalisation for --model: cifar10, imagenet or MEAN,STD.")
+@click.option("--suite", default="", help="Attacks FILE.py:NAME of the records that may be run.")
 @click.option(
     "--sample", type=click.IntRange(min=1), help="Number of images of each kind to check."
 )
@@ -32,6 +33,7 @@ def command(
     records: tuple[Path, ...],
     allow_missing: bool,
     display: str | None,
+    suite: str,
     **rest: Any,  # noqa: ANN401
 ) -> None:
     """Recompute RECORDS, files of a board, from their evidence: VALID or INVALID.
@@ -42,11 +44,13 @@ def command(
     Exit code 1 when any is INVALID, else 2 when any is PARTLY CHECKED.
     """
     from bench.display import display as shown
+    from bench.plugins.specs import split
     from bench.verify import Options, summary, verify_all
 
+    chosen = Options(**rest, suites=split(suite))
     reports, start = [], time.monotonic()
     with shown(display if len(records) > 1 else "none") as progress:
-        for report in verify_all(records, Options(**rest), progress):
+        for report in verify_all(records, chosen, progress):
             click.echo(report.text)
             reports.append(report)
     if len(reports) > 1:

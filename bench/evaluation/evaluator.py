@@ -26,6 +26,7 @@ from bench.display import Progress
 from bench.display import display as shown
 from bench.evaluation import gates, inputs, suites
 from bench.evaluation.attacked import AttackedModel, choose_device
+from bench.evaluation.description import describe
 from bench.evaluation.findings import alarms, credit, escalations
 from bench.evaluation.journal import Journal
 from bench.evaluation.judge import VOTES
@@ -111,9 +112,10 @@ class Evaluation:
         gates.refuse(list(gates.class_count(self.logits.shape[1], labels)))
         gates.refuse(list(gates.finite(self.logits)))
         self.examples = Examples(images, labels, numbers, target_classes(self.logits, labels))
+        chosen = {suites.name_of(suite): suites.get(suite) for suite in settings.suites}
         self.suites: dict[Pair, tuple[Stage, ...]] = {
-            (str(threat), name): suites.get(name)(threat.norm, self.logits.shape[1])
-            for name in settings.suites
+            (str(threat), name): suite(threat.norm, self.logits.shape[1])
+            for name, suite in chosen.items()
             for threat in self.threats
         }
         self.protocol = self._protocol(settings.dataset or guess_dataset(shape))
@@ -126,8 +128,8 @@ class Evaluation:
             data_sha256=sha256(images, labels),
             examples=len(labels),
             threats=tuple(map(str, self.threats)),
-            suites=self.settings.suites,
-            settings={"/".join(pair): suites.describe(work) for pair, work in self.suites.items()},
+            suites=tuple(map(suites.name_of, self.settings.suites)),
+            settings={"/".join(pair): describe(work) for pair, work in self.suites.items()},
             seed=self.settings.seed,
             union_only=self.settings.union_only,
         )

@@ -6,6 +6,7 @@ from typing import get_args
 
 from bench.compute.precision import Precision
 from bench.errors import CrossfireError, unknown
+from bench.evaluation.suites import Own, name_of
 from bench.threats import Threat
 
 
@@ -13,7 +14,8 @@ from bench.threats import Threat
 class Settings:
     """`threat` is `union`, a norm, or threats such as `linf:8/255,l2:0.5`; the first two take their
     budgets from the budget set of `dataset` (by default guessed from the images' shape). It may
-    also be a `Threat` or several, and is kept as text.
+    also be a `Threat` or several, and is kept as text. `suites` are
+    names, or attacks themselves, each a suite under its `__name__`.
     `capacity` is the batch size (chosen by device if None). `union_only` skips examples that
     another threat has broken: the union is the same, and it takes less time.
 
@@ -23,7 +25,7 @@ class Settings:
     """
 
     threat: str | Threat | Sequence[str | Threat] = "union"
-    suites: tuple[str, ...] = ("pgd-100",)
+    suites: tuple[str | Own, ...] = ("pgd-100",)
     dataset: str | None = None
     budgets: str | None = None
     split: str = "test"
@@ -42,8 +44,9 @@ class Settings:
         object.__setattr__(self, "threat", ",".join(map(str, threats)))
         if isinstance(self.suites, str) or not self.suites:
             raise CrossfireError(f"suites are {self.suites!r}; give a tuple such as ('pgd-100',)")
-        if len(set(self.suites)) < len(self.suites):
-            raise CrossfireError(f"suites {', '.join(self.suites)} name one twice")
+        names = [name_of(suite) for suite in self.suites]
+        if len(set(names)) < len(names):
+            raise CrossfireError(f"suites {', '.join(names)} name one twice")
         if not 0 <= self.seed < 2**63:
             raise CrossfireError(f"seed is {self.seed}; give one from 0 to 2**63 - 1")
         if self.precision not in get_args(Precision):

@@ -5,21 +5,16 @@ stages are part of the protocol, so that its hash covers every setting and not o
 name.
 """
 
-import inspect
-import json
-import sys
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-from torch import nn
 
 from bench.attacks.apgd import APGD
 from bench.attacks.apgd_l1 import SparseAPGD
 from bench.attacks.base import Attack
-from bench.attacks.external import ExternalAttack
+from bench.attacks.external import ExternalAttack, Run, as_attack, in_file
 from bench.attacks.fab import FAB
 from bench.attacks.learned import load_attacker
 from bench.attacks.margin import MarginPGD
@@ -27,15 +22,13 @@ from bench.attacks.objectives import objective_for
 from bench.attacks.pgd import PGD
 from bench.attacks.reference import autoattack_reference
 from bench.attacks.square import Square
-from bench.errors import CrossfireError, reason
-from bench.files import sha256_bytes
-from bench.models.checkpoint import weights_sha256
-from bench.plugins.registry import Entry, choose, plugins, summary
-from bench.plugins.source import bare_code
+from bench.errors import CrossfireError, reason, unknown
+from bench.plugins import specs
+from bench.plugins.registry import Entry, plugins, summary
 from bench.threats import Norm
 
-CODE = "code"
-"""In the settings of an attack from elsewhere: the hash of its code."""
+SUITES = "bench/evaluation/suites.py"
+"""Where our suites are defined."""
 CHECKS = "checks"
 """In `Stage.after`: the checks before the attacks."""
 
@@ -67,12 +60,21 @@ class Stage:
 
 Suite = Callable[[Norm, int], tuple[Stage, ...]]
 """(norm, classes) -> stages, in order."""
+Own = Run | type[Attack] | Attack | ExternalAttack
+"""An attack that stands for a suite of itself alone."""
 
 
-def pgd_100(norm: Norm, classes: int) -> tuple[Stage, ...]:
-    """PGD with 100 steps of epsilon / 4 from one random start on the cross-entropy, stopped at an
-    exact cycle."""
-    return (Stage(PGD(steps=100, until_cycle=True, name="pgd-100")),)
+def pgd(steps: int) -> Suite:
+    """PGD with so many steps, all of epsilon / 4, whatever their number."""
+
+    def suite(norm: Norm, classes: int) -> tuple[Stage, ...]:
+        return (Stage(PGD(steps=steps, until_cycle=True, name=f"pgd-{steps}")),)
+
+    suite.__doc__ = (
+        f"PGD with {steps} steps of epsilon / 4 from one random start on the cross-entropy, "
+        "stopped at an exact cycle."
+    )
+    return suite
 
 
 def autoattack(norm: Norm, classes: int) -> tuple[Stage, ...]:
@@ -86,6 +88,16 @@ def autoattack(norm: Norm, classes: int) -> tuple[Stage, ...]:
         Stage(FAB(), targets=9),
         Stage(Square()),
     )
+
+
+def part_of_autoattack(name: str) -> Suite:
+    """The stage of that name of `autoattack`, on every correct example."""
+
+    def suite(norm: Norm, classes: int) -> tuple[Stage, ...]:
+        return tuple(work for work in autoattack(norm, classes) if work.attack.name == name)
+
+    suite.__doc__ = f"Stage {name} of autoattack, alone."
+    return suite
 
 
 def reference(norm: Norm, classes: int) -> tuple[Stage, ...]:
@@ -144,21 +156,21 @@ def crossfire(norm: Norm, classes: int) -> tuple[Stage, ...]:
 
 
 _BUILT_IN: dict[str, Suite] = {
-    "pgd-100": pgd_100,
+    "pgd-100": pgd(100),
     "crossfire": crossfire,
     "autoattack": autoattack,
     "autoattack-rand": autoattack_rand,
     "autoattack-reference": reference,
+    **{name: part_of_autoattack(name) for name in ("apgd-ce", "apgd-t", "fab", "square")},
 }
+_PGD = re.compile(r"pgd-([1-9]\d*)")
 
 
 def suites() -> dict[str, Entry]:
     """Every suite by name: built-in ones, those of installed packages (entry-point group
     `crossfire.suites`), and each of their attacks (`crossfire.attacks`) as a suite of its own."""
     built_in = {
-        name: Entry(
-            name, "bench/evaluation/suites.py", partial(_BUILT_IN.get, name), summary(suite.__doc__)
-        )
+        name: Entry(name, SUITES, partial(_BUILT_IN.get, name), summary(suite.__doc__))
         for name, suite in _BUILT_IN.items()
     }
     alone = {n: replace(e, load=partial(_alone, e)) for n, e in plugins("attacks").items()}
@@ -166,27 +178,9 @@ def suites() -> dict[str, Entry]:
 
 
 def _alone(entry: Entry) -> Suite:
-    """A suite of one attack of a plugin."""
+    """A suite of one attack from elsewhere."""
     found = entry.load()
-    return lambda norm, classes: (Stage(_attack(entry, found)),)
-
-
-def _attack(entry: Entry, found: object) -> Attack | ExternalAttack:
-    """What a plugin offers as an attack: one, its class, or a function as
-    `bench.attacks.external.Run` describes it.
-
-    Raises:
-        CrossfireError: it is none of these.
-    """
-    attack = found() if isinstance(found, type) else found
-    if isinstance(attack, Attack | ExternalAttack):
-        return attack
-    if not callable(attack):
-        raise CrossfireError(
-            f"attack '{entry.name}' of {entry.origin} is a {type(attack).__name__}; register a "
-            "function (model, images, labels, threat, seed) -> adversarial examples"
-        )
-    return ExternalAttack(attack, entry.name)
+    return lambda norm, classes: (Stage(as_attack(found, entry.name, entry.origin)),)
 
 
 def _stages(name: str, suite: Suite, norm: Norm, classes: int) -> tuple[Stage, ...]:
@@ -201,65 +195,49 @@ def _stages(name: str, suite: Suite, norm: Norm, classes: int) -> tuple[Stage, .
         ) from error
 
 
-def get(name: str) -> Suite:
-    """The suite of that name, or for `l2l:CHECKPOINT` the attack that a run of `l2l` trained.
+def name_of(suite: str | Own) -> str:
+    """The name of a suite in records: of an attack that is given itself its `__name__`.
+
+    Raises:
+        CrossfireError: it has no name, or that of a suite of ours.
+    """
+    if isinstance(suite, str):
+        return suite
+    name = getattr(suite, "__name__", None) or getattr(suite, "name", None)
+    if not isinstance(name, str):
+        raise CrossfireError(
+            f"suite {suite!r} has no name; give that of a suite, or a function, or "
+            "bench.attacks.external.ExternalAttack(function, NAME)"
+        )
+    if _ours(name) is not None:
+        raise CrossfireError(f"the attack '{name}' is called like a suite of ours; rename it")
+    return name
+
+
+def get(suite: str | Own) -> Suite:
+    """The suite of that name; for `FILE.py:NAME` that attack alone, for `l2l:CHECKPOINT` the attack
+    that a run of `l2l` trained, and an attack that is given itself.
 
     Raises:
         CrossfireError: there is no such suite; the message names the closest one.
     """
+    name = name_of(suite)
+    if not isinstance(suite, str):
+        return partial(_stages, name, _alone(Entry(name, "the argument suites", lambda: suite)))
     if name.startswith("l2l:"):
         attack = load_attacker(Path(name.removeprefix("l2l:")))
         return lambda norm, classes: (Stage(attack),)
-    return partial(_stages, name, choose("suites", name, suites()))
+    if spec := specs.parse(name):
+        entry = Entry(name, str(spec.file), partial(in_file, spec))
+        return partial(_stages, name, _alone(entry))
+    if ours := _ours(name):
+        return partial(_stages, name, ours)
+    known = suites()
+    if name not in known:
+        raise unknown("suite", name, (*known, "pgd-20"))
+    return partial(_stages, name, known[name].load())
 
 
-def describe(stages: tuple[Stage, ...]) -> list[dict[str, Any]]:
-    """Every setting of every stage as JSON values, for the protocol and its hash.
-
-    Raises:
-        CrossfireError: a setting of an attack is no such value.
-    """
-    return [_plain(vars(stage)) | {"attack": _described(stage.attack)} for stage in stages]
-
-
-def _described(attack: Attack | ExternalAttack) -> dict[str, Any]:
-    """Settings and name; of an attack from elsewhere also the hash of its code, because settings
-    may be constants there."""
-    made = attack.run if isinstance(attack, ExternalAttack) else type(attack)
-    made = made.func if isinstance(made, partial) else made
-    module = sys.modules.get(made.__module__)
-    file = None if made.__module__.startswith("bench.") else getattr(module, "__file__", None)
-    try:
-        described = {"name": attack.name} | _plain(vars(attack))
-        if file is not None:
-            code = json.dumps(bare_code(Path(file)), sort_keys=True)
-            described |= {CODE: sha256_bytes(code.encode()), "captured": _captured(made)}
-        json.dumps(described)
-    except TypeError as error:
-        raise CrossfireError(
-            f"the settings of attack '{attack.name}' cannot be recorded ({error}); use numbers, "
-            "texts and functions"
-        ) from None
-    return described
-
-
-def _plain(settings: dict[str, Any]) -> dict[str, Any]:
-    return {name: _value(value) for name, value in settings.items()}
-
-
-def _value(value: Any) -> Any:  # noqa: ANN401
-    if isinstance(value, partial):
-        given = {str(place): argument for place, argument in enumerate(value.args)}
-        return {"function": _value(value.func)} | _plain(given | value.keywords)
-    if isinstance(value, nn.Module):
-        return weights_sha256(value)
-    return getattr(value, "__name__", value)
-
-
-def _captured(function: Any) -> dict[str, Any]:  # noqa: ANN401
-    """What a method knows of its object, and a function of the one that made it."""
-    if inspect.ismethod(function):
-        return _plain(vars(function.__self__))
-    if inspect.isfunction(function):
-        return _plain(dict(inspect.getclosurevars(function).nonlocals))
-    return {}
+def _ours(name: str) -> Suite | None:
+    numbered = _PGD.fullmatch(name)
+    return _BUILT_IN.get(name) or (pgd(int(numbered[1])) if numbered else None)

@@ -20,6 +20,7 @@ from types import MappingProxyType, ModuleType
 from typing import Any
 
 from bench.errors import CrossfireError, reason, unknown
+from bench.files import sha256_bytes
 
 KINDS = ("defenses", "attacks", "suites", "datasets", "budgets", "models")
 
@@ -140,7 +141,9 @@ def load_file(path: Path) -> ModuleType:
     """
     if not path.is_file():
         raise CrossfireError(f"there is no file {path}; name a Python file that exists")
-    spec = importlib.util.spec_from_file_location(f"crossfire_user_{path.stem}", path)
+    # Files of the same name in two folders are two modules.
+    place = sha256_bytes(os.fsencode(path.absolute()))[:8]
+    spec = importlib.util.spec_from_file_location(f"crossfire_user_{path.stem}_{place}", path)
     assert spec is not None
     assert spec.loader is not None
     _look_beside(path)

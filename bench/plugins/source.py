@@ -26,13 +26,14 @@ def bare_code(file: Path) -> dict[str, str]:
 def _imports(path: Path, folder: Path) -> Iterator[Path]:
     """Where the modules that a file imports lie, if they lie in the folder or beside the file."""
     for node in ast.walk(ast.parse(path.read_text())):
-        names = [alias.name for alias in getattr(node, "names", [])]
+        if not isinstance(node, ast.Import | ast.ImportFrom):
+            continue
+        names = [alias.name for alias in node.names]
         if isinstance(node, ast.ImportFrom):
             names = [node.module or "", *(f"{node.module or ''}.{name}" for name in names)]
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            for name in names:
-                yield folder.joinpath(*name.split(".")).with_suffix(".py")
-                yield path.with_name(f"{name.rpartition('.')[2]}.py")
+        for name in names:
+            yield folder.joinpath(*name.split(".")).with_suffix(".py")
+            yield path.with_name(f"{name.rpartition('.')[2]}.py")
 
 
 def _bare(text: str) -> str:

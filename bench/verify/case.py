@@ -32,7 +32,7 @@ class Options:
     in the record.
 
     Of the sources that a record names only checkpoints are loaded: a Python file runs only if it is
-    named here, as `model`.
+    named here, as `model` or among the `suites`.
     """
 
     model: str | None = None
@@ -42,6 +42,8 @@ class Options:
     normalize: str | None = None
     sample: int | None = None
     """How many images of each kind to measure and classify again; None for all."""
+    suites: tuple[str, ...] = ()
+    """Attacks `FILE.py:NAME` that may be run, named as in the record."""
 
 
 def is_random(record: Record) -> bool:

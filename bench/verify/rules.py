@@ -25,9 +25,11 @@ from torch import Tensor
 from bench import losses
 from bench.data.splits import floats
 from bench.errors import CrossfireError
-from bench.evaluation import suites
+from bench.evaluation.description import CODE, describe
 from bench.evaluation.judge import allowed, distances
 from bench.evaluation.protocol import VERSION, Protocol
+from bench.evaluation.suites import Suite, get
+from bench.plugins import specs
 from bench.threats import Threat
 from bench.verify.case import Case
 from bench.verify.datasets import Missing
@@ -111,12 +113,11 @@ def protocol_hash_matches(case: Case) -> Iterator[str]:
     if record.protocol.version > VERSION:
         raise Missing(f"protocol {record.protocol.version} is newer than this program")
     try:
+        chosen = {name: _suite(case, name) for name in record.protocol.suites}
         settings = {
-            f"{threat}/{name}": suites.describe(
-                suites.get(name)(Threat.parse(threat).norm, record.data.classes)
-            )
+            f"{threat}/{name}": describe(suite(Threat.parse(threat).norm, record.data.classes))
             for threat in record.protocol.threats
-            for name in record.protocol.suites
+            for name, suite in chosen.items()
         }
     except CrossfireError as error:
         raise Missing(str(error)) from error
@@ -137,9 +138,21 @@ def protocol_hash_matches(case: Case) -> Iterator[str]:
     }
     if record.protocol.sha256 in known:
         return
-    if any(suites.CODE in stage["attack"] for stages in settings.values() for stage in stages):
-        raise Missing("the code of a plugin's attack may have changed since")
+    if any(CODE in stage["attack"] for stages in settings.values() for stage in stages):
+        raise Missing("the code of an attack that is not ours may have changed since")
     yield "the protocol's hash is not that of these threats, suites, data and seed"
+
+
+def _suite(case: Case, name: str) -> Suite:
+    """A suite of the record; the Python file of an attack runs only if the options name it.
+
+    Raises:
+        Missing: they don't.
+        CrossfireError: there is no such suite here.
+    """
+    if specs.parse(name) and name not in case.options.suites:
+        raise Missing(f"its attack would run a file; if you trust that: --suite {name}")
+    return get(name)
 
 
 def broken_flags_have_examples(case: Case) -> Iterator[str]:

@@ -149,7 +149,7 @@ def _evaluation(table: Table, runs: list[Run], context: Context) -> Evaluation:
     if values.get("suites") == ():
         raise table.error('suites is an empty list; write suites = ["pgd-100"]', "suites")
     for suite in values.get("suites", ()):
-        check_suite(table, suite)
+        check_suite(table, suite, context.folder)
     check_threats(table, values.get("threat", "union"), context, values.get("budgets"))
     for name in values.get("runs") or ():
         check_run(table, "runs", name, runs)

@@ -15,6 +15,7 @@ from bench.data import SOURCES, path_of
 from bench.errors import CrossfireError, unknown
 from bench.evaluation.suites import get as get_suite
 from bench.models import build
+from bench.plugins import specs
 from bench.plugins.registry import defenses, get_defense, plugins
 from bench.threats import BUDGETS, NORMS, Threat, budget_set, resolve
 from bench.training import Job, check_ranges, check_used, recipes
@@ -223,16 +224,16 @@ def check_data(table: Table, name: str, folder: Path) -> None:
             raise table.error(str(unknown("data set", name, known)), "dataset")
 
 
-def check_suite(table: Table, name: str) -> None:
-    """Check that a suite exists.
+def check_suite(table: Table, name: str, folder: Path) -> None:
+    """Check that a suite exists; an attack `FILE.py:NAME` lies in `folder`.
 
     Raises:
-        CrossfireError: its name is unknown.
+        CrossfireError: its name is unknown, or its file has no such attack.
     """
     if name.startswith("l2l:"):
         return  # its attacker may be a run of this campaign
     try:
-        get_suite(name)
+        get_suite(str(folder / name) if specs.parse(name) else name)
     except CrossfireError as error:
         raise table.error(str(error), "suites") from None
 

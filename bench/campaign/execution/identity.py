@@ -11,6 +11,7 @@ from typing import Any
 from bench.attacks.learned import attacker_file
 from bench.data import path_of
 from bench.files import sha256_file
+from bench.plugins import specs
 from bench.plugins.registry import defenses, get_defense
 from bench.plugins.source import bare_code
 
@@ -34,10 +35,11 @@ def data(name: str, folder: Path) -> str:
 
 
 def model(spec: str, folder: Path) -> str:
-    """The identity of a model: its name, and the hash of the file that it names, if any, or of the
-    code of a Python file."""
-    path = folder / spec.partition(":")[0]
-    if path.suffix == ".py" and path.is_file():
+    """The identity of a model or attack: its name, and the hash of the file that it names, if any,
+    or of the code of a Python file."""
+    own = specs.parse(spec)
+    path = folder / (own.file if own else spec.partition(":")[0])
+    if own and path.is_file():
         return digest(spec, _code(path, path.stat().st_mtime_ns))
     path = path / "best.safetensors" if path.is_dir() else path
     return digest(spec, _file(path) if path.is_file() else None)

@@ -12,6 +12,7 @@ from bench.campaign.definition.teachers import TEACHERS
 from bench.campaign.execution import identity
 from bench.data import path_of
 from bench.evaluation.protocol import VERSION
+from bench.plugins import specs
 from bench.plugins.source import modules
 
 Kind = Literal["train", "evaluate"]
@@ -178,6 +179,7 @@ def _evaluation(
         own = [step for step in trainings.values() if step.model == attacker]
         needs += own
         read += [step.identity for step in own] or [identity.attacker(attacker, campaign.folder)]
+    read += [identity.model(name, campaign.folder) for name in one.suites if specs.parse(name)]
     board = one.board or run.board or campaign.board
     images = _is_kept(one.images or run.images or campaign.images, position)
     weights = (

@@ -23,6 +23,7 @@ from bench.models.sources.fit import check_fit, check_range
 from bench.models.sources.libraries import from_hub, from_path, from_timm, from_torchvision
 from bench.models.sources.request import Found, Request, call
 from bench.models.sources.zoo import from_robustbench
+from bench.plugins import specs
 from bench.plugins.registry import load_file, plugins
 
 SCHEMES: dict[str, Callable[[Request], Found]] = {
@@ -103,13 +104,8 @@ def _check_metadata(spec: str, metadata: Metadata, data: Dataset) -> None:
 
 def _own(request: Request) -> Found:
     """A path, FILE.py:CALLABLE, or a plugin's name."""
-    if request.spec.endswith(".py"):
-        raise CrossfireError(
-            f"write {request.spec}:FUNCTION, the function in this file that returns the model"
-        )
-    file, _, attribute = request.spec.rpartition(":")
-    if file.endswith(".py"):
-        return _from_file(request, Path(file), attribute)
+    if spec := specs.parse(request.spec):
+        return _from_file(request, *spec)
     available = plugins("models")
     if request.spec in available:
         model = call(request.spec, available[request.spec].load())
@@ -125,6 +121,10 @@ def _own(request: Request) -> Found:
 
 
 def _from_file(request: Request, path: Path, attribute: str) -> Found:
+    if not attribute:
+        raise CrossfireError(
+            f"write {path}:FUNCTION, the function in this file that returns the model"
+        )
     make = getattr(load_file(path), attribute, None)
     if not callable(make):
         raise CrossfireError(f"{path} defines no '{attribute}' to call; name one of its functions")

@@ -10,6 +10,7 @@ from bench.attacks.base import Slots, drive
 from bench.attacks.learned import load_attacker
 from bench.errors import CrossfireError
 from bench.evaluation import suites
+from bench.evaluation.description import describe
 from bench.threats import Threat
 from bench.threats.geometry import GEOMETRY
 from bench.training import evaluating
@@ -75,7 +76,7 @@ def test_images_with_other_channels_are_an_error(tmp_path: Path) -> None:
 def test_it_is_a_suite_that_the_protocol_identifies_by_its_weights(tmp_path: Path) -> None:
     L2L(**SMALL).fit(small_job(tmp_path / "run", epochs=1))
     stages = suites.get(f"l2l:{tmp_path / 'run'}")("linf", 10)
-    (described,) = suites.describe(stages)
+    (described,) = describe(stages)
     assert len(described["attack"]["attacker"]) == 64
     assert str(tmp_path) not in str(described)
 

@@ -143,7 +143,7 @@ def test_points_that_are_none_of_the_threats_are_an_error(
 
 
 def test_a_plugin_that_is_no_attack_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(CrossfireError, match="attack 'mine' of a test is a int; register a func"):
+    with pytest.raises(CrossfireError, match="attack 'mine' of a test is a int; give a func"):
         attacked_by(5, monkeypatch)
 
 

@@ -1,6 +1,7 @@
 """Suites find the exact worst case, escalate if gradients are unreliable, and describe all
 settings."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -13,11 +14,12 @@ from bench.attacks.pgd import PGD
 from bench.attacks.square import Square
 from bench.errors import CrossfireError
 from bench.evaluation import gates, suites
+from bench.evaluation.description import describe
 from bench.evaluation.outcome import Outcome
 from bench.evaluation.queue import Column
 from bench.losses import dlr, targeted_dlr
 from bench.plugins.registry import Entry
-from bench.threats import Threat
+from bench.threats import Norm, Threat
 from leaderboard.schema import Finding
 from tests.toy import exact_worst_case, images, linear_model
 
@@ -157,7 +159,7 @@ def test_an_ordinary_model_raises_no_alarm_and_is_not_escalated() -> None:
 
 def test_a_suite_describes_every_setting_of_its_attacks() -> None:
     stages = suites.get("autoattack")("l1", 10)
-    plain = suites.describe(stages)
+    plain = describe(stages)
     assert [part["attack"]["name"] for part in plain] == [p.attack.name for p in stages]
     assert plain[0]["restarts"] == 5
     assert plain[1]["targets"] == 5
@@ -207,3 +209,26 @@ def test_a_plugins_suite_that_fails_is_an_error_of_one_line(
     monkeypatch.setattr(suites, "plugins", lambda asked: offered if asked == kind else {})
     with pytest.raises(CrossfireError, match=r"suite 'mine' fails for l2 and 10 classes \("):
         suites.get("mine")("l2", 10)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+@pytest.mark.parametrize("classes", [2, 10])
+def test_each_stage_of_autoattack_is_a_suite_of_its_own(norm: Norm, classes: int) -> None:
+    whole = suites.get("autoattack")(norm, classes)
+    alone = [suites.get(stage.attack.name)(norm, classes) for stage in whole]
+    assert alone == [(stage,) for stage in whole]
+
+
+def test_pgd_may_have_any_number_of_steps_and_pgd_100_is_the_published_one() -> None:
+    (published,) = suites.get("pgd-100")("linf", 10)
+    assert published.attack == PGD(steps=100, step_size=0.25, until_cycle=True, name="pgd-100")
+    for steps in (1, 20, 1000):
+        (stage,) = suites.get(f"pgd-{steps}")("linf", 10)
+        other = replace(published.attack, steps=steps, name=f"pgd-{steps}")
+        assert stage == suites.Stage(other)
+
+
+@pytest.mark.parametrize("name", ["pgd", "pgd-N", "pgd-0", "pgd-020", "pgd-1.5", "pgd--1"])
+def test_a_number_of_steps_that_is_none_is_an_error(name: str) -> None:
+    with pytest.raises(CrossfireError, match=f"unknown suite '{name}'; did you mean 'pgd-"):
+        suites.get(name)

@@ -8,6 +8,7 @@ import pytest
 from bench.campaign.definition.file import read
 from bench.campaign.execution import identity
 from bench.campaign.execution.plan import Plan, Step, make
+from bench.errors import CrossfireError
 
 ROOT = Path(__file__).parents[4]
 TEXT = """
@@ -207,6 +208,21 @@ def test_an_evaluation_waits_for_the_attacker_that_the_campaign_trains(tmp_path:
     text += '[[evaluate]]\nsuites = ["l2l:runs/l2l-0"]\nruns = ["at"]\n'
     found = step(tmp_path, text, "evaluate at-0 best by l2l:runs/l2l-0")
     assert set(found.needs) == {"train at-0", "train l2l-0"}
+
+
+def test_an_attack_of_a_file_lies_in_the_campaigns_folder_and_its_code_is_in_the_identity(
+    tmp_path: Path,
+) -> None:
+    text = '[[run]]\ndefense = "at"\n[[evaluate]]\nsuites = ["mine.py:attack", "fab"]\n'
+    key = "evaluate at-0 best by mine.py:attack,fab"
+    with pytest.raises(CrossfireError, match=r"line 4: there is no file .*mine\.py"):
+        step(tmp_path, text, key)
+    code = "SIZE = 1\ndef attack(model, x, y, threat, seed):\n    return x\n"
+    (tmp_path / "mine.py").write_text(code)
+    before = step(tmp_path, text, key)
+    assert "mine.py:attack,fab" in before.command
+    (tmp_path / "mine.py").write_text(code.replace("SIZE = 1", "SIZE = 22"))
+    assert step(tmp_path, text, key).identity != before.identity
 
 
 def test_the_identity_of_data_is_the_content_of_their_file(tmp_path: Path) -> None:
