@@ -7,11 +7,14 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from bench.cli import main
 from bench.plugins.registry import get_defense
 from bench.threats import Threat
 from bench.training import Job
+from leaderboard.flags import unpack
+from leaderboard.store import Board
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("[!_]*/*.md"))]
@@ -61,6 +64,22 @@ def test_the_defense_of_the_guide_trains(tmp_path: Path) -> None:
     job = Job(tmp_path, (Threat.parse("linf:0.1"),), examples=64, epochs=1, device="cpu")
     get_defense(str(tmp_path / "noisy.py"))().fit(job)
     assert (tmp_path / "best.safetensors").exists()
+
+
+def test_the_attack_of_the_guide_breaks_what_pgd_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guide = (ROOT / "docs" / "how-to" / "write-an-attack.md").read_text()
+    for name, code in re.findall(r"```python\n# (\w+\.py)\n(.*?)```", guide, re.DOTALL):
+        (tmp_path / name).write_text(code)
+    monkeypatch.chdir(tmp_path)
+    (line,) = (line for line in COMMANDS if "adaptive.py" in line and "evaluate" in line)
+    few = ["--threat", "linf:0.1", "--examples", "64", "--display", "none"]
+    done = CliRunner().invoke(main, [*shlex.split(line)[1:], *few])
+    assert done.exit_code == 0, done.output
+    (record,) = Board(tmp_path / "board").records()
+    pgd, own = (unpack(verdict.flags, 64).sum() for verdict in record.verdicts)
+    assert own < pgd
 
 
 def test_no_page_is_longer_than_150_lines() -> None:
