@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+import torch
 
 from bench.cli import main
 from bench.plugins.registry import get_defense
@@ -15,6 +16,7 @@ from bench.threats import Threat
 from bench.training import Job
 from leaderboard.flags import unpack
 from leaderboard.store import Board
+from tests.toy import linear_model
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("[!_]*/*.md"))]
@@ -23,10 +25,15 @@ WRITTEN = "\n".join(page.read_text() for page in PAGES)
 COMMANDS = sorted(set(re.findall(r"^\$ (bench .*?) *(?:#.*)?$", WRITTEN, re.MULTILINE)))
 
 
+def examples(page: str) -> list[str]:
+    """The Python examples of a how-to guide, in order."""
+    guide = (ROOT / "docs" / "how-to" / page).read_text()
+    return re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+
+
 def defense_of_the_guide() -> str:
-    guide = (ROOT / "docs" / "how-to" / "write-a-defense.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
-    return str(code)
+    (code,) = examples("write-a-defense.md")
+    return code
 
 
 @pytest.mark.parametrize("line", COMMANDS)
@@ -80,6 +87,12 @@ def test_the_attack_of_the_guide_breaks_what_pgd_leaves(
     (record,) = Board(tmp_path / "board").records()
     pgd, own = (unpack(verdict.flags, 64).sum() for verdict in record.verdicts)
     assert own < pgd
+
+
+def test_the_evaluation_in_python_runs() -> None:
+    model, images = linear_model(0, (1, 6, 6), 4), torch.rand(8, 1, 6, 6)
+    given = {"model": model, "images": images, "labels": model(images).argmax(1)}
+    exec(examples("evaluate-your-model.md")[-1], given)
 
 
 def test_no_page_is_longer_than_150_lines() -> None:

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from bench.errors import CrossfireError
 from bench.evaluation.protocol import Protocol
@@ -19,7 +22,7 @@ Pair = tuple[str, str]
 """A threat and a suite, as typed."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Outcome:
     """Arrays are (n,) over the examples; `attacks` are the names of a column's stages, in order."""
 
@@ -37,6 +40,12 @@ class Outcome:
     precision: str
     weights_sha256: str
 
+    def __repr__(self) -> str:
+        """The accuracies in percent; with `union_only` those under single threats aren't valid."""
+        threats = () if self.protocol.union_only else self.protocol.threats
+        shares = (f"{name} {self.accuracy(name):.1%}" for name in ("clean", *threats, "union"))
+        return f"Outcome({len(self.labels)} examples: {', '.join(shares)})"
+
     @property
     def union(self) -> Array:
         """Flags (n,): correct on the image itself and robust under every threat and suite."""
@@ -53,11 +62,35 @@ class Outcome:
         """
         if what in ("clean", "union"):
             return float((self.clean if what == "clean" else self.union).mean())
-        flags = [column.robust for (threat, _), column in self.columns.items() if threat == what]
-        if not flags:
-            there = ", ".join(self.protocol.threats)
-            raise CrossfireError(f"no column '{what}'; choose from clean, union, {there}")
+        flags = [column.robust for column in self._under(what, "clean", "union")]
         return float(np.logical_and.reduce(flags).mean())
+
+    def adversarial(self, threat: str) -> tuple[Float[Tensor, "m c h w"], Int[Tensor, " m"]]:
+        """Adversarial images, float32 in [0, 1], and their places among the evaluated images.
+
+        There is one for each example that any suite broke under the threat, written as in
+        `protocol.threats`: that of the first suite which broke it. Examples that are robust or
+        misclassified unperturbed have none.
+
+        Raises:
+            CrossfireError: there is no such threat.
+        """
+        columns = self._under(threat)
+        kept = np.stack([column.kept for column in columns])
+        rows = np.flatnonzero(kept.any(0))
+        images = np.array(columns[0].found[rows])
+        first = kept[:, rows].argmax(0)
+        for suite, column in enumerate(columns[1:], 1):
+            images[first == suite] = column.found[rows[first == suite]]
+        return torch.from_numpy(images), torch.from_numpy(rows)
+
+    def _under(self, threat: str, *others: str) -> list[Column]:
+        """The columns of a threat, in the order of the suites."""
+        columns = [column for (name, _), column in self.columns.items() if name == threat]
+        if not columns:
+            there = ", ".join((*others, *self.protocol.threats))
+            raise CrossfireError(f"no column '{threat}'; choose from {there}")
+        return columns
 
     def attack(self, pair: Pair, row: int) -> str | None:
         """The attack that broke an example; None if it is robust or misclassified unperturbed."""
@@ -77,7 +110,7 @@ class Outcome:
             "margin": self.margins,
         }
         for pair, column in self.columns.items():
-            found = (column.by >= 0) | (column.by == CREDIT)
+            found = column.kept
             attacks = [self.attack(pair, row) for row in range(len(found))]
             step = pd.Series(column.step, dtype="Int64").where(pd.Series(found))
             columns |= {

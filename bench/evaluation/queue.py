@@ -87,6 +87,12 @@ class Column:
             found=found,
         )
 
+    @property
+    def kept(self) -> Array:
+        """Flags (n,): an adversarial example was found, and lies in `found`."""
+        flags: Array = (self.by >= 0) | (self.by == CREDIT)
+        return flags
+
     def broken(self, row: int, by: int, step: int, distance: float, point: Array) -> None:
         """Store the adversarial example of a row."""
         self.robust[row] = False

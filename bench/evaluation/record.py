@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from bench.compute.environment import commit
 from bench.evaluation.outcome import Outcome, Pair
 from bench.evaluation.protocol import Protocol
-from bench.evaluation.queue import CREDIT, Column
+from bench.evaluation.queue import Column
 from bench.models.checkpoint import Metadata, save
 from bench.models.sources import LoadedModel
 from leaderboard import flags, schema
@@ -157,7 +157,7 @@ def adversarial(outcome: Outcome, originals: Tensor) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     shown: set[int] = set()
     for pair, column in outcome.columns.items():
-        rows = ((column.by >= 0) | (column.by == CREDIT)).nonzero()[0]
+        rows = column.kept.nonzero()[0]
         head = "/".join(pair)
         tensors[f"{head}/images"] = torch.from_numpy(column.found[rows])
         tensors[f"{head}/indices"] = torch.from_numpy(outcome.numbers[rows].astype("int64"))
