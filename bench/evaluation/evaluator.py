@@ -37,8 +37,11 @@ from bench.evaluation.repair import Inset
 from bench.evaluation.settings import Settings
 from bench.evaluation.suites import Stage
 from bench.files import sha256_bytes
+from bench.models import Normalize
 from bench.models.checkpoint import weights_sha256
+from bench.models.sources import fit
 from bench.threats import Threat, budget_dataset, guess_dataset, resolve
+from bench.types import Images, Labels
 from leaderboard.schema import UNION_ONLY, Finding
 
 SAMPLE = 16
@@ -53,6 +56,7 @@ def evaluate(
     labels: Int[Tensor, " n"],
     *,
     numbers: Int[Tensor, " n"] | None = None,
+    normalize: str | None = None,
     journal: Path | None = None,
     display: str | None = None,
     **settings: Any,  # noqa: ANN401
@@ -60,15 +64,19 @@ def evaluate(
     """Attack a model on images (n, c, h, w), uint8 or float32 in [0, 1], with labels (n,) from 0.
 
     Further arguments are the fields of `Settings`. `numbers` are the examples' positions in the
-    data set, which key the random numbers. With a folder `journal`, an evaluation that was killed
-    is resumed. `display` says how progress is shown on stderr: `rich`, `plain`, `json` or `none`;
-    the default is a bar in terminals and notebooks, else lines.
+    data set, which key the random numbers. For a model that was trained on normalised images,
+    `normalize` is `cifar10`, `cifar100`, `imagenet` or a text MEAN,STD. With a folder `journal`, an
+    evaluation that was killed is resumed. `display` says how progress is shown on stderr: `rich`,
+    `plain`, `json` or `none`; the default is a bar in terminals and notebooks, else lines.
 
     Raises:
         gates.Refusal: a check of the model or the images forbids the evaluation.
-        CrossfireError: images, labels or a setting are not valid; the message says what to give.
+        CrossfireError: images, labels or a setting are not valid, or the model's clean accuracy
+            shows that it was trained on another range; the message says what to give.
     """
-    evaluation = Evaluation(model, images, labels, numbers, Settings(**settings))
+    normalised = _normalised(model, normalize, images)
+    evaluation = Evaluation(normalised, images, labels, numbers, Settings(**settings))
+    fit.check_range("the model", normalised, model, *evaluation.few(), 'normalize="{}"')
     with shown(display) as progress, tempfile.TemporaryDirectory() as scratch:
         with Journal(journal or Path(scratch), evaluation.key).alone() as state:
             outcome = evaluation.run(state, progress)
@@ -77,6 +85,14 @@ def evaluate(
         for column in outcome.columns.values():
             column.found = np.array(column.found)
     return outcome
+
+
+def _normalised(model: nn.Module, normalize: str | None, images: Tensor) -> nn.Module:
+    if normalize is None:
+        return model
+    inputs.check_model(model)
+    channels = inputs.as_images(images).shape[1]
+    return nn.Sequential(Normalize.parse(normalize, channels), model)
 
 
 class Evaluation:
@@ -98,7 +114,7 @@ class Evaluation:
         """
         keep_memory()
         inputs.check_model(model)
-        images = in_range(inputs.as_images(images))
+        images = inputs.in_range(inputs.as_images(images))
         labels = inputs.as_labels(labels, images)
         given = torch.arange(len(images)) if numbers is None else numbers
         numbers = inputs.as_numbers(given, images)
@@ -148,6 +164,11 @@ class Evaluation:
             self.settings.compiled,
         )
         return sha256_bytes(repr(parts).encode())
+
+    def few(self) -> tuple[Images, Labels]:
+        """The first images, in [0, 1], and their labels, on the model's device."""
+        rows, device = torch.arange(min(fit.SAMPLE, len(self.examples))), self.attacked.device
+        return self.examples.floats(rows, device), self.examples.labels[rows].to(device)
 
     @cached_property
     def clean(self) -> Array:
@@ -254,20 +275,6 @@ class Evaluation:
             precision=precision,
             weights_sha256=self.attacked.weights,
         )
-
-
-def in_range(images: Tensor) -> Tensor:
-    """Images (n, c, h, w) as given; float pixels that rounding moved out of [0, 1] are clipped.
-
-    Raises:
-        gates.Refusal: pixels lie outside [0, 1] by more than rounding.
-    """
-    if images.dtype == torch.uint8:
-        return images
-    for part in torch.split(images, 256):
-        gates.refuse(list(gates.image_range(part)))
-    inside = images.min() >= 0 and images.max() <= 1
-    return images if inside else images.clamp(0, 1)
 
 
 def checked(

@@ -5,6 +5,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from bench.errors import CrossfireError
+from bench.evaluation import gates
 
 
 def check_model(model: object) -> None:
@@ -35,6 +36,20 @@ def as_images(images: Tensor) -> Tensor:
         raise CrossfireError(f"images have shape {tuple(images.shape)}; give (n, c, h, w), n > 0")
     images = images.detach().cpu()
     return images if images.dtype == torch.uint8 else images.float()
+
+
+def in_range(images: Tensor) -> Tensor:
+    """Images (n, c, h, w) as given; float pixels that rounding moved out of [0, 1] are clipped.
+
+    Raises:
+        gates.Refusal: pixels lie outside [0, 1] by more than rounding.
+    """
+    if images.dtype == torch.uint8:
+        return images
+    for part in torch.split(images, 256):
+        gates.refuse(list(gates.image_range(part)))
+    inside = images.min() >= 0 and images.max() <= 1
+    return images if inside else images.clamp(0, 1)
 
 
 def as_labels(labels: Tensor, images: Tensor) -> Int[Tensor, " n"]:

@@ -50,7 +50,7 @@ class Normalize(nn.Module):
                 numbers = [float(number) for number in text.split(",")]
             except ValueError:
                 raise CrossfireError(
-                    f"--normalize {text} is neither {', '.join(NAMED)} nor MEAN,STD as numbers"
+                    f"normalisation {text} is neither {', '.join(NAMED)} nor MEAN,STD as numbers"
                 ) from None
             half = len(numbers) // 2
             mean, std = tuple(numbers[:half]), tuple(numbers[half:])
@@ -58,7 +58,7 @@ class Normalize(nn.Module):
                 mean, std = mean * channels, std * channels
         if len(mean) != channels or len(std) != channels or not all(s > 0 for s in std):
             raise CrossfireError(
-                f"--normalize {text} is not a mean and a positive deviation for {channels} channels"
+                f"normalisation {text} is no mean and positive deviation for {channels} channels"
             )
         return cls(mean, std)
 

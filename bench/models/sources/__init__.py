@@ -19,7 +19,7 @@ from bench.data import Dataset
 from bench.errors import CrossfireError
 from bench.models import Normalize
 from bench.models.checkpoint import Metadata, weights_sha256
-from bench.models.sources.fit import check_fit, check_range
+from bench.models.sources.fit import SAMPLE, check_fit, check_range
 from bench.models.sources.libraries import from_hub, from_path, from_timm, from_torchvision
 from bench.models.sources.request import Found, Request, call
 from bench.models.sources.zoo import from_robustbench
@@ -81,7 +81,8 @@ def find(
     if normalize is not None:
         model = nn.Sequential(Normalize.parse(normalize, data.channels), bare).eval()
     check_fit(spec, model, data)
-    check_range(spec, model, bare, data)
+    sample = data.test.take(min(SAMPLE, len(data.test)))
+    check_range(spec, model, bare, sample.floats(), sample.labels)
     return _loaded(spec, found, model)
 
 

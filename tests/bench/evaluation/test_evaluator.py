@@ -37,7 +37,7 @@ def run(
     x: Tensor,
     y: Tensor,
     threat: str = ",".join(THREATS),
-    **settings: int | bool | Tensor | tuple[str, ...],
+    **settings: int | bool | str | Tensor | tuple[str, ...],
 ) -> Outcome:
     return evaluate(model, x, y, threat=threat, **{"precision": "fp32", **settings})
 

@@ -12,9 +12,11 @@ from bench.errors import CrossfireError
 from bench.evaluation.evaluator import Evaluation
 from bench.evaluation.journal import Journal
 from bench.evaluation.settings import Settings
+from bench.models import Normalize
+from bench.models.checkpoint import weights_sha256
 from bench.threats import Threat
 from tests.bench.evaluation.test_evaluator import SHAPE, flags, problem, run
-from tests.toy import linear_model
+from tests.toy import images, linear_model
 
 
 def refused(**changes: Any) -> str:  # noqa: ANN401
@@ -115,6 +117,35 @@ def test_images_may_carry_gradients_and_must_have_four_dimensions() -> None:
     model, x, y = problem(8)
     assert run(model, x.clone().requires_grad_(), y, "linf:0.05").clean.any()
     assert "(n, c, h, w)" in refused(model=model, images=x.flatten(1), labels=y)
+
+
+def signed() -> tuple[nn.Module, Tensor, Tensor]:
+    """A model of pixels in [-1, 1], and images in [0, 1] with labels."""
+    inner, x = linear_model(3, SHAPE, classes=10), images(5, 60, SHAPE)
+    return nn.Sequential(Normalize([-1.0], [2.0]), inner).eval(), x, inner(x).argmax(1)
+
+
+def test_a_model_of_another_range_of_pixels_is_refused_and_the_message_names_the_range() -> None:
+    model, x, y = signed()
+    message = refused(model=model, images=x, labels=y)
+    assert message.endswith('100% with normalize="0.5,0.5"; evaluate it with that')
+    message = refused(model=linear_model(3, SHAPE, classes=10), images=x, labels=y, normalize="3,3")
+    assert message.endswith("100% with no normalisation; evaluate it with that")
+
+
+def test_normalisation_is_put_inside_the_model() -> None:
+    model, x, y = signed()
+    inside = nn.Sequential(Normalize([0.5], [0.5]), model).eval()
+    given = run(model, x, y, "linf:0.05", normalize="0.5,0.5")
+    assert flags(given) == flags(run(inside, x, y, "linf:0.05"))
+    assert given.weights_sha256 == weights_sha256(inside)
+    assert "neither cifar10" in refused(normalize="cifar")
+    assert "give a torch.nn.Module" in refused(model=lambda x: x, normalize="0.5,0.5")
+
+
+def test_a_weak_model_is_taken() -> None:
+    model, x, y = signed()
+    assert run(model, x, y.roll(1), "linf:0.05").accuracy("clean") < 0.5
 
 
 class Counting(nn.Module):

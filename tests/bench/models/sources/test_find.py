@@ -57,6 +57,14 @@ def signed():
 def bytes_():
     return Shades(0.0, 255.0)
 
+class Strict(Shades):
+    def forward(self, x):
+        assert 0 <= x.min() and x.max() <= 1
+        return super().forward(x).flip(1)
+
+def strict():
+    return Strict()
+
 def five():
     return Shades(classes=5)
 
@@ -152,7 +160,7 @@ def test_normalisation_becomes_part_of_the_model(mine: Path) -> None:
     [
         ("signed", None, "100% with --normalize 0.5,0.5"),
         ("bytes_", None, "100% with --normalize 0,0.003922"),
-        ("make", "imagenet", "100% with no --normalize"),
+        ("make", "imagenet", "100% with no normalisation"),
     ],
 )
 def test_another_range_of_pixels_is_detected_by_the_clean_accuracy(
@@ -160,6 +168,10 @@ def test_another_range_of_pixels_is_detected_by_the_clean_accuracy(
 ) -> None:
     with pytest.raises(CrossfireError, match=message):
         find(f"{mine}:{callable_}", shades(), normalize=given)
+
+
+def test_a_weak_model_that_rejects_other_ranges_is_taken(mine: Path) -> None:
+    assert find(f"{mine}:strict", shades()).arch == "Strict"
 
 
 @pytest.mark.parametrize(
@@ -197,7 +209,7 @@ def test_each_error_is_one_line_with_the_correction(mine: Path, spec: str, messa
         ("{folder}/ours", {"weights": Path("w.pt")}, "--weights is for an architecture"),
         ("{mine}:make", {"arch": "cnn"}, "--arch is for a file of weights"),
         ("{mine}:make", {"normalize": "cifar"}, "neither cifar10"),
-        ("{mine}:make", {"normalize": "0.5"}, "a mean and a positive deviation for 3 channels"),
+        ("{mine}:make", {"normalize": "0.5"}, "no mean and positive deviation for 3 channels"),
         ("{mine}:make", {"normalize": "0.5,0"}, "positive deviation"),
         ("{mine}:make", {"weights": Path("none.pt")}, "there is no file none.pt"),
     ],
