@@ -31,11 +31,10 @@ from leaderboard.store import Board
 class Measurement:
     """How to evaluate, on how many examples, and on which board records are written.
 
-    Without a data set a checkpoint is evaluated on the one that it was trained on, and any other
-    model on digits. `arch`, `weights` and `normalize` are for models that aren't checkpoints. With
-    `ray` (`auto` or HOST:PORT) the workers of that Ray cluster share the work. Without `images` the
-    evidence contains no adversarial examples. With `keep_weights` the checkpoint is copied to the
-    board.
+    Without a data set a model is evaluated on its own one (`own_dataset`). `arch`, `weights` and
+    `normalize` are for models that aren't checkpoints. With `ray` (`auto` or HOST:PORT) the workers
+    of that Ray cluster share the work. Without `images` the evidence contains no adversarial
+    examples. With `keep_weights` the checkpoint is copied to the board.
     """
 
     settings: Settings = field(default_factory=Settings)
@@ -96,7 +95,7 @@ class Measurement:
             CrossfireError: the model can't be found, its name or that of its data has no form in a
                 record, or a check forbids the evaluation.
         """
-        name = self.settings.dataset or trained_on(spec) or "digits"
+        name = self.settings.dataset or own_dataset(spec)
         data = load(name)
         loaded = find(spec, data, arch=self.arch, weights=self.weights, normalize=self.normalize)
         if self.keep_weights and not (loaded.metadata and Path(spec).exists()):
@@ -172,9 +171,16 @@ def _random(findings: Sequence[Finding]) -> list[str]:
     return [finding.message for finding in findings if finding.id == "P4"]
 
 
-def trained_on(spec: str) -> str | None:
-    """The data set that a checkpoint of `bench train` was trained on; None for any other model."""
-    path = file_of(Path(spec))
+def own_dataset(spec: str) -> str:
+    """The data set on which a model is measured if none is named: that on which a checkpoint of
+    `bench train` was trained, that in the ID of a model of RobustBench, or else digits."""
+    scheme, _, name = spec.partition(":")
+    if scheme == "robustbench" and "/" in name:
+        return name.partition("/")[0]
+    return _trained_on(file_of(Path(spec))) or "digits"
+
+
+def _trained_on(path: Path) -> str | None:
     if path.suffix != ".safetensors" or not path.is_file():
         return None
     _, text = read(path)

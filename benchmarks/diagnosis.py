@@ -19,7 +19,7 @@ from torch import nn
 from bench.data import Dataset, load
 from bench.diagnosis import diagnose
 from bench.errors import CrossfireError
-from bench.measurement import trained_on
+from bench.measurement import own_dataset
 from bench.models.sources import find
 from bench.threats import Threat, budget_dataset, resolve
 
@@ -71,7 +71,7 @@ def main() -> None:
     )
     false_alarms = 0
     for spec in (given.checkpoint, *given.sound):
-        own = load(trained_on(spec) or "digits")
+        own = load(own_dataset(spec))
         (threat,) = resolve(given.threat, budget_dataset(own.name, own.test.shape))
         name = Path(spec).stem
         false_alarms += row(name, find(spec, own).model, own, threat, (), given.examples)

@@ -12,7 +12,7 @@ from bench.cli import _options as options
 
 @click.command("doctor")
 @click.argument("model", required=False)
-@click.option("--dataset", help="Data set.  [default: the checkpoint's own, else digits]")
+@click.option("--dataset", help="Data set.  [default: the model's own, else digits]")
 @click.option("--threat", help="One threat, such as linf:8/255.  [default: the data set's first]")
 @click.option(
     "--examples",

@@ -23,7 +23,7 @@ from bench.cli._imports import imports_uncollected
     show_default=True,
     help="Suites of attacks, separated by commas; FILE.py:NAME for an attack of your own.",
 )
-@click.option("--dataset", help="Data set.  [default: the checkpoint's own, else digits]")
+@click.option("--dataset", help="Data set.  [default: the model's own, else digits]")
 @click.option(
     "--budgets",
     help="Budget set of union and of the norms.  [default: the data set's first]",

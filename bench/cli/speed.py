@@ -11,7 +11,7 @@ from bench.cli import _options as options
 
 @click.command("speed")
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
-@click.option("--dataset", help="Data set.  [default: the first checkpoint's own, else digits]")
+@click.option("--dataset", help="Data set.  [default: the first model's own, else digits]")
 @click.option("--threat", default="union", show_default=True, help="Threats to compare under.")
 @click.option("--suite", default="crossfire,autoattack", show_default=True, help="Our suites.")
 @click.option(
@@ -52,14 +52,14 @@ def command(
     """
     from bench.data import load
     from bench.evaluation.attacked import choose_device
-    from bench.measurement import trained_on
+    from bench.measurement import own_dataset
     from bench.models.sources import find
     from bench.plugins import specs
     from bench.report.listing import render
     from bench.speed.run import Bench, report
     from bench.threats import budget_dataset, resolve
 
-    name = dataset or trained_on(models[0]) or "digits"
+    name = dataset or own_dataset(models[0])
     data = load(name)
     split = data.test.take(examples)
     device = choose_device(None)

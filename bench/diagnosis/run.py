@@ -25,7 +25,7 @@ from bench.display import Progress
 from bench.errors import CrossfireError
 from bench.evaluation.attacked import choose_device
 from bench.evaluation.repair import Inset, freeze
-from bench.measurement import trained_on
+from bench.measurement import own_dataset
 from bench.models.checkpoint import weights_sha256
 from bench.models.sources import find
 from bench.threats import Threat, budget_dataset, resolve
@@ -121,14 +121,14 @@ def examine(
 ) -> Diagnosis:
     """Find the model that a command names and check it on the first test images.
 
-    Without a data set a checkpoint is checked on the one that it was trained on, any other model on
-    digits; without a threat, under the first one of the data set's budget set.
+    Without a data set a model is checked on its own one (`bench.measurement.own_dataset`); without
+    a threat, under the first one of the data set's budget set.
 
     Raises:
         CrossfireError: the model can't be found, or there is more than one threat.
     """
     began = time.monotonic()
-    name = dataset or trained_on(spec) or "digits"
+    name = dataset or own_dataset(spec)
     data = load(name)
     loaded = find(spec, data, arch=arch, weights=weights, normalize=normalize)
     split, where = data.test.take(min(examples, len(data.test))), choose_device(device)

@@ -75,6 +75,23 @@ def test_keep_weights_of_other_models_is_refused_before_the_attack(tmp_path: Pat
     assert not (tmp_path / "board").exists()
 
 
+@pytest.mark.parametrize("command", ["evaluate", "doctor"])
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("robustbench:cifar10/Linf/Wong2020Fast", "cifar10 needs torchvision"),
+        ("robustbench:imagenet/Linf/Wong2020Fast", "unknown data set 'imagenet'; choose from"),
+    ],
+)
+def test_a_model_of_robustbench_is_measured_on_the_data_set_of_its_id(
+    command: str, spec: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torchvision.datasets", None)
+    result = CliRunner().invoke(main, [command, spec])
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
 def test_a_record_identifies_its_data_by_content(tmp_path: Path) -> None:
     digits, file = load("digits"), tmp_path / "mine.npz"
     parts = {"train": digits.train, "test": digits.test}
