@@ -21,14 +21,29 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
-from bench.report.wording import attacked, compact, passes, percent, rank, row_id, short, symbol
+from bench.report.wording import (
+    NORMS,
+    attacked,
+    compact,
+    passes,
+    percent,
+    rank,
+    row_id,
+    short,
+    symbol,
+)
+from leaderboard.budget import parse_threat
 from leaderboard.frame import Cells, measured
 
 NUMBERED = 40
 """Points of the cost chart, those of the first rows, that bear a number."""
+BUDGETS = 3
+"""The fewest budgets of a norm for a chart of accuracy against epsilon."""
 
 _CSS = (files("bench.report") / "page" / "chart.css").read_text(encoding="utf-8")
 _COLOURS = dict(re.findall(r"--(\w+): (#\w{6})", _CSS.partition("}")[0]))
+_LINES = [_COLOURS[name] for name in ("linf", "l2", "l1", "union", "clean")]
+"""The colours of the rows in a chart of accuracy against epsilon; further rows are not drawn."""
 _STYLE: Any = {
     "svg.hashsalt": "crossfire",
     "svg.fonttype": "none",
@@ -113,11 +128,43 @@ def cost(rows: Sequence[Cells], names: bool = False) -> str | None:
         return _svg(figure, "Training cost against accuracy under the union", lines)
 
 
+def curve(rows: Sequence[Cells], norm: str) -> str | None:
+    """Accuracy of the first rows against epsilon of a norm (Carlini et al. 2019), with intervals.
+
+    At epsilon 0 it is the clean accuracy. None with fewer than `BUDGETS` budgets, and where only
+    the union counts.
+    """
+    threats = [name for name in _least(rows[0]) if name.startswith(f"{norm}:")]
+    if len(threats) < BUDGETS or rows[0]["union_only"]:
+        return None
+    threats.sort(key=parse_threat)
+    epsilons = [0.0, *(float(parse_threat(threat).epsilon) for threat in threats)]
+    with rc_context(_STYLE):
+        figure, axes = _figure(560, 340)
+        lines = []
+        for row, colour in zip(rows, _LINES, strict=False):
+            names = [_least(row)[threat] for threat in ("clean", *threats)]
+            low, high = ([row[f"{name}_{end}"] for name in names] for end in ("low", "high"))
+            axes.vlines(epsilons, low, high, color=colour, alpha=0.45, lw=2)
+            shares = [row[name] for name in names]
+            line = axes.plot(epsilons, shares, "o-", ms=5, mew=0, color=colour, clip_on=False)
+            line[0].set_label(f"{rank(row)}  {row['defense']}")
+            lines.append(f"{rank(row)} {row['defense']}: {_shares(row)}")
+        axes.set(ylim=(0, 1), xlabel=f"{symbol(norm)} epsilon (pixels in [0, 1])")
+        axes.locator_params(axis="x", nbins=6)
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_major_formatter(_in_percent)
+        axes.grid(axis="y")
+        figure.legend(loc="outside right upper", frameon=False)
+        return _svg(figure, f"Accuracy against {norm} epsilon", lines)
+
+
 def drawn(rows: Sequence[Cells]) -> dict[str, str]:
     """A table's charts as files, by their names, which any file system takes."""
     name = f"{rows[0]['dataset']}-{short(rows[0]['protocol'])}"
     name = re.sub(r"[^\w.-]+", "-", name)
     charts = {f"{name}-ranking.svg": ranking(rows), f"{name}-cost.svg": cost(rows, names=True)}
+    charts |= {f"{name}-curve-{norm}.svg": curve(rows, norm) for norm in NORMS}
     return {file: standalone(chart) for file, chart in charts.items() if chart}
 
 

@@ -7,6 +7,7 @@ import pytest
 from bench.report import charts
 from leaderboard.frame import Cells, cells, measured
 from leaderboard.ranking import tables
+from leaderboard.schema import UNION_ONLY, Finding
 from tests.records import make_record
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -64,6 +65,44 @@ def test_the_ranking_shows_every_number_to_scale() -> None:
     shown = [(float(use.attrib["x"]) - zero) / (whole - zero) for use in elements(chart, "use")]
     expected = [row[name] for name in measured(table[0]) for row in table]
     assert shown[: len(expected)] == pytest.approx(expected, abs=0.001)
+
+
+BUDGETS = ("linf:0.2", "linf:0.05", "linf:4/255", "l2:0.5", "l2:1")
+
+
+def several_budgets(*names: str, **settings: Any) -> list[Cells]:  # noqa: ANN401
+    shares = (0.9, 0.3, 0.6, 0.8, 0.6, 0.4)
+    budgets = {"examples": 200, "accuracies": shares, "threats": BUDGETS}
+    return cells(tables([make_record(name, **budgets, **settings) for name in names])[0])
+
+
+def test_three_budgets_of_a_norm_make_a_chart_of_accuracy_against_epsilon() -> None:
+    table = several_budgets(*"abcdefg")
+    chart = charts.curve(table, "linf")
+    assert chart is not None
+    zero, whole = (
+        float(text.attrib["y"])
+        for name in ("0 %", "100 %")
+        for text in elements(chart, "text")
+        if text.text == name
+    )
+    dots = [(float(dot.attrib["x"]), float(dot.attrib["y"])) for dot in elements(chart, "use")[:4]]
+    (left, top), (right, _) = dots[0], dots[-1]
+    epsilons = [0.2 * (x - left) / (right - left) for x, _ in dots]
+    assert epsilons == pytest.approx([0, 4 / 255, 0.05, 0.2], abs=0.001)
+    names = ("clean", *(f"{threat}/pgd-100" for threat in ("linf:4/255", "linf:0.05", "linf:0.2")))
+    losses = [(y - top) / (zero - whole) for _, y in dots]
+    assert losses == pytest.approx([table[0]["clean"] - table[0][name] for name in names], abs=1e-3)
+    drawn = [text for text in words(chart) if text[-1:] in "abcdefg"]
+    assert [name[-1] for name in drawn] == [row["defense"] for row in table[:5]]
+
+
+def test_there_is_no_such_chart_of_two_budgets_or_where_only_the_union_counts() -> None:
+    table = several_budgets("a")
+    assert [name.partition("-curve-")[2] for name in charts.drawn(table)] == ["", "linf.svg"]
+    assert charts.curve(table, "l2") is None
+    only = Finding(UNION_ONLY, "info", "not attacked under the next", None)
+    assert charts.curve(several_budgets("a", findings=(only,)), "linf") is None
 
 
 def test_a_screen_reader_is_told_the_numbers() -> None:
