@@ -4,6 +4,7 @@ import contextlib
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -93,6 +94,19 @@ def test_the_evaluation_in_python_runs() -> None:
     model, images = linear_model(0, (1, 6, 6), 4), torch.rand(8, 1, 6, 6)
     given = {"model": model, "images": images, "labels": model(images).argmax(1)}
     exec(examples("evaluate-your-model.md")[-1], given)
+
+
+def test_the_examples_for_users_of_other_tools_are_one_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    made: dict[str, Any] = {}
+    exec("\n".join(examples("coming-from-other-tools.md")), made)
+    assert bool((made["model"](made["adversarial"]).argmax(1) != made["y"][made["places"]]).all())
+    assert len(made["accuracies"]) == 3
+    assert list(made["board"]["defense"]) == ["at"]
+    assert len(made["figures"]) > 50
 
 
 def test_no_page_is_longer_than_150_lines() -> None:
