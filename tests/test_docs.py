@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 import pytest
-from click.testing import CliRunner
 import torch
+from click.testing import CliRunner
 
 from bench.cli import main
 from bench.plugins.registry import get_defense

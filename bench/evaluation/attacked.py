@@ -21,8 +21,12 @@ from bench.evaluation.repair import Inset, repaired
 from bench.evaluation.settings import Settings
 from bench.evaluation.suites import Stage
 from bench.models.checkpoint import weights_sha256
+from bench.threats import Threat
 from bench.threats.geometry import Batch
-from leaderboard.schema import Finding
+from leaderboard.schema import UNION_ONLY, Finding
+
+SAMPLE = 16
+"""Images on which the checks before the attacks query the model."""
 
 
 @dataclass
@@ -133,6 +137,35 @@ class AttackedModel:
         """A copy on the CPU and not yet prepared, to be sent to a worker."""
         model = copy.deepcopy(self.model).cpu()
         return AttackedModel(model, self.sample.cpu(), self.settings, self.findings, self.weights)
+
+
+def checked(
+    model: nn.Module,
+    images: Tensor,
+    labels: Int[Tensor, " n"],
+    threats: tuple[Threat, ...],
+    settings: Settings,
+) -> AttackedModel:
+    """The model in eval mode and on its device, after checks of the model.
+
+    Raises:
+        gates.Refusal: a check forbids the evaluation.
+    """
+    device = choose_device(settings.device)
+    model = model.to(device)
+    gates.refuse(list(gates.mode(model)))  # before eval() would hide that it was forgotten
+    model.eval()
+    x, y = floats(images[:SAMPLE]).to(device), labels[:SAMPLE].to(device)
+    findings = gates.preflight(model, x, y)
+    queried = Inset(model) if gates.clamped(findings) else model
+    for threat in threats:
+        findings += gates.tangent(queried, x, y, threat)
+    if settings.union_only:
+        message = "examples that one threat broke were not attacked under the next"
+        findings.append(Finding(UNION_ONLY, "info", message, None))
+    attacked = AttackedModel(model, x, settings, findings, weights_sha256(model))
+    attacked.prepare(device)
+    return attacked
 
 
 def choose_device(device: str | None) -> torch.device:

@@ -21,11 +21,11 @@ from torch import Tensor, nn
 
 from bench import losses
 from bench.compute.processor import keep_memory
-from bench.data.splits import floats, sha256
+from bench.data.splits import sha256
 from bench.display import Progress
 from bench.display import display as shown
 from bench.evaluation import gates, inputs, suites
-from bench.evaluation.attacked import AttackedModel, choose_device
+from bench.evaluation.attacked import checked
 from bench.evaluation.description import describe
 from bench.evaluation.findings import alarms, credit, escalations
 from bench.evaluation.journal import Journal
@@ -33,19 +33,14 @@ from bench.evaluation.judge import VOTES
 from bench.evaluation.outcome import Outcome, Pair
 from bench.evaluation.protocol import Protocol
 from bench.evaluation.queue import Alarm, Array, Column, Examples, Job
-from bench.evaluation.repair import Inset
 from bench.evaluation.settings import Settings
 from bench.evaluation.suites import Stage
 from bench.files import sha256_bytes
 from bench.models import Normalize
-from bench.models.checkpoint import weights_sha256
 from bench.models.sources import fit
 from bench.threats import Threat, budget_dataset, guess_dataset, resolve
 from bench.types import Images, Labels
-from leaderboard.schema import UNION_ONLY, Finding
 
-SAMPLE = 16
-"""Images on which the checks before the attacks query the model."""
 TARGETS = 9
 """The most target classes of a targeted attack: the wrong classes with the largest clean logits."""
 
@@ -275,35 +270,6 @@ class Evaluation:
             precision=precision,
             weights_sha256=self.attacked.weights,
         )
-
-
-def checked(
-    model: nn.Module,
-    images: Tensor,
-    labels: Int[Tensor, " n"],
-    threats: tuple[Threat, ...],
-    settings: Settings,
-) -> AttackedModel:
-    """The model in eval mode and on its device, after checks of the model.
-
-    Raises:
-        gates.Refusal: a check forbids the evaluation.
-    """
-    device = choose_device(settings.device)
-    model = model.to(device)
-    gates.refuse(list(gates.mode(model)))  # before eval() would hide that it was forgotten
-    model.eval()
-    x, y = floats(images[:SAMPLE]).to(device), labels[:SAMPLE].to(device)
-    findings = gates.preflight(model, x, y)
-    queried = Inset(model) if gates.clamped(findings) else model
-    for threat in threats:
-        findings += gates.tangent(queried, x, y, threat)
-    if settings.union_only:
-        message = "examples that one threat broke were not attacked under the next"
-        findings.append(Finding(UNION_ONLY, "info", message, None))
-    attacked = AttackedModel(model, x, settings, findings, weights_sha256(model))
-    attacked.prepare(device)
-    return attacked
 
 
 def target_classes(logits: Tensor, labels: Int[Tensor, " n"]) -> Int[Tensor, "n r"]:
