@@ -83,20 +83,26 @@ def locked(path: Path, doing: str) -> Iterator[None]:
     """Hold the lock of a file, so that no other process does the same; `doing` says what.
 
     Raises:
-        CrossfireError: another process holds it.
+        CrossfireError: another process holds it, or the file can't be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as stream:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = path.open("a+b", buffering=0)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             stream.seek(0)
-            raise CrossfireError(f"process {stream.read().strip()} already {doing}") from None
+            raise CrossfireError(f"process {stream.read().decode()} already {doing}") from None
         except OSError:
             pass  # the file system has no locks
-        stream.truncate(0)
-        stream.write(str(os.getpid()))
-        stream.flush()
+        try:
+            stream.truncate(0)
+            stream.write(str(os.getpid()).encode())
+        except OSError as error:
+            raise _unwritable(path, error) from error
         yield
 
 

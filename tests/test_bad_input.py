@@ -176,7 +176,7 @@ CASES: list[tuple[Input, str]] = [
     (option("--threat", "linf:8"), "allows every image"),
     (option("--threat", "l3:1"), "is not NORM:EPSILON"),
     (option("--threat", ""), "is not NORM:EPSILON"),
-    (option("--suite", "pgd-10"), "did you mean 'pgd-100'"),
+    (option("--suite", "pgd100"), "did you mean 'pgd-100'"),
     (option("--dataset", "digts"), "did you mean 'digits'"),
     (option("--budgets", "croce"), "no budget set 'croce'"),
     (option("--examples", "100000"), "choose between 1 and"),
@@ -224,7 +224,8 @@ def on_a_small_disk(folder: Path, model: str) -> None:
         while filler.write(bytes(4096)):
             pass
     done = run("evaluate", model, *QUICK, "--seed", "1", "--board", str(folder / "board"))
-    sys.stdout.write(json.dumps([len(before), before == contents(folder / "board"), done.stderr]))
+    untouched = before.items() <= contents(folder / "board").items()
+    sys.stdout.write(json.dumps([len(before), untouched, done.stderr]))
     sys.exit(done.exit_code)
 
 

@@ -47,7 +47,7 @@ def command(
     from bench.plugins.specs import split
     from bench.verify import Options, summary, verify_all
 
-    chosen = Options(**rest, suites=split(suite))
+    chosen = Options(**rest, suites=split(suite) if suite else ())
     reports, start = [], time.monotonic()
     with shown(display if len(records) > 1 else "none") as progress:
         for report in verify_all(records, chosen, progress):
