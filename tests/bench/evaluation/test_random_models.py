@@ -75,7 +75,7 @@ def test_a_stage_takes_back_what_was_broken_by_luck(monkeypatch: pytest.MonkeyPa
     assert int(column.forward[outcome.clean].min()) > VOTES
 
 
-def test_two_evaluations_of_a_random_model_agree_and_leave_torch_s_numbers_alone() -> None:
+def test_two_evaluations_of_a_random_model_agree_whatever_was_drawn_before() -> None:
     model, x, y = problem(40)
     settings = {"threat": "linf:0.05", "display": "none"}
     torch.manual_seed(1)
