@@ -20,7 +20,7 @@ from bench.evaluation.journal import Journal
 from bench.evaluation.record import keep_weights, publish
 from bench.evaluation.settings import Settings
 from bench.evaluation.suites import name_of
-from bench.models.checkpoint import Metadata, file_of, read
+from bench.models.checkpoint import recorded
 from bench.models.sources import LoadedModel, find
 from leaderboard.flags import count
 from leaderboard.schema import Finding, Record
@@ -95,7 +95,7 @@ class Measurement:
             CrossfireError: the model can't be found, its name or that of its data has no form in a
                 record, or a check forbids the evaluation.
         """
-        name = self.settings.dataset or own_dataset(spec)
+        name = self.settings.dataset or own_dataset(spec, self.weights)
         data = load(name)
         loaded = find(spec, data, arch=self.arch, weights=self.weights, normalize=self.normalize)
         if self.keep_weights and not (loaded.metadata and Path(spec).exists()):
@@ -171,23 +171,15 @@ def _random(findings: Sequence[Finding]) -> list[str]:
     return [finding.message for finding in findings if finding.id == "P4"]
 
 
-def own_dataset(spec: str) -> str:
+def own_dataset(spec: str, weights: Path | None = None) -> str:
     """The data set on which a model is measured if none is named: that on which a checkpoint of
-    `bench train` was trained, that in the ID of a model of RobustBench, or else digits."""
+    `bench train`, the model or its `weights`, was trained, that in the ID of a model of
+    RobustBench, or else digits."""
     scheme, _, name = spec.partition(":")
     if scheme == "robustbench" and "/" in name:
         return name.partition("/")[0]
-    return _trained_on(file_of(Path(spec))) or "digits"
-
-
-def _trained_on(path: Path) -> str | None:
-    if path.suffix != ".safetensors" or not path.is_file():
-        return None
-    _, text = read(path)
-    try:
-        return Metadata.from_json(text).dataset if text else None
-    except (ValueError, TypeError):
-        return None
+    found = recorded(Path(spec)) or (recorded(weights) if weights else None)
+    return found.dataset if found else "digits"
 
 
 def checkpoints(runs: Path) -> list[str]:

@@ -55,7 +55,7 @@ from bench.cli._imports import imports_uncollected
     is_flag=True,
     help="Skip examples that another threat broke; only the union is then valid.",
 )
-@click.option("--arch", help="Architecture, for a file of weights that names none.")
+@click.option("--arch", help="Architecture, for weights that name none, or FILE.py:FUNCTION.")
 @click.option(
     "--weights",
     type=click.Path(path_type=Path),
@@ -108,6 +108,7 @@ def command(
         from bench.display import display as shown
         from bench.evaluation.settings import Settings
         from bench.measurement import Measurement, checkpoints, line
+from bench.models import ArchitectureError
         from bench.plugins.specs import split
 
     own = {
@@ -117,12 +118,17 @@ def command(
     settings = Settings(suites=split(suite), **rest)
     measurement = Measurement(settings, board=board, **own)
     for spec in models or checkpoints(runs):
-        if dry_run:
-            from bench.evaluation.estimate import estimate
+        try:
+            if dry_run:
+                from bench.evaluation.estimate import estimate
 
-            loaded, evaluation = measurement.prepare(spec)
-            click.echo(f"{loaded.name}: {estimate(evaluation)}")
-            continue
-        with shown(display) as progress:
-            record, fresh = measurement.measure(spec, progress)
-        click.echo(line(record, fresh))
+                loaded, evaluation = measurement.prepare(spec)
+                click.echo(f"{loaded.name}: {estimate(evaluation)}")
+                continue
+            with shown(display) as progress:
+                record, fresh = measurement.measure(spec, progress)
+            click.echo(line(record, fresh))
+        except ArchitectureError as error:
+            if models:
+                raise
+            click.echo(f"left out: {error}", err=True)

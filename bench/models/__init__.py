@@ -4,7 +4,8 @@
 
 Options are part of the name, which therefore describes the architecture completely:
 `preactresnet18-w16` starts with 16 channels instead of 64, `wrn-16-4` has depth 16 and widening
-factor 4.
+factor 4. `torchvision:NAME` and `timm:NAME` are built by these libraries, without normalisation in
+front.
 """
 
 import re
@@ -14,11 +15,12 @@ from torch import nn
 
 from bench.errors import CrossfireError
 from bench.models.cnn import CNN
+from bench.models.libraries import LIBRARIES
 from bench.models.normalize import Normalize
 from bench.models.preactresnet import PreActResNet
 from bench.models.wrn import WideResNet
 
-__all__ = ["EXTRA", "Normalize", "architectures", "build"]
+__all__ = ["EXTRA", "ArchitectureError", "Normalize", "architectures", "build"]
 
 _Builder = Callable[[dict[str, int], int, int], nn.Module]
 _PATTERNS: dict[str, tuple[str, _Builder]] = {
@@ -45,6 +47,10 @@ EXTRA: dict[str, Builder] = {}
 the match's groups, classes, channels and size."""
 
 
+class ArchitectureError(CrossfireError):
+    """A network can't be built as its checkpoint, or the user, names it."""
+
+
 def architectures() -> list[str]:
     """The patterns of valid `arch`; capitals stand for numbers, brackets may be left out."""
     return list(_PATTERNS)
@@ -54,7 +60,8 @@ def build(arch: str, *, classes: int, channels: int, size: tuple[int, int]) -> n
     """A freshly initialised model for images of `channels` channels and `size` = (height, width).
 
     Raises:
-        CrossfireError: there is no such architecture, or the images are too small for it.
+        ArchitectureError: there is no such architecture.
+        CrossfireError: the images are too small for it, or its library is not installed.
     """
     if min(size) < 4:
         raise CrossfireError(
@@ -69,4 +76,8 @@ def build(arch: str, *, classes: int, channels: int, size: tuple[int, int]) -> n
     for regex, extra in EXTRA.items():
         if match := re.fullmatch(regex, arch):
             return extra(match.groupdict(), classes, channels, size)
-    raise CrossfireError(f"unknown architecture '{arch}'; choose from {', '.join(architectures())}")
+    library, _, name = arch.partition(":")
+    if library in LIBRARIES:
+        return LIBRARIES[library](name, classes, channels)
+    others = [*architectures(), *(f"{library}:NAME" for library in LIBRARIES), "FILE.py:FUNCTION"]
+    raise ArchitectureError(f"unknown architecture '{arch}'; choose from {', '.join(others)}")

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from bench.errors import CrossfireError
 from bench.files import write_atomic
-from bench.models import build
+from bench.models import ArchitectureError, build
+from bench.plugins import specs
 
 Tag = Literal["best", "last"]
 HEADER = "crossfire"
@@ -75,7 +76,9 @@ def save(folder: Path, tag: Tag, model: nn.Module, metadata: Metadata) -> Path:
     """
     text = metadata.to_json()
     path = folder / f"{tag}.safetensors"
-    write_atomic(path, to_safetensors(_plain(model), {HEADER: text}))
+    # Cloned, because safetensors refuses a weight that has two names.
+    tensors = {name: tensor.clone() for name, tensor in _plain(model).items()}
+    write_atomic(path, to_safetensors(tensors, {HEADER: text}))
     write_atomic(folder / f"{tag}.json", text.encode())
     return path
 
@@ -84,21 +87,58 @@ def load(path: Path) -> tuple[nn.Module, Metadata]:
     """The model in eval mode and the metadata, from a file or from a folder's `best`.
 
     Raises:
+        ArchitectureError: it names a network that can't be built, or a user's code, which runs only
+            where the user has named it.
         CrossfireError: the file is missing or damaged, holds no metadata, or other weights than
             those of the architecture that it names; or a weight is not finite.
     """
     path = file_of(path)
     tensors, text = read(path)
+    metadata = _parsed(path, text)
+    model = _built(path, metadata)
+    fill(model, tensors, f"{path} ({metadata.arch})")
+    return model.eval(), metadata
+
+
+def metadata_of(path: Path) -> Metadata:
+    """The metadata of a file, or of a folder's `best`.
+
+    Raises:
+        CrossfireError: the file is missing or damaged, or holds none.
+    """
+    path = file_of(path)
+    return _parsed(path, read(path)[1])
+
+
+def recorded(path: Path) -> Metadata | None:
+    """The metadata of a file, or of a folder's `best`; None unless it is a checkpoint of ours."""
+    path = file_of(path)
+    if path.suffix != ".safetensors" or not path.is_file():
+        return None
+    _, text = read(path)
+    try:
+        return Metadata.from_json(text) if text else None
+    except (ValueError, TypeError):
+        return None
+
+
+def _parsed(path: Path, text: str | None) -> Metadata:
     if text is None:
         raise CrossfireError(f"{path} does not name its architecture; give one with --arch")
     try:
-        metadata = Metadata.from_json(text)
+        return Metadata.from_json(text)
     except (ValueError, TypeError) as error:
         raise CrossfireError(f"{path} was written by another version: {error}") from None
+
+
+def _built(path: Path, metadata: Metadata) -> nn.Module:
+    arch = metadata.arch
     shape = {"classes": metadata.classes, "channels": metadata.channels, "size": metadata.size}
-    model = build(metadata.arch, **shape)  # type: ignore[arg-type]
-    fill(model, tensors, f"{path} ({metadata.arch})")
-    return model.eval(), metadata
+    try:
+        return build(arch, **shape)  # type: ignore[arg-type]
+    except ArchitectureError as error:
+        code = f"it is a {arch}, and no checkpoint runs code by itself; add --arch {arch}"
+        raise ArchitectureError(f"{path}: {code if specs.parse(arch) else error}") from None
 
 
 def file_of(path: Path) -> Path:
@@ -128,7 +168,7 @@ def fill(model: nn.Module, tensors: dict[str, Tensor], name: str) -> None:
     Raises:
         CrossfireError: a name or a shape differs, or a value is not finite.
     """
-    expected = {key: value.shape for key, value in _state(model).items()}
+    expected = {key: value.shape for key, value in state(model).items()}
     missing, unknown = expected.keys() - tensors.keys(), tensors.keys() - expected.keys()
     if missing or unknown:
         first = f"no '{min(missing)}'" if missing else f"an unknown '{min(unknown)}'"
@@ -159,15 +199,20 @@ def weights_sha256(model: nn.Module) -> str:
 
 def _plain(model: nn.Module) -> dict[str, Tensor]:
     # Safetensors stores rows in order; channels_last weights are the same numbers in another order.
-    return {k: v.detach().cpu().contiguous() for k, v in _state(model).items()}
+    return {k: v.detach().cpu().contiguous() for k, v in state(model).items()}
 
 
-def _state(model: nn.Module) -> dict[str, Tensor]:
-    state: dict[str, Tensor] = model.state_dict()
-    for name, value in state.items():
+def state(model: nn.Module) -> dict[str, Tensor]:
+    """All parameters and buffers of a model by name.
+
+    Raises:
+        CrossfireError: the state of the model is not tensors alone.
+    """
+    found: dict[str, Tensor] = model.state_dict()
+    for name, value in found.items():
         if not isinstance(value, Tensor):
             raise CrossfireError(
                 f"'{name}' of the model is a {type(value).__name__}, not a tensor; give a model "
                 "that is not quantised and has no get_extra_state"
             )
-    return state
+    return found

@@ -1,5 +1,6 @@
 """A job: all settings of a training run that do not belong to the defense."""
 
+import copy
 import logging
 import zlib
 from collections.abc import Callable
@@ -17,7 +18,8 @@ from bench.compute.precision import Precision, resolve
 from bench.compute.processor import keep_memory
 from bench.data import Dataset, load
 from bench.errors import CrossfireError
-from bench.models import build
+from bench.models.checkpoint import weights_sha256
+from bench.models.sources import Found, allow, stored, untrained
 from bench.threats import Threat
 from bench.training.batches import Augmentation
 from bench.training.nets import Net, Passes
@@ -48,7 +50,14 @@ class Job:
     dataset: str = field(default="digits", metadata={"help": "Data set to train on."})
     arch: str = field(
         default="auto",
-        metadata={"help": "Architecture; auto is cnn for grey images, preactresnet18 for colour."},
+        metadata={
+            "help": "Architecture, or your own network as FILE.py:FUNCTION; "
+            "auto is cnn for grey images, preactresnet18 for colour."
+        },
+    )
+    start: str = field(
+        default="",
+        metadata={"help": "Run, or file of weights, from which the network begins."},
     )
     examples: int | None = field(
         default=None, metadata={"help": "Train on the first so many examples only."}
@@ -114,12 +123,13 @@ class Job:
     notify: Callable[[str], None] = _no_notification
 
     def __post_init__(self) -> None:
-        """Check the numbers.
+        """Check the numbers; from now on the user's own network that is named here may be built.
 
         Raises:
             CrossfireError: one of them is out of range.
         """
         check_ranges(self)
+        allow(self.arch)
         if not (self.lr > 0 and self.average < 1 and self.momentum < 1):
             raise CrossfireError("lr must be above 0, and average and momentum below 1")
         if list(self.drops) != sorted(set(self.drops)):
@@ -184,9 +194,23 @@ class Job:
             )
         return self.threats[0]
 
+    @cached_property
+    def _beginning(self) -> Found | None:
+        """The network of `start`."""
+        if not self.start:
+            return None
+        return stored(self.start, None if self.arch == "auto" else self.arch, self.data)
+
     @property
     def architecture(self) -> str:
-        """`arch`, or what `auto` stands for."""
+        """`arch`, or what `auto` stands for: the architecture of `start`, if there is one.
+
+        Raises:
+            CrossfireError: the network of `start` can't be loaded, is another, or doesn't fit the
+                data.
+        """
+        if self._beginning:
+            return self._beginning.arch
         if self.arch != "auto":
             return self.arch
         return "cnn" if self.data.channels == 1 else "preactresnet18"
@@ -201,11 +225,18 @@ class Job:
         return "crop" if self.dataset == "svhn" else "crop-flip"
 
     def model(self, role: str = "net", arch: str | None = None) -> Net:
-        """A freshly initialised network; its weights depend on the seed and the role only."""
-        arch, data = arch or self.architecture, self.data
+        """A freshly initialised network; its weights depend on the seed and the role only. That of
+        the role `net` begins from `start`, if there is one.
+
+        Raises:
+            CrossfireError: there is no such architecture, it is the user's and doesn't fit the
+                data, or `start` can't be loaded.
+        """
+        arch = arch or self.architecture
         with torch.random.fork_rng():
             torch.manual_seed(zlib.crc32(f"{self.seed} {role}".encode()))
-            body = build(arch, classes=data.classes, channels=data.channels, size=data.size)
+            begun = self._beginning if role == "net" else None
+            body = copy.deepcopy(begun.model).train() if begun else untrained(arch, self.data)
         compiling = self._long(body) if self.compile is None else self.compile
         return self.place(body, role, arch, compiling=compiling)
 
@@ -228,7 +259,7 @@ class Job:
 
     def place(self, body: nn.Module, role: str, arch: str = "", *, compiling: bool = False) -> Net:
         """Any network, on the run's device, in its arithmetic, counted under `role`; with
-        `compiling`, attacks run it as compiled code."""
+        `compiling`, attacks run it as compiled code. To be saved by a run it needs its `arch`."""
         body = body.to(self.fabric.device)
         return Net(body, arch, self.fabric.autocast, self.passes, role, compiling=compiling)
 
@@ -242,12 +273,15 @@ class Job:
         plain = {item.name: getattr(self, item.name) for item in fields(self)}
         for name in _NOT_SETTINGS:
             del plain[name]
+        if self._beginning:
+            plain["start"] = weights_sha256(self._beginning.model)
         plain["threats"] = [str(threat) for threat in self.threats]
         return plain | {"arch": self.architecture, "augment": self.augmentation}
 
 
 _NOT_SETTINGS = (
     "out",
+    "start",
     "compile",
     "device",
     "devices",

@@ -61,14 +61,15 @@ class Run:
         """Start, or resume a stopped run of the same options in the same folder.
 
         Raises:
-            CrossfireError: an option of the defense is out of range or would not be read, two parts
-                of the state have one name, or the folder holds a run with other options or a
-                damaged one.
+            CrossfireError: an option of the defense is out of range or would not be read, a network
+                has no architecture, two parts of the state have one name, or the folder holds a
+                run with other options or a damaged one.
         """
         check_ranges(defense)
         check_used(defense, several=len(job.threats) > 1)
         self._job, self._net, self._companions = job, net, dict(companions or {})
         self._nets = [net, *self._companions.values()]
+        _check_recorded(self._nets)
         self._optimizer = optimizer or job.sgd(*self._nets)
         self._rates = [group["lr"] for group in self._optimizer.param_groups]
         self._average = Average(net.body, job.average) if job.average else None
@@ -256,6 +257,15 @@ class Run:
         elif is_finished(self._job.out, self._config):
             self._epoch = self._job.epochs
             self._job.notify(f"{self._job.out} is already trained; --no-resume trains it again")
+
+
+def _check_recorded(nets: Iterable[Net]) -> None:
+    for net in nets:
+        if not net.arch:
+            raise CrossfireError(
+                f"the network '{net.role}' has no architecture to record; make it by job.model, "
+                'with --arch FILE.py:FUNCTION, or place it with arch="FILE.py:FUNCTION"'
+            )
 
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:

@@ -57,7 +57,8 @@ def threats_of(text: str, dataset: str, budgets: str | None = None) -> tuple[Thr
 def default_folder(
     name: str, defense: type, threats: tuple[Threat, ...], settings: Mapping[str, Any]
 ) -> Path:
-    """`runs/NAME`, followed by threat, data, architecture and seed if they are not the default."""
+    """`runs/NAME`, followed by threat, data, architecture, seed and start where they are not the
+    default."""
     parts = [name]
     dataset = settings.get("dataset", "digits")
     if threats != _default_threats(defense, dataset):
@@ -66,7 +67,10 @@ def default_folder(
     for key in ("dataset", "arch", "seed"):
         value = settings.get(key, defaults[key])
         if value != defaults[key]:
-            parts.append(Path(str(value)).stem if key == "dataset" else f"{key[0]}{value}")
+            name = Path(str(value)).stem if key == "dataset" else Path(str(value)).name
+            parts.append(name if key == "dataset" else f"{key[0]}{name}")
+    if start := settings.get("start"):
+        parts.append(f"from-{Path(start).stem}")
     return Path("runs") / "-".join(parts).replace(":", "-").replace("/", "_")
 
 
@@ -89,7 +93,7 @@ def summary(folder: Path) -> str:
     Raises:
         CrossfireError: there is none.
     """
-    _, found = checkpoint.load(folder)
+    found = checkpoint.metadata_of(folder)
     shown = ("clean", *found.threats, "union")
     held = ", ".join(
         f"{name} {value:.1%}" for name, value in found.heldout.items() if name in shown

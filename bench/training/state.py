@@ -55,7 +55,7 @@ def is_finished(folder: Path, config: dict[str, Any]) -> bool:
     path = folder / "last.safetensors"
     if not path.exists():
         return False
-    _, metadata = checkpoint.load(path)
+    metadata = checkpoint.metadata_of(path)
     check_same(folder, current(metadata.defense, metadata.config), config)
     if metadata.epoch < metadata.epochs:
         raise CrossfireError(f"{folder} lacks its state.pt; train again with --no-resume")

@@ -32,7 +32,7 @@ class Options:
     in the record.
 
     Of the sources that a record names only checkpoints are loaded: a Python file runs only if it is
-    named here, as `model` or among the `suites`.
+    named here, as `model` or `arch` or among the `suites`.
     """
 
     model: str | None = None
@@ -98,8 +98,9 @@ class Case:
         if o.model is not None:
             return find(o.model, data, arch=o.arch, weights=o.weights, normalize=o.normalize)
         path = self._checkpoint()
+        arch = o.arch if o.arch == self.record.model.arch else None
         try:
-            return find(str(path), data)
+            return find(str(path), data, arch=arch)
         except CrossfireError as error:
             raise Missing(str(error)) from error
 

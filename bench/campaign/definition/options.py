@@ -23,8 +23,8 @@ from bench.training.start import check_fields, default_threat
 
 MODEL_OPTIONS = ("arch", "weights", "normalize")
 """Options of a model that is only evaluated."""
-_PER_RUN = ("dataset", "seed", "resume")
-"""Fields of a job that the campaign sets."""
+_PER_RUN = ("dataset", "seed", "resume", "start")
+"""Fields of a job that the campaign sets, or that it does not take."""
 _TEXTS = {"threat": str, "budgets": str, "recipe": str}
 
 
@@ -50,9 +50,16 @@ class Options:
     threats: str = ""
 
     @property
-    def flags(self) -> tuple[str, ...]:
-        """The options as arguments of a command."""
-        return tuple(argument for key, value in self.given.items() for argument in flag(key, value))
+    def own_arch(self) -> str | None:
+        """The architecture, if it is FILE.py:FUNCTION."""
+        arch = str(self.job.get("arch", ""))
+        return arch if specs.parse(arch) else None
+
+    @property
+    def own_networks(self) -> tuple[str, ...]:
+        """The Python files of the networks that are trained."""
+        archs = (self.job.get("arch", ""), *self.own.get("peers", ()))
+        return tuple(str(spec.file) for spec in map(specs.parse, archs) if spec)
 
 
 def flag(key: str, value: Any) -> tuple[str, ...]:  # noqa: ANN401
@@ -163,7 +170,7 @@ def _options(
         check_ranges(kind(**own))
         check_used(kind(**own), several="," in threats or threats == "union")
         Job(Path(), (), **job)
-        _check_arch(job.get("arch", "auto"))
+        _check_arch(job.get("arch", "auto"), context.folder)
     except CrossfireError as error:
         raise table.error(str(error), _key_in(str(error), table)) from None
     everything = {k: v for k, v in (_defaults(Job) | job).items() if k not in _PER_RUN}
@@ -198,8 +205,11 @@ def _default(item: Field[Any]) -> Any:  # noqa: ANN401
 
 
 @cache
-def _check_arch(arch: str) -> None:
-    if arch != "auto":
+def _check_arch(arch: str, folder: Path) -> None:
+    if spec := specs.parse(arch):
+        if not (folder / spec.file).is_file():
+            raise CrossfireError(f"there is no {folder / spec.file}, which arch = '{arch}' names")
+    elif arch != "auto":
         with torch.device("meta"):
             build(arch, classes=10, channels=3, size=(32, 32))
 

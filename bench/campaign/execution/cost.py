@@ -25,7 +25,7 @@ from bench.display import Progress, duration
 from bench.evaluation.estimate import estimate
 from bench.evaluation.settings import Settings
 from bench.measurement import Measurement
-from bench.models.checkpoint import load
+from bench.models.checkpoint import metadata_of
 from bench.training import Job, threats_of
 from leaderboard.schema import Record
 from leaderboard.store import Board
@@ -180,7 +180,7 @@ def _training_cost(plan: Plan, run: Run, scratch: Path) -> Cost:
     steps, total = -(-few // job.batch_size), -(-images // job.batch_size) * job.epochs
     passes = sample.passes.forwards.total() + sample.passes.backwards.total()
     # The rest of the time was spent on the held-out split, which is evaluated once an epoch.
-    trained = load(scratch / run.name)[1].seconds
+    trained = metadata_of(scratch / run.name).seconds
     disk = float(
         sum(path.stat().st_size for path in (scratch / run.name).rglob("*") if path.is_file())
     )
@@ -204,7 +204,8 @@ def _evaluation_cost(plan: Plan, step: Step, scratch: Path) -> Cost:
         precision=one.precision,
         union_only=one.union_only,
     )
-    measurement = Measurement(settings, examples=one.examples)
+    (run,) = (run for run in plan.campaign.runs if run.name == step.run)
+    measurement = Measurement(settings, examples=one.examples, arch=run.options.own_arch)
     found = estimate(measurement.prepare(model)[1])
     return Cost(found.forward + found.backward, found.seconds, float(found.disk))
 

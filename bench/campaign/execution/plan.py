@@ -128,6 +128,9 @@ def _training(
     # Event files are no part of the result.
     job = {key: value for key, value in options.job.items() if key != "tensorboard"}
     code = identity.code(defense, campaign.folder)
+    if options.own_networks:
+        networks = [identity.code(file, campaign.folder) for file in options.own_networks]
+        code = identity.digest(code, networks)
     return Step(
         key=f"train {run.name}-{seed}",
         kind="train",
@@ -198,8 +201,11 @@ def _evaluation(
         "precision": one.precision,
         **({"union_only": True} if one.union_only else {}),
         **(run.options.given if run.model is not None else {}),
+        **({"arch": run.options.own_arch} if run.options.own_arch else {}),
     }
     arguments = [word for key, value in settings.items() for word in flag(key, value)]
+    attacks = (str(spec.file) for spec in map(specs.parse, one.suites) if spec)
+    code = dict.fromkeys((*run.options.own_networks, *attacks))
     return Step(
         key=f"evaluate {called} {one.name}",
         kind="evaluate",
@@ -215,6 +221,7 @@ def _evaluation(
             *(read, one.checkpoint, settings, data, board, images, weights, VERSION),
         ),
         model=model,
+        files=tuple(name for file in code for name in _modules(campaign, file)),
         board=board,
         evaluation=one,
     )
@@ -247,8 +254,15 @@ def _files(
     own += [str(run.options.given.get("budgets", ""))]
     yield from (name for name in own if name and _is_sent(campaign, name))
     if (defense := str(run.options.defense)).endswith(".py"):
-        for path in modules(campaign.folder / defense):
-            yield os.path.relpath(path, campaign.folder)
+        yield from _modules(campaign, defense)
+    for file in run.options.own_networks:
+        yield from _modules(campaign, file)
+
+
+def _modules(campaign: Campaign, file: str) -> Iterator[str]:
+    """A Python file and those beside it that it imports, relative to the campaign's folder."""
+    for path in modules(campaign.folder / file):
+        yield os.path.relpath(path, campaign.folder)
 
 
 def _is_sent(campaign: Campaign, name: str) -> bool:

@@ -19,12 +19,14 @@ from bench.data import Dataset
 from bench.errors import CrossfireError
 from bench.models import Normalize
 from bench.models.checkpoint import Metadata, weights_sha256
+from bench.models.libraries import call
 from bench.models.sources.fit import SAMPLE, check_fit, check_range
 from bench.models.sources.libraries import from_hub, from_path, from_timm, from_torchvision
-from bench.models.sources.request import Found, Request, call
+from bench.models.sources.request import Found, Request
+from bench.models.sources.untrained import allow, network_of, untrained
 from bench.models.sources.zoo import from_robustbench
 from bench.plugins import specs
-from bench.plugins.registry import load_file, plugins
+from bench.plugins.registry import plugins
 
 SCHEMES: dict[str, Callable[[Request], Found]] = {
     "torchvision": from_torchvision,
@@ -32,6 +34,8 @@ SCHEMES: dict[str, Callable[[Request], Found]] = {
     "robustbench": from_robustbench,
     "hf-hub": from_hub,
 }
+
+__all__ = ["SCHEMES", "Found", "LoadedModel", "allow", "find", "stored", "untrained"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,8 @@ def find(
         if normalize is not None:
             raise CrossfireError(f"{spec} has its own normalisation; omit --normalize")
         _check_metadata(spec, found.metadata, data)
+        if specs.parse(found.arch):
+            check_fit(spec, bare, data)
         return _loaded(spec, found, bare)
     model = bare
     if normalize is not None:
@@ -84,6 +90,17 @@ def find(
     sample = data.test.take(min(SAMPLE, len(data.test)))
     check_range(spec, model, bare, sample.floats(), sample.labels)
     return _loaded(spec, found, model)
+
+
+def stored(path: str, arch: str | None, data: Dataset) -> Found:
+    """The network of a checkpoint, or of other weights together with `arch`, on the CPU.
+
+    Raises:
+        CrossfireError: there is none, it is of another architecture, or it doesn't fit the data.
+    """
+    found = from_path(Request(path, "", data, arch, None), Path(path))
+    check_fit(path, found.model.cpu().eval(), data)
+    return found
 
 
 def _loaded(spec: str, found: Found, model: nn.Module) -> LoadedModel:
@@ -106,7 +123,9 @@ def _check_metadata(spec: str, metadata: Metadata, data: Dataset) -> None:
 def _own(request: Request) -> Found:
     """A path, FILE.py:CALLABLE, or a plugin's name."""
     if spec := specs.parse(request.spec):
-        return _from_file(request, *spec)
+        model = network_of(request.spec, request.data)
+        request.fill(model)
+        return Found(model, f"{spec.file.stem}:{spec.name}", type(model).__name__)
     available = plugins("models")
     if request.spec in available:
         model = call(request.spec, available[request.spec].load())
@@ -119,16 +138,3 @@ def _own(request: Request) -> Found:
             f"there is no model '{request.spec}'; name a checkpoint, FILE.py:CALLABLE, or {schemes}"
         )
     return from_path(request, path)
-
-
-def _from_file(request: Request, path: Path, attribute: str) -> Found:
-    if not attribute:
-        raise CrossfireError(
-            f"write {path}:FUNCTION, the function in this file that returns the model"
-        )
-    make = getattr(load_file(path), attribute, None)
-    if not callable(make):
-        raise CrossfireError(f"{path} defines no '{attribute}' to call; name one of its functions")
-    model = call(request.spec, make)
-    request.fill(model)
-    return Found(model, f"{path.stem}:{attribute}", type(model).__name__)

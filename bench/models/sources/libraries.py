@@ -3,10 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
-from bench.data.vision import torchvision
+from torch import nn
+
 from bench.errors import CrossfireError, reason
-from bench.models import Normalize, build, checkpoint
-from bench.models.sources.request import Found, Request, call, check_name, missing
+from bench.models import ArchitectureError, Normalize, build, checkpoint
+from bench.models.libraries import missing
+from bench.models.sources.request import Found, Request
+from bench.models.sources.untrained import allow, network_of
 from bench.models.sources.weights import load_into, read
 
 
@@ -16,14 +19,7 @@ def from_torchvision(request: Request) -> Found:
     Raises:
         CrossfireError: torchvision doesn't work here, or name or weights are wrong.
     """
-    models = torchvision("models", request.spec)
-    check_name(request.spec, request.rest, models.list_models())
-    _check_weights(request)
-    model = call(
-        request.spec, models.get_model, name=request.rest, num_classes=request.data.classes
-    )
-    request.fill(model)
-    return Found(model, request.rest, request.rest)
+    return Found(_filled(request), request.rest, request.rest)
 
 
 def from_timm(request: Request) -> Found:
@@ -32,17 +28,7 @@ def from_timm(request: Request) -> Found:
     Raises:
         CrossfireError: timm is not installed, or name or weights are wrong.
     """
-    try:
-        import timm
-    except ImportError as error:
-        raise missing(request.spec, "timm", error) from error
-    name, _, _ = request.rest.partition(".")
-    check_name(request.spec, name, timm.list_models())
-    _check_weights(request)
-    shape = {"num_classes": request.data.classes, "in_chans": request.data.channels}
-    model = call(request.spec, timm.create_model, model_name=request.rest, **shape)
-    request.fill(model)
-    return Found(model, request.rest, name)
+    return Found(_filled(request), request.rest, request.rest.partition(".")[0])
 
 
 def from_hub(request: Request) -> Found:
@@ -70,25 +56,35 @@ def from_path(request: Request, path: Path) -> Found:
     """A checkpoint of ours, or, with --arch, a file of other weights.
 
     Raises:
+        ArchitectureError: the checkpoint is of another architecture, or needs the user's code.
         CrossfireError: the file is damaged, its weights are of another architecture, or the request
             names other weights too.
     """
     if request.weights is not None:
         raise CrossfireError(f"{request.spec} has weights; --weights is for an architecture")
     name = path.stem if path.is_file() else path.name or path.resolve().name
-    if request.arch is None:
+    arch, recorded = request.arch, checkpoint.recorded(path)
+    if recorded and arch not in (None, recorded.arch) and not specs.parse(recorded.arch):
+        raise ArchitectureError(f"{path} is a {recorded.arch}; leave out --arch {arch}")
+    if arch is None or (recorded and arch == recorded.arch):
         if path.is_file() and path.suffix != ".safetensors":
             raise CrossfireError(f"{path} does not name its architecture; give one with --arch")
+        allow(arch or "")
         model, metadata = checkpoint.load(path)
         return Found(model, name, metadata.arch, metadata)
+    model = network_of(arch, request.data)
+    if ":" not in arch:
+        # Other weights contain their own normalisation, or need --normalize.
+        channels = request.data.channels
+        model.normalize = Normalize([0.0] * channels, [1.0] * channels)
+    load_into(model, read(checkpoint.file_of(path)), f"{path} ({arch})")
+    return Found(model, name, arch)
+
+
+def _filled(request: Request) -> nn.Module:
     data = request.data
-    model = build(request.arch, classes=data.classes, channels=data.channels, size=data.size)
-    # Other weights contain their own normalisation, or need --normalize.
-    model.normalize = Normalize([0.0] * data.channels, [1.0] * data.channels)
-    load_into(model, read(path), f"{path} ({request.arch})")
-    return Found(model, name, request.arch)
-
-
-def _check_weights(request: Request) -> None:
+    model = build(request.spec, classes=data.classes, channels=data.channels, size=data.size)
     if request.weights is None:
         raise CrossfireError(f"{request.spec} is an architecture; give its weights with --weights")
+    request.fill(model)
+    return model

@@ -16,7 +16,8 @@ from types import ModuleType
 from typing import Any
 
 from bench.errors import CrossfireError
-from bench.models.sources.request import Found, Request, check_name, missing
+from bench.models.libraries import check_name, missing
+from bench.models.sources.request import Found, Request
 from bench.models.sources.weights import check_saved
 
 FOLDER = Path("models")

@@ -132,6 +132,11 @@ BAD = {
         3,
         "there is no file",
     ),
+    "a network in a missing file": (
+        AT + 'arch = "mine.py:net"\n',
+        3,
+        "mine.py, which arch = 'mine.py:net' names",
+    ),
     "a repeated evaluation": (AT + "[[evaluate]]\n[[evaluate]]\n", 4, "two [[evaluate]]"),
 }
 

@@ -225,6 +225,23 @@ def test_an_attack_of_a_file_lies_in_the_campaigns_folder_and_its_code_is_in_the
     assert step(tmp_path, text, key).identity != before.identity
 
 
+def test_a_network_of_a_users_file_is_part_of_the_identity_and_named_to_evaluate(
+    tmp_path: Path,
+) -> None:
+    text = '[[run]]\ndefense = "at"\narch = "mine.py:net"\n[[evaluate]]\n'
+    (tmp_path / "mine.py").write_text("from helper import width\n")
+    versions = []
+    for width in ("4", "4 # channels", "8"):
+        (tmp_path / "helper.py").write_text(f"width = {width}\n")
+        identity._code.cache_clear()
+        versions.append(step(tmp_path, text, "train at-0"))
+    assert versions[0].identity == versions[1].identity != versions[2].identity
+    measured = step(tmp_path, text, "evaluate at-0 best by pgd-100")
+    assert " ".join(measured.command).startswith("evaluate runs/at-0/best.safetensors --threat")
+    assert "--arch mine.py:net" in " ".join(measured.command)
+    assert versions[0].files == measured.files == ("helper.py", "mine.py")
+
+
 def test_the_identity_of_data_is_the_content_of_their_file(tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(b"1")
     (tmp_path / "b.npz").write_bytes(b"1")

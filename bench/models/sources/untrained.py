@@ -1,0 +1,77 @@
+"""Networks to train, and networks whose code is in a user's file."""
+
+import copy
+import re
+from contextlib import suppress
+from functools import partial
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from bench.data import Dataset
+from bench.errors import CrossfireError
+from bench.models import EXTRA, build
+from bench.models.checkpoint import state
+from bench.models.libraries import call
+from bench.models.sources.fit import check_fit
+from bench.plugins import specs
+from bench.plugins.registry import load_file
+
+
+def untrained(arch: str, data: Dataset) -> nn.Module:
+    """A fresh network for `data`, of any architecture of `network_of`, in train mode.
+
+    One that is not ours takes images in [0, 1] as they are, in training as in an evaluation.
+
+    Raises:
+        CrossfireError: it can't be built, doesn't fit the data, or has no weights to train or a
+            state that no checkpoint holds.
+    """
+    model = network_of(arch, data)
+    if ":" not in arch:
+        return model
+    check_fit(arch, model.eval(), data)
+    check_fit(arch, copy.deepcopy(model).train(), data)  # outputs of some depend on the mode
+    state(model)
+    if not any(weight.requires_grad for weight in model.parameters()):
+        raise CrossfireError(f"{arch} has no weights to train; give it parameters")
+    return model.train()
+
+
+def network_of(arch: str, data: Dataset) -> nn.Module:
+    """The network of an architecture of `bench.models.build`, or of FILE.py:CALLABLE.
+
+    Raises:
+        CrossfireError: it can't be built.
+    """
+    allow(arch)
+    return build(arch, classes=data.classes, channels=data.channels, size=data.size)
+
+
+def allow(arch: str) -> None:
+    """Let this process build FILE.py:CALLABLE, which its user has named, so that checkpoints of it
+    can be loaded too; other architectures need no permission."""
+    if spec := specs.parse(arch):
+        EXTRA[re.escape(arch)] = partial(_own_network, arch, spec)
+
+
+def _own_network(
+    arch: str,
+    spec: specs.Spec,
+    _: dict[str, str],
+    classes: int,
+    channels: int,
+    size: tuple[int, int],
+) -> nn.Module:
+    file, name = spec
+    if not name:
+        raise CrossfireError(f"write {file}:FUNCTION, the function in this file that returns the model")
+    make = getattr(load_file(file), name, None)
+    if not callable(make):
+        raise CrossfireError(f"{file} defines no '{name}' to call; name one of its functions")
+    model = call(arch, make).cpu().eval()
+    if any(map(is_lazy, model.parameters())):
+        with suppress(Exception), torch.no_grad():  # what fails here fails in `check_fit` too
+            model(torch.zeros(2, channels, *size))
+    return model
