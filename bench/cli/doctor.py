@@ -57,14 +57,13 @@ def command(
     **rest: Any,  # noqa: ANN401
 ) -> None:
     """Check whether a model's robust accuracy is reliable; without MODEL, show versions, devices,
-    arithmetic, free disk and missing extras.
+    arithmetic, free disk and missing extras, and try checks on models that are broken on purpose.
 
     MODEL is named as for `bench evaluate`. Exit code 1 if a check fails.
     """
     if model is None:
         _refuse_options(context)
-        _environment(form)
-        return
+        context.exit(0 if _installation(form) else 1)
     from bench.diagnosis import examine
     from bench.display import display as shown
     from bench.report.diagnosis import to_text
@@ -88,13 +87,18 @@ def _refuse_options(context: click.Context) -> None:
             raise click.UsageError(f"{option.opts[0]} needs a MODEL.", context)
 
 
-def _environment(form: str) -> None:
+def _installation(form: str) -> bool:
+    """Show it, and return whether every check says what it must."""
     from bench.diagnosis.installation import environment, extras
+    from bench.diagnosis.self_test import self_test
 
+    tried = list(self_test())
     rows = [*environment(Path()), *((f"extra {name}", what) for name, what in extras())]
+    rows += [(f"check {name}", said) for name, said, _ in tried]
     if form == "json":
         click.echo(json.dumps(dict(rows), indent=1, ensure_ascii=False))
-        return
-    width = max(len(name) for name, _ in rows)
-    for name, what in rows:
-        click.echo(f"{name:{width}}  {what}")
+    else:
+        width = max(len(name) for name, _ in rows)
+        for name, what in rows:
+            click.echo(f"{name:{width}}  {what}")
+    return all(right for *_, right in tried)
