@@ -2,11 +2,16 @@
 
 from pathlib import Path
 
+import pytest
+
+from bench import evaluate
+from bench.data import load as load_data
 from bench.evaluation.protocol import VERSION
-from bench.models.checkpoint import read
+from bench.models.checkpoint import load, read
 from bench.verify import Options
 from bench.verify.case import Case
 from bench.verify.rules import protocol_hash_matches
+from leaderboard.flags import unpack
 from leaderboard.releases import frozen_records, get, latest
 from leaderboard.store import Board
 from leaderboard.weights import weights_sha256
@@ -69,3 +74,30 @@ def test_releases_are_complete() -> None:
     assert latest(BOARD) >= 2
     for number in range(1, latest(BOARD) + 1):
         assert frozen_records(BOARD, get(BOARD, number))
+
+
+@pytest.mark.parametrize("defense", ["undefended", "at", "avg"])
+def test_measured_again_a_published_model_of_digits_has_the_same_verdicts(defense: str) -> None:
+    """But for one image a column: processors round differently."""
+    record = next(
+        record
+        for record in BOARD.records()
+        if (record.model.defense, record.data.called) == (defense, "digits")
+        and record.protocol.version == VERSION
+        and BOARD.weights(record).exists()
+    )
+    model, _ = load(BOARD.weights(record))
+    split = load_data("digits").test.take(32)
+    outcome = evaluate(
+        model,
+        split.images,
+        split.labels,
+        threat=",".join(record.protocol.threats),
+        seed=record.protocol.seed,
+        precision="fp32",
+        display="none",
+    )
+    for (threat, suite), column in outcome.columns.items():
+        published = unpack(record.measured[f"{threat}/{suite}"], record.data.examples)[:32]
+        assert 3 < published.sum() < 32 or defense == "undefended"
+        assert int((column.robust != published).sum()) <= 1, threat

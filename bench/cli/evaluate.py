@@ -108,7 +108,7 @@ def command(
         from bench.display import display as shown
         from bench.evaluation.settings import Settings
         from bench.measurement import Measurement, checkpoints, line
-from bench.models import ArchitectureError
+        from bench.models import ArchitectureError
         from bench.plugins.specs import split
 
     own = {

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from bench.attacks.base import Attack, Response, Slots
 from bench.attacks.external import ExternalAttack
 from bench.compute import random_streams
-from bench.evaluation.engine import claimed
 from bench.evaluation.judge import Judge, allowed, distances
+from bench.evaluation.loop import claimed
 from bench.evaluation.proposer import Proposer
 from bench.evaluation.suites import Stage
 from bench.threats import Threat

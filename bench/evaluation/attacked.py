@@ -91,7 +91,8 @@ class AttackedModel:
         save: Callable[[State], None],
         show: Callable[[int, int, Job], None] = lambda done, total, job: None,
     ) -> Engine:
-        """The engine that runs jobs on this model; `Engine` documents `save` and `progress`."""
+        """The engine that runs jobs on this model; `save` and `show` are its `save` and
+        `progress`."""
         return Engine(
             propose=self.proposer,
             judge=self.judge,

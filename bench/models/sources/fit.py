@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from bench.data import Dataset
 from bench.errors import CrossfireError, reason
 from bench.models.normalize import NAMED, Normalize
-from bench.types import Images, Labels, Logits
+from bench.types import Images, Labels
 
 SAMPLE = 128
 """Number of images for the clean accuracy."""

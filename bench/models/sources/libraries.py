@@ -11,6 +11,7 @@ from bench.models.libraries import missing
 from bench.models.sources.request import Found, Request
 from bench.models.sources.untrained import allow, network_of
 from bench.models.sources.weights import load_into, read
+from bench.plugins import specs
 
 
 def from_torchvision(request: Request) -> Found:

@@ -66,7 +66,9 @@ def _own_network(
 ) -> nn.Module:
     file, name = spec
     if not name:
-        raise CrossfireError(f"write {file}:FUNCTION, the function in this file that returns the model")
+        raise CrossfireError(
+            f"write {file}:FUNCTION, the function in this file that returns the model"
+        )
     make = getattr(load_file(file), name, None)
     if not callable(make):
         raise CrossfireError(f"{file} defines no '{name}' to call; name one of its functions")

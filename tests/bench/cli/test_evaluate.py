@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -196,3 +197,22 @@ def model():
         measurement = Measurement(settings, examples=24, board=tmp_path / "board")
         fresh.append(measurement.measure(f"{file}:model", lambda *_: None)[1])
     assert fresh == [True, False, True]
+
+
+def test_the_command_of_a_record_names_all_that_it_depends_on(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import torch\n\ndef model():\n    torch.manual_seed(0)\n"
+        "    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))\n"
+    )
+    common = ("evaluate", f"{file}:model", "--threat", "linf:0.1", "--examples", 8)
+    board = ("--device", "cpu", "--board", tmp_path / "board")
+    choices = [(), ("--seed", 5), ("--normalize", "0.5,0.5")]
+    choices += [("--threat", "linf:0.1,l2:1", "--union-only"), ("--suite", "apgd-ce")]
+    for chosen in choices:
+        assert "measured before" not in run(*common, *chosen, *board), chosen
+    records = Board(tmp_path / "board").records()
+    assert len(records) == len(choices)
+    for record in records:
+        words = shlex.split(record.command)[1:]
+        assert "measured before" in run(*words, *board), record.command

@@ -1,8 +1,5 @@
 """Verdicts equal the exact worst case where it is known, and don't depend on batches or order."""
 
-from collections.abc import Callable
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -11,11 +8,8 @@ from torch import Tensor, nn
 from bench import evaluate
 from bench.attacks.pgd import PGD
 from bench.evaluation import suites
-from bench.evaluation.evaluator import Evaluation
-from bench.evaluation.journal import Journal
 from bench.evaluation.outcome import Outcome
 from bench.evaluation.queue import CREDIT
-from bench.evaluation.settings import Settings
 from bench.losses import margin
 from bench.threats import NORMS, Threat
 from leaderboard.schema import UNION_ONLY
@@ -127,46 +121,6 @@ def test_it_does_not_count_for_other_suites(monkeypatch: pytest.MonkeyPatch) -> 
     outcome = run(*problem(), "linf:0.05,l2:100", suites=("blind", "pgd-100"))
     for (_, suite), column in outcome.columns.items():
         assert (column.robust == outcome.clean).all() == (suite == "blind")
-
-
-class Stop(BaseException):
-    """A kill."""
-
-
-def test_a_killed_evaluation_resumes_and_ends_in_the_same_flags(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model, x, y = problem(30, classes=4)
-    settings = Settings(threat=",".join(THREATS), precision="fp32", capacity=16)
-    whole = Evaluation(model, x, y, torch.arange(len(y)), settings).run(Journal(tmp_path, "whole"))
-    monkeypatch.setattr("bench.evaluation.engine.SAVE_EVERY", 0.0)
-    saves, stops = 0, 0
-    while True:
-        journal = Journal(tmp_path, "stopped")
-        save = journal.save
-
-        def counting(
-            state: dict[str, Tensor], save: Callable[[dict[str, Tensor]], None] = save
-        ) -> None:
-            nonlocal saves
-            save(state)
-            saves += 1
-            if saves % 60 == 0:
-                raise Stop
-
-        monkeypatch.setattr(journal, "save", counting)
-        evaluation = Evaluation(model, x, y, torch.arange(len(y)), settings)
-        try:
-            stopped = evaluation.run(journal)
-        except Stop:
-            stops += 1
-            continue
-        break
-    assert stops >= 3
-    assert flags(stopped) == flags(whole)
-    for pair, column in whole.columns.items():
-        assert np.array_equal(column.forward, stopped.columns[pair].forward)
-        assert np.array_equal(column.found, stopped.columns[pair].found)
 
 
 class NaNs(nn.Module):

@@ -36,7 +36,9 @@ def test_what_an_evaluation_cannot_take_is_refused_with_what_to_give_instead() -
     assert "give a tensor" in refused(images=x.numpy())
     assert "uint8 or float32" in refused(images=x > 0.5)
     assert "n > 0" in refused(images=x[:0], labels=y[:0])
-    assert "pixels in [0, 1]" in refused(images=x * torch.nan)
+    assert "give raw pixels in [0, 1]" in refused(images=x * torch.nan)
+    assert "give raw pixels in [0, 1]" in refused(images=3 * x - 1)
+    assert "divide them by 255" in refused(images=255 * x)
     assert "labels are torch.float32" in refused(labels=y.float())
     assert "labels begin at -1" in refused(labels=y - 1)
     assert "one for each of the 8 images" in refused(labels=y[:5])
@@ -99,6 +101,11 @@ def test_a_model_left_in_train_mode_is_checked_in_eval_mode() -> None:
     _, x, y = problem()
     outcome = run(Sometimes(torch.ones(SHAPE)).train(), x, y, "linf:0.05")
     assert "P4" not in [finding.id for finding in outcome.findings]
+
+
+def test_batch_norm_in_train_mode_is_refused() -> None:
+    model = nn.Sequential(nn.BatchNorm2d(1), linear_model(3, SHAPE))
+    assert refused(model=model.train()).startswith("refused (P3)")
 
 
 def test_a_model_of_one_class_is_refused() -> None:

@@ -66,7 +66,7 @@ def test_what_counts_as_broken_is_usually_misclassified() -> None:
 
 def test_a_stage_takes_back_what_was_broken_by_luck(monkeypatch: pytest.MonkeyPatch) -> None:
     model, x, y = problem(40)
-    monkeypatch.setattr("bench.evaluation.engine.CLEAR", 0.0)
+    monkeypatch.setattr("bench.evaluation.verdicts.CLEAR", 0.0)
     monkeypatch.setattr(Judge, "wrong", lambda judge, points, y: torch.ones_like(y).bool())
     outcome = evaluate(model, x, y, threat="linf:1e-6", display="none")
     (column,) = outcome.columns.values()

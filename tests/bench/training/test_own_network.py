@@ -170,7 +170,7 @@ def test_a_record_is_verified_when_the_code_is_named() -> None:
 @pytest.mark.parametrize(
     ("arch", "message"),
     [
-        ("mine.py", "unknown architecture 'mine.py'; choose from .*, FILE.py:FUNCTION"),
+        ("mine.py", r"write mine\.py:FUNCTION, the function in this file that returns the model"),
         ("mine.py:none", "mine.py defines no 'none' to call"),
         ("none.py:net", "there is no file none.py"),
         ("mine.py:fails", r"fails when it is called \(ZeroDivisionError: division by zero\)"),

@@ -264,3 +264,22 @@ images = "none"
     assert len(list((tmp_path / "board" / "records").glob("*.json"))) == 1
     shown = CliRunner().invoke(main, ["status", str(tmp_path / "c.toml"), "--json"])
     assert json.loads(shown.stdout)["counts"]["done"] == 2
+
+
+def test_a_failed_step_blocks_those_that_need_it_and_the_command_exits_with_1(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from dataclasses import dataclass\n\n\n@dataclass(frozen=True)\nclass Broken:\n"
+        '    """A defense that fails."""\n\n    def fit(self, job):\n'
+        '        raise ValueError("no fit today")\n'
+    )
+    text = '[train]\nepochs = 1\nexamples = 128\n\n[[run]]\ndefense = "mine.py"\n\n[[evaluate]]\n'
+    (tmp_path / "c.toml").write_text(text + 'threat = "linf"\nexamples = 20\n')
+    arguments = ["run", str(tmp_path / "c.toml"), "--jobs", "1", "--display", "plain"]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 1
+    assert "1 failed" in done.stdout
+    assert "1 blocked" in done.stdout
+    assert "no fit today" in done.stdout + done.stderr
+    assert not list((tmp_path / "board").rglob("*.json"))

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from bench import evaluate
-from bench.evaluation.engine import NEAR, claimed
 from bench.evaluation.judge import Judge
+from bench.evaluation.loop import NEAR, claimed
 from tests.toy import images, linear_model
 
 
