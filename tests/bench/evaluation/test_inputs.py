@@ -103,6 +103,12 @@ def test_a_model_left_in_train_mode_is_checked_in_eval_mode() -> None:
     assert "P4" not in [finding.id for finding in outcome.findings]
 
 
+def test_one_image_outside_the_box_is_refused_whichever_it_is() -> None:
+    model, x, y = problem()
+    x[40] *= 255
+    assert "divide them by 255" in refused(model=model, images=x, labels=y)
+
+
 def test_batch_norm_in_train_mode_is_refused() -> None:
     model = nn.Sequential(nn.BatchNorm2d(1), linear_model(3, SHAPE))
     assert refused(model=model.train()).startswith("refused (P3)")
