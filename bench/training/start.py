@@ -70,7 +70,8 @@ def default_folder(
             name = Path(str(value)).stem if key == "dataset" else Path(str(value)).name
             parts.append(name if key == "dataset" else f"{key[0]}{name}")
     if start := settings.get("start"):
-        parts.append(f"from-{Path(start).stem}")
+        begun = Path(start)
+        parts.append(f"from-{begun.stem if begun.is_file() else begun.name}")
     return Path("runs") / "-".join(parts).replace(":", "-").replace("/", "_")
 
 
