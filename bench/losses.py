@@ -1,6 +1,8 @@
 """Losses of attacks and defenses. Each returns one value per example, shape (n,); the caller
 reduces."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -59,3 +61,13 @@ def kl(
     p = F.log_softmax(teacher_logits / temperature, dim=1)
     q = F.log_softmax(student_logits / temperature, dim=1)
     return (p.exp() * (p - q)).sum(1)
+
+
+def input_gradient(
+    objective: Callable[[Tensor], Float[Tensor, " n"]], images: Float[Tensor, "n *shape"]
+) -> Float[Tensor, "n *shape"]:
+    """The gradient of each example's objective with respect to its own image, as a constant."""
+    point = images.detach().requires_grad_()
+    with torch.enable_grad():
+        (gradient,) = torch.autograd.grad(objective(point).sum(), point)
+    return gradient

@@ -16,6 +16,24 @@ display = click.option(
     type=click.Choice(["rich", "plain", "json", "none"]),
     help="How to show progress.  [default: rich on a terminal, else plain]",
 )
+dataset = click.option("--dataset", help="Data set.  [default: the model's own, else digits]")
+arch = click.option("--arch", help="Architecture, for weights that name none, or FILE.py:FUNCTION.")
+weights = click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    help="Weights for FILE.py:CALLABLE, torchvision: and timm:.",
+)
+normalize = click.option(
+    "--normalize", help="cifar10, imagenet or MEAN,STD, for a model trained on normalised images."
+)
+device = click.option("--device", help="cpu, cuda or cuda:1.  [default: cuda where there is one]")
+precision = click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16"]),
+    default="auto",
+    show_default=True,
+    help="Arithmetic of our attacks; verdicts are float32.",
+)
 seed = click.option(
     "--seed",
     type=click.IntRange(0, 2**63 - 1),

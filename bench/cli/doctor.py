@@ -12,7 +12,7 @@ from bench.cli import _options as options
 
 @click.command("doctor")
 @click.argument("model", required=False)
-@click.option("--dataset", help="Data set.  [default: the model's own, else digits]")
+@options.dataset
 @click.option("--threat", help="One threat, such as linf:8/255.  [default: the data set's first]")
 @click.option(
     "--examples",
@@ -22,16 +22,10 @@ from bench.cli import _options as options
     help="Use the first so many test images only.",
 )
 @options.seed
-@click.option("--device", help="cpu, cuda or cuda:1.  [default: cuda where there is one]")
-@click.option("--arch", help="Architecture, for a file of weights that names none.")
-@click.option(
-    "--weights",
-    type=click.Path(path_type=Path),
-    help="Weights for FILE.py:CALLABLE, torchvision: and timm:.",
-)
-@click.option(
-    "--normalize", help="cifar10, imagenet or MEAN,STD, for a model trained on normalised images."
-)
+@options.device
+@options.arch
+@options.weights
+@options.normalize
 @click.option(
     "--board",
     type=click.Path(file_okay=False, path_type=Path),

@@ -23,21 +23,15 @@ from bench.cli._imports import imports_uncollected
     show_default=True,
     help="Suites of attacks, separated by commas; FILE.py:NAME for an attack of your own.",
 )
-@click.option("--dataset", help="Data set.  [default: the model's own, else digits]")
+@options.dataset
 @click.option(
     "--budgets",
     help="Budget set of union and of the norms.  [default: the data set's first]",
 )
 @click.option("--examples", type=click.IntRange(min=1), help="Evaluate the first so many only.")
 @options.seed
-@click.option("--device", help="cpu, cuda or cuda:1.  [default: cuda where there is one]")
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "fp32", "bf16"]),
-    default="auto",
-    show_default=True,
-    help="Arithmetic of the attacks; verdicts are float32.",
-)
+@options.device
+@options.precision
 @click.option(
     "--compile/--no-compile",
     "compiled",
@@ -55,15 +49,9 @@ from bench.cli._imports import imports_uncollected
     is_flag=True,
     help="Skip examples that another threat broke; only the union is then valid.",
 )
-@click.option("--arch", help="Architecture, for weights that name none, or FILE.py:FUNCTION.")
-@click.option(
-    "--weights",
-    type=click.Path(path_type=Path),
-    help="Weights for FILE.py:CALLABLE, torchvision: and timm:.",
-)
-@click.option(
-    "--normalize", help="cifar10, imagenet or MEAN,STD, for a model trained on normalised images."
-)
+@options.arch
+@options.weights
+@options.normalize
 @click.option(
     "--ray",
     metavar="auto|HOST:PORT",

@@ -21,13 +21,7 @@ from bench.cli import _options as options
     show_default=True,
     help="Attack the first so many only.",
 )
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "fp32", "bf16"]),
-    default="auto",
-    show_default=True,
-    help="Arithmetic of our attacks; verdicts are float32.",
-)
+@options.precision
 @click.option("--reference/--no-reference", default=True, help="Run pyautoattack too (slow).")
 @click.option(
     "--keep",

@@ -13,9 +13,9 @@ from bench.cli import _options as options
 @click.argument("records", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--model", help="The model, if its weights are not on the board.")
 @click.option("--dataset", help="The data set, if the name in the records is not found here.")
-@click.option("--arch", help="Architecture, for a file of weights that names none.")
-@click.option("--weights", type=click.Path(path_type=Path), help="Weights for --model.")
-@click.option("--normalize", help="Normalisation for --model: cifar10, imagenet or MEAN,STD.")
+@options.arch
+@options.weights
+@options.normalize
 @click.option("--suite", default="", help="Attacks FILE.py:NAME of the records that may be run.")
 @click.option(
     "--sample", type=click.IntRange(min=1), help="Number of images of each kind to check."

@@ -6,9 +6,8 @@ import numpy as np
 import torch
 
 from bench.cluster.worker import Result
-from bench.evaluation.engine import under
 from bench.evaluation.evaluator import Evaluation
-from bench.evaluation.queue import Array, Column, Examples, Job, State
+from bench.evaluation.queue import Array, Column, Examples, Job, State, restore, states, under
 from bench.losses import margin
 
 
@@ -50,9 +49,7 @@ class Plan:
         )
         self._chains = _chains(evaluation.jobs(), evaluation.settings.union_only)
         self.done = self.total = 0
-        for number, column in enumerate(columns):
-            saved = under(f"column{number}", resumed)
-            column.restore({name: value.numpy() for name, value in saved.items()})
+        restore(columns, resumed)
         for number, chain in enumerate(self._chains):
             if saved := under(f"chain{number}", resumed):
                 self._begin(chain, int(saved["position"]), saved["left"].numpy())
@@ -89,11 +86,7 @@ class Plan:
 
     def state(self) -> State:
         """Everything that is needed to resume, except the adversarial examples."""
-        state = {
-            f"column{number}.{name}": torch.from_numpy(value)
-            for number, column in enumerate(self.columns)
-            for name, value in column.arrays().items()
-        }
+        state = states(self.columns)
         for number, chain in enumerate(self._chains):
             state[f"chain{number}.position"] = torch.tensor(chain.position)
             state[f"chain{number}.left"] = torch.from_numpy(chain.left)

@@ -50,8 +50,7 @@ def gradient_checks(subject: Subject) -> Iterator[Check]:
 
 
 def _gradient(subject: Subject, loss: Callable[..., Values]) -> Batch:
-    point = subject.x.detach().clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(loss(subject.model(point), subject.y).sum(), point)
+    gradient = losses.input_gradient(lambda x: loss(subject.model(x), subject.y), subject.x)
     return gradient.nan_to_num_()
 
 

@@ -15,6 +15,7 @@ from bench.compute import random_streams
 from bench.evaluation.judge import Judge, allowed, distances
 from bench.evaluation.loop import claimed
 from bench.evaluation.proposer import Proposer
+from bench.evaluation.queue import wrong_classes
 from bench.evaluation.suites import Stage
 from bench.threats import Threat
 from bench.threats.geometry import Batch
@@ -75,9 +76,8 @@ class Subject:
         """Keep the examples that the model classifies correctly."""
         logits = Judge(model).logits(x)
         right = (logits.argmax(1) == y) & logits.isfinite().all(1)
-        ranked = logits.scatter(1, y[:, None], -torch.inf).argsort(1, descending=True)
         chosen = effort or Effort()
-        targets = ranked[:, : min(chosen.targets, logits.shape[1] - 1)]
+        targets = wrong_classes(logits, y, chosen.targets)
         numbers = torch.arange(len(y), device=y.device)
         x, y, numbers, targets = (part[right] for part in (x, y, numbers, targets))
         return cls(model, x, y, numbers, targets, logits.shape[1], threat, seed, chosen)

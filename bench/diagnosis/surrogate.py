@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from bench.data.splits import floats
 from bench.diagnosis.subject import Subject
+from bench.losses import cross_entropy, input_gradient
 from bench.models import build
 from bench.threats.geometry import GEOMETRY
 
@@ -39,6 +40,5 @@ def imitate(subject: Subject, images: Tensor) -> nn.Module:
 
 
 def _stepped(net: nn.Module, x: Tensor, y: Tensor, subject: Subject) -> Tensor:
-    point = x.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(F.cross_entropy(net(point), y, reduction="sum"), point)
+    gradient = input_gradient(lambda point: cross_entropy(net(point), y), x)
     return x + GEOMETRY[subject.threat.norm].full_step(x, gradient, subject.threat.eps / 2)

@@ -22,7 +22,17 @@ from bench.compute import random_streams
 from bench.evaluation.judge import Judge
 from bench.evaluation.loop import Loop
 from bench.evaluation.proposer import Proposer
-from bench.evaluation.queue import Array, Column, Examples, Job, Queue, State
+from bench.evaluation.queue import (
+    Array,
+    Column,
+    Examples,
+    Job,
+    Queue,
+    State,
+    restore,
+    states,
+    under,
+)
 from bench.evaluation.suites import Stage
 from bench.evaluation.verdicts import Verdicts
 
@@ -52,8 +62,7 @@ class Engine:
         """Run all jobs, or the remaining ones of a resumed state (empty for none), and write the
         results into the columns."""
         first = int(resumed.get("job", torch.tensor(0)))
-        for column, saved in zip(columns, _columns(resumed, len(columns)), strict=True):
-            column.restore(saved)
+        restore(columns, resumed)
         random = self.judge.votes > 1
         with random_streams.seeded(self.seed, self.device) if random else nullcontext():
             for number, job in enumerate(jobs[first:], first):
@@ -97,12 +106,8 @@ class Engine:
         return robust & drawn
 
     def _save(self, job: int, columns: Sequence[Column], state: State) -> None:
-        everything = {f"stage.{name}": value for name, value in state.items()}
-        for number, column in enumerate(columns):
-            everything |= {
-                f"column{number}.{n}": torch.from_numpy(v) for n, v in column.arrays().items()
-            }
-        self.save(everything | {"job": torch.tensor(job)})
+        stage = {f"stage.{name}": value for name, value in state.items()}
+        self.save(stage | states(columns) | {"job": torch.tensor(job)})
 
     def _stage(
         self, attack: Attack, verdicts: Verdicts, chosen: Array, begun: State
@@ -161,13 +166,3 @@ class Engine:
             if now - saved > SAVE_EVERY:
                 yield {"chosen": torch.from_numpy(left.copy())}
                 saved = now
-
-
-def under(prefix: str, state: State) -> State:
-    """The tensors whose names begin with a prefix and a dot, without it."""
-    return {n.removeprefix(f"{prefix}."): v for n, v in state.items() if n.startswith(f"{prefix}.")}
-
-
-def _columns(state: State, count: int) -> list[dict[str, Array]]:
-    parts = (under(f"column{number}", state) for number in range(count))
-    return [{name: value.numpy() for name, value in part.items()} for part in parts]

@@ -32,7 +32,7 @@ from bench.evaluation.journal import Journal
 from bench.evaluation.judge import VOTES
 from bench.evaluation.outcome import Outcome, Pair
 from bench.evaluation.protocol import Protocol
-from bench.evaluation.queue import Alarm, Array, Column, Examples, Job
+from bench.evaluation.queue import Alarm, Array, Column, Examples, Job, wrong_classes
 from bench.evaluation.settings import Settings
 from bench.evaluation.suites import Stage
 from bench.files import sha256_bytes
@@ -122,7 +122,9 @@ class Evaluation:
         self.attacked.check_unchanged()
         gates.refuse(list(gates.class_count(self.logits.shape[1], labels)))
         gates.refuse(list(gates.finite(self.logits)))
-        self.examples = Examples(images, labels, numbers, target_classes(self.logits, labels))
+        self.examples = Examples(
+            images, labels, numbers, wrong_classes(self.logits, labels, TARGETS)
+        )
         chosen = {suites.name_of(suite): suites.get(suite) for suite in settings.suites}
         self.suites: dict[Pair, tuple[Stage, ...]] = {
             (str(threat), name): suite(threat.norm, self.logits.shape[1])
@@ -270,9 +272,3 @@ class Evaluation:
             precision=precision,
             weights_sha256=self.attacked.weights,
         )
-
-
-def target_classes(logits: Tensor, labels: Int[Tensor, " n"]) -> Int[Tensor, "n r"]:
-    """The wrong classes with the `TARGETS` largest of the logits (n, k), in decreasing order."""
-    ranked = logits.scatter(1, labels[:, None], -torch.inf).argsort(1, descending=True)
-    return ranked[:, : min(TARGETS, logits.shape[1] - 1)]

@@ -198,10 +198,7 @@ def _noise(images: Batch) -> Batch:
 
 
 def _slopes(model: Model, images: Batch, labels: Int[Tensor, " n"]) -> Batch:
-    point = images.detach().clone().requires_grad_()
-    loss = losses.cross_entropy(model(point), labels).sum()
-    (gradient,) = torch.autograd.grad(loss, point)
-    return gradient
+    return losses.input_gradient(lambda x: losses.cross_entropy(model(x), labels), images)
 
 
 def linearity(model: Model, images: Batch, labels: Int[Tensor, " n"], threat: Threat) -> float:
@@ -211,7 +208,7 @@ def linearity(model: Model, images: Batch, labels: Int[Tensor, " n"], threat: Th
     before = losses.margin(model(point), labels)
     (gradient,) = torch.autograd.grad(before.sum(), point)
     predicted_change = geometry.gap(images, torch.zeros_like(images), gradient, threat.eps)
-    step = geometry.project(images, threat.eps * geometry.steepest(gradient, images), threat.eps)
+    step = geometry.full_step(images, gradient, threat.eps)
     change = (losses.margin(predicted(model, images + step), labels) - before.detach()).abs()
     return float((change / predicted_change.clamp_min(1e-30)).nan_to_num(0).median())
 

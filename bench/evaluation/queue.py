@@ -1,5 +1,6 @@
 """The data of the engine: examples, the queue of a stage, and the verdicts of a column."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +48,14 @@ class Examples:
         """Images of some rows, float32 in [0, 1]."""
         images = self.images[rows].to(device)
         return images.float() / 255 if images.dtype == torch.uint8 else images.contiguous()
+
+
+def wrong_classes(
+    logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"], most: int
+) -> Int[Tensor, "n r"]:
+    """The wrong classes with the largest logits, at most so many, in decreasing order."""
+    ranked = logits.scatter(1, labels[:, None], -torch.inf).argsort(1, descending=True)
+    return ranked[:, : min(most, logits.shape[1] - 1)]
 
 
 @dataclass
@@ -118,10 +127,26 @@ class Column:
         """Every array except the adversarial examples, by name."""
         return {name: value for name, value in vars(self).items() if name != "found"}
 
-    def restore(self, saved: dict[str, Array]) -> None:
-        """The inverse of `arrays`."""
-        for name, value in saved.items():
-            setattr(self, name, value)
+
+def states(columns: Sequence[Column]) -> State:
+    """Every array of some columns, except the adversarial examples, as tensors by name."""
+    return {
+        f"column{number}.{name}": torch.from_numpy(value)
+        for number, column in enumerate(columns)
+        for name, value in column.arrays().items()
+    }
+
+
+def restore(columns: Sequence[Column], state: State) -> None:
+    """The inverse of `states`."""
+    for number, column in enumerate(columns):
+        for name, value in under(f"column{number}", state).items():
+            setattr(column, name, value.numpy())
+
+
+def under(prefix: str, state: State) -> State:
+    """The tensors whose names begin with a prefix and a dot, without it."""
+    return {n.removeprefix(f"{prefix}."): v for n, v in state.items() if n.startswith(f"{prefix}.")}
 
 
 @dataclass

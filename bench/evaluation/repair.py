@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from bench.losses import input_gradient
 from bench.threats.geometry import Batch
 from bench.types import Model
 
@@ -137,8 +138,9 @@ def straight_through(
 
 def _slopes(model: Model, images: Batch) -> Float[Tensor, "n d"]:
     """Gradients of the largest logit minus the smallest, in float64."""
-    point = images.clone().requires_grad_()
-    with torch.enable_grad():
-        logits = model(point)
-        (slopes,) = torch.autograd.grad((logits.amax(1) - logits.amin(1)).sum(), point)
-    return slopes.flatten(1).double()
+
+    def spread(points: Batch) -> Float[Tensor, " n"]:
+        logits = model(points)
+        return logits.amax(1) - logits.amin(1)
+
+    return input_gradient(spread, images).flatten(1).double()

@@ -12,6 +12,7 @@ passes, averages weights, selects on the held-out split, saves checkpoints and a
 after a kill. All randomness follows from (seed, epoch, step).
 """
 
+from bench.losses import input_gradient
 from bench.training.awp import awp_step, weights_perturbed
 from bench.training.batches import Batch
 from bench.training.inner import (
@@ -21,7 +22,6 @@ from bench.training.inner import (
     ascend,
     cross_entropy_of,
     hardest,
-    input_gradient,
     logits_and_gradient,
     random_start,
     small_start,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from bench.attacks.pgd import STEP_SIZE
 from bench.compute import processor
-from bench.losses import cross_entropy, kl
+from bench.losses import cross_entropy, input_gradient, kl
 from bench.threats import Threat
 from bench.threats.geometry import GEOMETRY
 from bench.training.batches import Batch
@@ -179,11 +179,3 @@ def logits_and_gradient(
     loss = cross_entropy(logits, y).sum()
     (gradient,) = torch.autograd.grad(loss, point, create_graph=create_graph)
     return logits, gradient
-
-
-def input_gradient(objective: Objective, point: Images) -> Float[Tensor, "n c h w"]:
-    """The gradient of each example's objective with respect to its own image, as a constant."""
-    point = point.detach().requires_grad_()
-    with torch.enable_grad():
-        (gradient,) = torch.autograd.grad(objective(point).sum(), point)
-    return gradient
