@@ -22,6 +22,7 @@ from bench.evaluation.settings import Settings
 from bench.evaluation.suites import name_of
 from bench.models.checkpoint import recorded
 from bench.models.sources import LoadedModel, find
+from leaderboard.fields import CONTROL
 from leaderboard.flags import count
 from leaderboard.schema import Finding, Record
 from leaderboard.store import Board
@@ -104,7 +105,7 @@ class Measurement:
             )
         split = data.test.take(self.examples)
         dataset = identify(data.test, len(split)) or name
-        _check_utf8(self.command(spec, dataset))
+        _check_text(self.command(spec, dataset))
         settings = replace(self.settings, dataset=dataset)
         return loaded, Evaluation(
             loaded.model, split.images, split.labels, torch.arange(len(split)), settings
@@ -130,11 +131,13 @@ class Measurement:
         return shlex.join(["bench", "evaluate", spec, *chain(*given), *union_only])
 
 
-def _check_utf8(command: str) -> None:
+def _check_text(command: str) -> None:
     for word in shlex.split(command):
         shown = os.fsencode(word).decode(errors="backslashreplace")
         if shown != word:
             raise CrossfireError(f"'{shown}' is not in UTF-8, as records are; rename it")
+        if CONTROL.search(word):
+            raise CrossfireError(f"{word!r} has control characters, and records none; rename it")
 
 
 def is_of(record: Record, evaluation: Evaluation, arithmetic: str | None) -> bool:

@@ -6,12 +6,16 @@ Readers and tests are compiled once for each type, because a board may hold ten 
 
 import dataclasses
 import math
+import re
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""Characters that no text of a record has, because they change lines or what a terminal shows."""
 
 Hint = Any
 """What an annotation holds: a type, `X | None`, `tuple[X, ...]`, `dict`, a `Literal`."""
@@ -62,11 +66,31 @@ def _test(hint: Hint) -> Callable[[Any], bool]:
     if origin is Literal:
         return lambda value: value in arguments
     if hint is float:
-        return lambda value: type(value) in (int, float) and math.isfinite(value)
+        return is_number
     if hint is int:
-        return lambda value: type(value) is int
+        return lambda value: type(value) is int and is_number(value)
     kind = origin or hint
-    return lambda value: isinstance(value, kind)
+    return lambda value: isinstance(value, kind) and not any(map(CONTROL.search, _texts(value)))
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a finite number that a float can hold."""
+    try:
+        return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+    except OverflowError:
+        return False
+
+
+def _texts(value: object) -> Iterator[str]:
+    """All texts in a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from (*_texts(key), *_texts(item))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
 
 
 @cache

@@ -7,7 +7,6 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from leaderboard.ranking import Row, Table
-from leaderboard.schema import UNION_ONLY
 from leaderboard.seeds import estimate
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ def _facts(row: Row) -> Cells:
         "records": " ".join(run.id for run in row.runs),
         "flags": " ".join(sorted(row.reasons)),
         "reason": "; ".join(reason for _, reason in sorted(row.reasons.items())),
-        "union_only": any(finding.id == UNION_ONLY for finding in head.findings),
+        "union_only": head.union_only,
         "extra_data": bool(training.get("extra_data")) if training else None,
         **{f"training_{name}": _cost(row, name) for name in _COST},
     }

@@ -6,7 +6,7 @@ from pathlib import PurePath
 from typing import Any, Literal
 
 from leaderboard.budget import parse_threat
-from leaderboard.fields import Part
+from leaderboard.fields import Part, is_number
 from leaderboard.known import called
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -49,7 +49,8 @@ def _check_training(training: dict[str, Any]) -> None:
     """Check the facts of a training by which rows are joined, tested and named."""
     for name, kinds in _TRAINING.items():
         value = training.get(name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, kinds)):
+        fits = isinstance(value, kinds) and (is_number(value) or name == "threats")
+        if value is not None and not fits:
             raise ValueError(f"Model.training has {name} = {value!r}")
     threats = training.get("threats") or []
     if not all(isinstance(threat, str) for threat in threats):
@@ -110,6 +111,8 @@ class Protocol(Part):
 
     def _check(self) -> None:
         _check_sha256(self.sha256, "Protocol.sha256")
+        if self.version < 1:
+            raise ValueError(f"Protocol.version must be at least 1, not {self.version}")
         for threat in self.threats:
             parse_threat(threat)
 

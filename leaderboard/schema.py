@@ -98,6 +98,11 @@ class Record(Part):
         columns = {f"{verdict.threat}/{verdict.suite}": verdict.flags for verdict in verdicts}
         return {"clean": self.clean, **columns, "union": self.union}
 
+    @property
+    def union_only(self) -> bool:
+        """Whether examples that one threat broke were not attacked under the next."""
+        return any(finding.id == UNION_ONLY for finding in self.findings)
+
     def _check(self) -> None:
         if self.schema != SCHEMA:
             raise ValueError(f"schema {self.schema} is unknown; this version reads up to {SCHEMA}")

@@ -19,6 +19,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -139,15 +140,16 @@ class Board:
 
     def read(self) -> Contents:
         """Everything on the board; damaged records are listed apart."""
-        contents = Contents([], [])
+        contents, found = Contents([], []), dict[str, Record]()
         paths = sorted((self.folder / "records").glob("[!.]*.json"))
         with _uncollected():
             for path in paths:
                 try:
-                    contents.records.append(from_json(path.read_bytes()))
+                    record = from_json(path.read_bytes())
+                    found[record.id] = record
                 except (ValueError, OSError) as error:
                     contents.damaged.append(f"skipped the damaged record {path}: {error}")
-        contents.records.sort(key=lambda record: (record.created, record.id))
+        contents.records.extend(sorted(found.values(), key=_age))
         return contents
 
     def records(self) -> list[Record]:
@@ -221,6 +223,10 @@ def _flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _age(record: Record) -> tuple[datetime, str]:
+    return datetime.fromisoformat(record.created), record.id
 
 
 def _check_table(record: Record, table: "DataFrame") -> None:

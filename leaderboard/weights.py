@@ -41,6 +41,6 @@ def weights_sha256(path: Path) -> str:
             shape = tuple(tensor["shape"])
             digest.update(f"{name} torch.{TYPES[tensor['dtype']]} {shape} ".encode())
             digest.update(content[first:last])
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} is not a complete safetensors file: {error}") from None
     return digest.hexdigest()

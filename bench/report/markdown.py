@@ -64,5 +64,6 @@ def line(cells: Iterable[str]) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text without HTML, ends of cells and ends of lines."""
-    return text.replace("<", "&lt;").replace("|", "\\|").replace("\n", "<br>")
+    """Text without HTML, links, pictures, ends of cells and ends of lines."""
+    marks = str.maketrans({"<": "&lt;", "|": "\\|", "[": "\\[", "\n": "<br>"})
+    return text.translate(marks)

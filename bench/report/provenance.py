@@ -32,7 +32,7 @@ def _training(row: Row) -> dict[str, str]:
     seconds = training.get("seconds")
     epoch = f"{training['epoch']} of {training.get('epochs', '?')}" if "epoch" in training else ""
     return {
-        "Trained against": ", ".join(training.get("threats", ())),
+        "Trained against": ", ".join(training.get("threats") or ()),
         "Checkpoint": ", ".join(str(training[k]) for k in ("tag", "selected_on") if k in training),
         "Epoch": epoch,
         "Training time": "" if seconds is None else f"{seconds:,.0f} s",
@@ -64,4 +64,4 @@ def _settings(config: dict[str, Any]) -> str:
 
 def _passes(training: dict[str, Any]) -> str:
     names = [("forward_passes", "forward"), ("backward_passes", "backward")]
-    return ", ".join(f"{training[key]:,} {words}" for key, words in names if key in training)
+    return ", ".join(f"{training[key]:,} {words}" for key, words in names if training.get(key))

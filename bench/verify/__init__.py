@@ -8,13 +8,14 @@ predictions in float32 with another batch size. If weights or data are not on th
 record is PARTLY CHECKED. The date, the machine and the time of the evaluation cannot be checked.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bench.display import Progress
 from bench.errors import CrossfireError, reason
 from bench.evaluation.protocol import VERSION
+from bench.files import sha256_file
 from bench.verify.case import Case, Options, is_random
 from bench.verify.datasets import Datasets, Missing
 from bench.verify.report import Failure, Gap, Report, summary
@@ -52,13 +53,16 @@ def verify(path: Path, options: Options | None = None, datasets: Datasets | None
         record = from_json(path.read_bytes())
     except ValueError as error:
         return Report(path, None, (Failure("V01", str(error)),))
+    if datetime.fromisoformat(record.created) > datetime.now(UTC) + timedelta(days=1):
+        later = Failure("V01", f"it was made on {record.created}, which is later than now")
+        return Report(path, record, (later,))
     board = path.absolute().parent.parent
     case = Case(record, board, options or Options(), datasets or Datasets())
     if failures := _evidence(case):
         return Report(path, record, failures)
     left_out = _left_out(record)
     failures, missing = _apply_rules(case, {gap.rule for gap in left_out})
-    return Report(path, record, failures, left_out, missing)
+    return Report(path, record, failures, left_out, missing, case.options.sample)
 
 
 def _check_exists(path: Path) -> None:
@@ -84,13 +88,12 @@ def _evidence(case: Case) -> tuple[Failure, ...]:
         return (Failure("V02", "the record has no evidence"),)
     failures = []
     for file in filter(None, (evidence.table, evidence.adversarial)):
-        path = case.board / file.file
-        if not path.is_file():
-            failures.append(Failure("V02", f"{file.file} is missing"))
+        try:
+            changed = sha256_file(case.board / file.file) != file.sha256
+        except OSError as error:
+            failures.append(Failure("V02", f"{file.file} is missing ({error.strerror})"))
             continue
-        with path.open("rb") as stream:
-            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-        if sha256 != file.sha256:
+        if changed:
             failures.append(Failure("V02", f"{file.file} was changed"))
     return tuple(failures)
 
@@ -109,7 +112,9 @@ def _apply_rules(case: Case, left_out: set[str]) -> tuple[tuple[Failure, ...], t
             missing.append(Gap(name, str(error)))
         except ValueError as error:
             failures.append(Failure(name, str(error)))
-        except (TypeError, LookupError) as error:
+        except CrossfireError:
+            raise
+        except Exception as error:  # what others wrote may raise any error
             failures.append(Failure(name, reason(error)))
         if failures and name in DECISIVE:
             break

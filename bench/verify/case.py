@@ -13,7 +13,7 @@ from bench.data.splits import Split, floats
 from bench.errors import CrossfireError, reason
 from bench.evaluation.judge import Judge
 from bench.models.checkpoint import file_of
-from bench.models.sources import LoadedModel, find
+from bench.models.sources import LoadedModel, find, find_checkpoint
 from bench.verify.datasets import Datasets, Missing
 from leaderboard.schema import Record, Verdict
 from leaderboard.store import Board
@@ -28,8 +28,8 @@ BATCH = 50
 
 @dataclass(frozen=True)
 class Options:
-    """Where to find the model and the data of a record; by default on its board, then at the path
-    in the record.
+    """Where to find the model and the data of a record that are neither on its board nor at the
+    path in the record.
 
     Of the sources that a record names only checkpoints are loaded: a Python file runs only if it is
     named here, as `model` or `arch` or among the `suites`.
@@ -95,12 +95,15 @@ class Case:
             CrossfireError: the model named in the options can't be loaded.
         """
         o, data = self.options, self.datasets.load(self.dataset)
-        if o.model is not None:
+        try:
+            path = self._checkpoint()
+        except Missing:
+            if o.model is None:
+                raise
             return find(o.model, data, arch=o.arch, weights=o.weights, normalize=o.normalize)
-        path = self._checkpoint()
         arch = o.arch if o.arch == self.record.model.arch else None
         try:
-            return find(str(path), data, arch=arch)
+            return find_checkpoint(path, data, arch)
         except CrossfireError as error:
             raise Missing(str(error)) from error
 
@@ -110,12 +113,14 @@ class Case:
             if weights_sha256(kept) != self.record.model.weights_sha256:
                 raise ValueError(f"{kept.relative_to(self.board)} holds other weights")
             return kept
-        path = file_of(Path(source))
-        if path.suffix != ".safetensors" or not path.is_file():
-            raise Missing("its weights are not here")
         try:
+            path = file_of(Path(source))
+            if path.suffix != ".safetensors" or not path.is_file():
+                raise Missing("its weights are not here")
             if weights_sha256(path) == self.record.model.weights_sha256:
                 return path
+        except OSError as error:  # others' folders, or a name that no file can have
+            raise Missing(f"its weights can't be read ({reason(error)})") from None
         except ValueError:
             pass
         raise Missing(f"{path} holds other weights by now")

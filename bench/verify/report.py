@@ -36,6 +36,8 @@ class Report:
     """Rules that cannot be applied, because the record lacks the information."""
     missing: tuple[Gap, ...] = ()
     """Rules that could be applied if weights or data were on this machine."""
+    sample: int | None = None
+    """How many images of each kind were measured and classified again; None for all."""
 
     @property
     def outcome(self) -> Outcome:
@@ -49,7 +51,8 @@ class Report:
         """A line with the outcome and the rules not checked, and one for each violated rule."""
         name = self.record.model.called if self.record else "not a record"
         gaps = "".join(f"; not checked, {gap}" for gap in _grouped((*self.missing, *self.left_out)))
-        head = f"{self.outcome} {self.path} ({name}){gaps}"
+        sample = f"; {self.sample} images of each kind checked" if self.sample else ""
+        head = f"{self.outcome} {self.path} ({name}){sample}{gaps}"
         return "\n".join([head, *(f"  {rule}: {message}" for rule, message in self.failures)])
 
 

@@ -5,8 +5,10 @@
     V05  the weights are those of the model
     V06  the protocol's hash is that of its settings
     V07  there is an adversarial example for every broken flag
-    V08  each lies in the ball, in float64, at the distance in the table, and in the box
-    V09  the unperturbed images are classified as in the table
+    V08  each lies in the ball, in float64, at the distance in the table, and in the box, and breaks
+         its example under every other threat of the suite whose budget it meets
+    V09  the unperturbed images are classified as in the table, and the checks before the attacks
+         open no flag that the record lacks
     V10  each adversarial example is misclassified; not applied to random models, whose other draws
          may classify it correctly
     V11  the table's passes add up to the record's
@@ -22,8 +24,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench import losses
-from bench.data.splits import floats
 from bench.errors import CrossfireError
 from bench.evaluation.description import CODE, describe
 from bench.evaluation.judge import allowed, distances
@@ -33,20 +33,15 @@ from bench.plugins import specs
 from bench.threats import Threat
 from bench.verify.case import Case
 from bench.verify.datasets import Missing
+from bench.verify.model_rules import (
+    adversarial_examples_are_misclassified,
+    clean_predictions_match,
+    weights_match,
+)
 from leaderboard.flags import unpack
 from leaderboard.known import expected
 from leaderboard.schema import Verdict
 from leaderboard.store import column, columns
-
-CLOSE = 1e-3
-"""Share of the spread of an image's logits by which rounding with another batch size may change a
-margin."""
-TIES = 0.01
-"""Share of the images whose prediction may change by rounding, because two logits are as good as
-equal; two images always may."""
-CHANCE = 0.1
-"""Share of a random model's predictions that may differ from the recorded ones, beyond twice as
-many as differ between two draws here."""
 
 Rule = Callable[[Case], Iterator[str]]
 
@@ -91,15 +86,6 @@ def data_match(case: Case) -> Iterator[str]:
         yield "labels in the table are not the data set's"
 
 
-def weights_match(case: Case) -> Iterator[str]:
-    """V05."""
-    model = case.record.model
-    if case.loaded.weights_sha256 != model.weights_sha256:
-        yield f"the model has weights {case.loaded.weights_sha256[:16]}, not the record's"
-    elif case.options.model is None and case.loaded.arch != model.arch:
-        yield f"the checkpoint is a {case.loaded.arch}, not a {model.arch}"
-
-
 def protocol_hash_matches(case: Case) -> Iterator[str]:
     """V06; not applied to older protocol versions, whose settings are no longer known.
 
@@ -121,22 +107,19 @@ def protocol_hash_matches(case: Case) -> Iterator[str]:
         }
     except CrossfireError as error:
         raise Missing(str(error)) from error
-    known = {
-        Protocol(
-            dataset=record.data.name,
-            split=record.data.split,
-            data_sha256=record.data.sha256,
-            examples=record.data.examples,
-            threats=record.protocol.threats,
-            suites=record.protocol.suites,
-            settings=settings,
-            seed=record.protocol.seed,
-            union_only=union_only,
-            version=record.protocol.version,
-        ).sha256
-        for union_only in (False, True)
-    }
-    if record.protocol.sha256 in known:
+    known = Protocol(
+        dataset=record.data.name,
+        split=record.data.split,
+        data_sha256=record.data.sha256,
+        examples=record.data.examples,
+        threats=record.protocol.threats,
+        suites=record.protocol.suites,
+        settings=settings,
+        seed=record.protocol.seed,
+        union_only=record.union_only,
+        version=record.protocol.version,
+    )
+    if record.protocol.sha256 == known.sha256:
         return
     if any(CODE in stage["attack"] for stages in settings.values() for stage in stages):
         raise Missing("the code of an attack that is not ours may have changed since")
@@ -196,53 +179,27 @@ def perturbations_are_allowed(case: Case) -> Iterator[str]:
         recorded = norms[indices.numpy()]
         if not np.allclose(recorded, far.numpy(), rtol=1e-9, atol=1e-12):
             yield f"{name}: norms in the table are not those of the adversarial examples"
+        yield from _contradictions(case, verdict, images, indices)
     kept = case.tensor("originals/indices")
     if not torch.equal(case.tensor("originals/images"), case.split.images[kept]):
         yield "the unperturbed images in the evidence are not the data set's"
 
 
-def clean_predictions_match(case: Case) -> Iterator[str]:
-    """V09."""
-    rows = case.some(case.record.data.examples)
-    logits = case.judge.logits(case.images(rows))
-    predicted = torch.from_numpy(case.table["prediction"].to_numpy(copy=True))[rows]
-    changed = int((logits.argmax(1) != predicted).sum())
-    if case.random:
-        again = case.judge.logits(case.images(rows)).argmax(1)
-        limit = CHANCE * len(rows) + 2 * int((again != logits.argmax(1)).sum())
-    else:
-        limit = max(2, TIES * len(rows))
-        differs = _differs(case, rows, logits, predicted)
-        if differs:
-            yield f"{differs} of {len(rows)} predictions or margins differ from the table's"
-    if changed > limit:
-        yield f"{changed} of {len(rows)} predictions differ from the table's"
-
-
-def _differs(case: Case, rows: Tensor, logits: Tensor, predicted: Tensor) -> int:
-    """In how many rows margin or prediction differ from the table's by more than rounding."""
-    margins, close = -losses.margin(logits, case.split.labels[rows]), _close(logits)
-    recorded = torch.from_numpy(case.table["margin"].to_numpy(dtype=np.float64)[rows.numpy()])
-    agrees = logits.gather(1, predicted[:, None])[:, 0] >= logits.max(1).values - close
-    # A NaN logit compares as False here, and so counts as a difference.
-    return int((~((margins - recorded).abs() <= close) | ~agrees).sum())
-
-
-def adversarial_examples_are_misclassified(case: Case) -> Iterator[str]:
-    """V10."""
-    for verdict in case.record.verdicts:
-        images, indices = case.adversarial(verdict)
-        some = case.some(len(indices))
-        images, labels = floats(images[some]), case.split.labels[indices[some]]
-        if not len(some):
-            continue
-        logits = case.judge.logits(images)
-        right = -losses.margin(logits, labels) > _close(logits)
-        if right.any():
-            yield (
-                f"{verdict.threat} {verdict.suite}: {int(right.sum())} of {len(some)} adversarial "
-                "examples are classified correctly"
-            )
+def _contradictions(case: Case, verdict: Verdict, images: Tensor, indices: Tensor) -> Iterator[str]:
+    """Examples that are called robust under another threat of the suite, whose budget the
+    adversarial example meets; older protocols counted otherwise."""
+    if case.record.protocol.version < VERSION:
+        return
+    for other in case.record.verdicts:
+        if other.suite == verdict.suite and other.threat != verdict.threat:
+            threat = Threat.parse(other.threat)
+            meets = distances(case.images(indices), images, threat) <= allowed(threat)
+            robust = unpack(other.flags, case.record.data.examples)[indices.numpy()]
+            if count := int((meets.numpy() & robust).sum()):
+                yield (
+                    f"{other.threat} {verdict.suite}: {count} examples are called robust, which "
+                    f"an adversarial example of {verdict.threat} breaks"
+                )
 
 
 def passes_add_up(case: Case) -> Iterator[str]:
@@ -283,8 +240,5 @@ def _flags(case: Case, verdict: Verdict) -> tuple[np.ndarray, np.ndarray]:
 def _pruned(case: Case, verdict: Verdict) -> np.ndarray:
     """Examples that weren't attacked because another threat had broken them."""
     attack = case.table[column(verdict.threat, verdict.suite, "attack")]
-    return (attack == "pruned").fillna(False).to_numpy(dtype=bool)
-
-
-def _close(logits: Tensor) -> Tensor:
-    return CLOSE * (logits.amax(1) - logits.amin(1))
+    pruned: np.ndarray = (attack == "pruned").fillna(False).to_numpy(dtype=bool)
+    return pruned & case.record.union_only

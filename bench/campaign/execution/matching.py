@@ -13,7 +13,7 @@ from bench.errors import CrossfireError
 from bench.plugins.registry import recorded_name
 from bench.training import threats_of
 from leaderboard.options import current
-from leaderboard.schema import UNION_ONLY, Record
+from leaderboard.schema import Record
 
 _RESOLVED = ("arch", "augment")
 """Options whose default depends on the data."""
@@ -37,7 +37,7 @@ def _is_evaluation(record: Record, step: Step, campaign: Campaign) -> bool:
         "fp32" if one.precision == "fp32" else record.environment.precision,
     )
     return wanted == (
-        *(protocol.suites, protocol.seed, any(f.id == UNION_ONLY for f in record.findings)),
+        *(protocol.suites, protocol.seed, record.union_only),
         *(record.data.examples, protocol.threats, record.environment.precision),
     )
 

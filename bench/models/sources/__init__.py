@@ -22,8 +22,8 @@ from bench.models.checkpoint import Metadata, weights_sha256
 from bench.models.libraries import call
 from bench.models.sources.fit import SAMPLE, check_fit, check_range
 from bench.models.sources.libraries import from_hub, from_path, from_timm, from_torchvision
+from bench.models.sources.networks import allow, network_of, untrained
 from bench.models.sources.request import Found, Request
-from bench.models.sources.untrained import allow, network_of, untrained
 from bench.models.sources.zoo import from_robustbench
 from bench.plugins import specs
 from bench.plugins.registry import plugins
@@ -35,7 +35,16 @@ SCHEMES: dict[str, Callable[[Request], Found]] = {
     "hf-hub": from_hub,
 }
 
-__all__ = ["SCHEMES", "Found", "LoadedModel", "allow", "find", "stored", "untrained"]
+__all__ = [
+    "SCHEMES",
+    "Found",
+    "LoadedModel",
+    "allow",
+    "find",
+    "find_checkpoint",
+    "stored",
+    "untrained",
+]
 
 
 @dataclass(frozen=True)
@@ -73,6 +82,23 @@ def find(
     """
     scheme, _, rest = spec.partition(":")
     found = SCHEMES.get(scheme, _own)(Request(spec, rest, data, arch, weights))
+    return _checked(spec, found, data, arch, normalize)
+
+
+def find_checkpoint(path: Path, data: Dataset, arch: str | None = None) -> LoadedModel:
+    """The checkpoint in a file or folder, whatever its name looks like: no code runs that `arch`
+    doesn't name.
+
+    Raises:
+        CrossfireError: there is none, or it doesn't fit `data`.
+    """
+    spec = str(path)
+    return _checked(spec, from_path(Request(spec, "", data, arch, None), path), data, arch, None)
+
+
+def _checked(
+    spec: str, found: Found, data: Dataset, arch: str | None, normalize: str | None
+) -> LoadedModel:
     if arch is not None and found.arch != arch:
         raise CrossfireError(f"{spec} has an architecture; --arch is for a file of weights")
     bare = found.model.cpu().eval()

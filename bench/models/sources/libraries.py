@@ -8,8 +8,8 @@ from torch import nn
 from bench.errors import CrossfireError, reason
 from bench.models import ArchitectureError, Normalize, build, checkpoint
 from bench.models.libraries import missing
+from bench.models.sources.networks import allow, network_of
 from bench.models.sources.request import Found, Request
-from bench.models.sources.untrained import allow, network_of
 from bench.models.sources.weights import load_into, read
 from bench.plugins import specs
 

@@ -167,7 +167,7 @@ def test_the_terminal_shows_names_as_they_are(name: str) -> None:
 
 def test_names_are_never_read_as_columns() -> None:
     (table,) = tables([make_record("[red]at|x")])
-    assert "| [red]at\\|x |" in render([table], "markdown")
+    assert "| \\[red]at\\|x |" in render([table], "markdown")
 
 
 def test_markdown_holds_every_promised_column() -> None:

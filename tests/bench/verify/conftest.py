@@ -57,6 +57,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = Settings(threat=f"{LINF},{L2}", device="cpu", precision="fp32")
     measurement = Measurement(settings, examples=EXAMPLES, board=folder / "board")
     measurement.measure(str(train(folder / "runs" / "tiny")), lambda *_: None)
+    (folder / "runs").rename(folder / "moved")  # so that a record's source is nowhere
     return folder
 
 
@@ -65,7 +66,7 @@ class Forger:
 
     def __init__(self, folder: Path) -> None:
         self.board = folder / "board"
-        self.weights = folder / "runs" / "tiny" / "best.safetensors"
+        self.weights = folder / "moved" / "tiny" / "best.safetensors"
         (self.path,) = (self.board / "records").glob("*.json")
         self.record: Json = json.loads(self.path.read_text())
 

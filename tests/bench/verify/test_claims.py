@@ -126,4 +126,8 @@ def test_an_example_that_no_attack_broke_cannot_be_called_skipped(forger: Forger
     forger.change_table(skip)
     forger.record["union"] = flip(forger.record["union"], example)
     forger.seal()
-    assert set(forger.verify()) == {"V07"}
+    assert set(forger.verify()) == {"V03"}
+    note = {"id": "A17", "gate": "info", "message": "pruned", "value": None}
+    forger.record["findings"].append(note)
+    forger.seal()
+    assert set(forger.verify()) == {"V06", "V07"}
