@@ -1,10 +1,11 @@
-"""Error rate and power of the test that compares two recipes.
+"""Error rate and power of the test that compares two recipes, and how many tables are wrong.
 
     python benchmarks/power.py
 
 Simulates recipes by y = [level + image + recipe x image + seed + rest > 0] with normal terms. Their
 accuracy is 20 %, with a standard deviation of two points between seeds; the better recipe has 25 %.
-The seeds of two recipes are different, or equal; then half of their variance is shared.
+The seeds of two recipes are different, or equal; then half of their variance is shared. A table of
+equal recipes is wrong if it shows any difference after Holm's correction.
 """
 
 import itertools
@@ -16,6 +17,7 @@ from scipy.stats import binomtest
 
 from leaderboard.flags import pack
 from leaderboard.seeds import Runs, compare_runs, estimate
+from leaderboard.separation import ranks
 
 SEEDS, IMAGES, TRIALS = ((1, 1), (2, 2), (3, 3), (5, 5), (1, 3), (1, 5)), (256, 450, 1000), 1000
 IMAGE, INTERACTION, SEED, REST = 1.0, 0.3, 0.09, 0.5
@@ -23,6 +25,8 @@ IMAGE, INTERACTION, SEED, REST = 1.0, 0.3, 0.09, 0.5
 LOW, HIGH, COMMON = 0.20, 0.25, 0.5
 """Accuracies of the worse and the better recipe; the share of variance that equal seeds have in
 common."""
+ROWS = 17
+"""Recipes of a table."""
 Bits = NDArray[np.bool_]
 
 
@@ -70,8 +74,35 @@ def trial(rng: np.random.Generator, sizes: tuple[int, int], images: int) -> list
     ]
 
 
+def wrong_table(rng: np.random.Generator, runs: int, images: int, share: float) -> bool:
+    """Whether a table of `ROWS` equal recipes shows any difference."""
+    whole = np.sqrt(IMAGE**2 + INTERACTION**2 + SEED**2 + REST**2)
+    level = NormalDist().inv_cdf(LOW) * whole
+    image = rng.normal(0, IMAGE, images) + rng.normal(0, INTERACTION, (ROWS, 1, images))
+    seed = rng.normal(0, np.sqrt(1 - share), (ROWS, runs, 1))
+    seed = seed + rng.normal(0, np.sqrt(share), (runs, 1))
+    right = level + image + SEED * seed + rng.normal(0, REST, (ROWS, runs, images)) > 0
+    order = np.argsort(-right.mean((1, 2)), kind="stable")
+    rows = [column(right[k], 0 if share else runs * int(k)) for k in order]
+    return any(found != (1, ROWS) for found in ranks(rows))
+
+
 def main() -> None:
-    """Print the table, in percent of the trials."""
+    """Print both tables, in percent of the trials."""
+    pairs()
+    print(f"\n| seeds | images | wrong tables of {ROWS}: other seeds | same seeds |")
+    print("|--:|--:|--:|--:|")
+    for runs, images in itertools.product((2, 3, 5), (450, 1000)):
+        rng = np.random.default_rng([runs, images])
+        wrong = [
+            np.mean([wrong_table(rng, runs, images, share) for _ in range(TRIALS)]) * 100
+            for share in (0.0, COMMON)
+        ]
+        print(f"| {runs} | {images:,} | {wrong[0]:.1f} | {wrong[1]:.1f} |", flush=True)
+
+
+def pairs() -> None:
+    """Print the table of single tests."""
     print(
         "| seeds | images | wrong: other seeds | same seeds | pooled | right: other seeds | ",
         end="",

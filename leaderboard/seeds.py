@@ -9,14 +9,18 @@ nested in them. Hence the variance of a difference of two accuracies is estimate
 
     variance of the images' differences / n  +  variance of the seeds' means / number of seeds
 
-and the difference over its root is compared with Student's t, whose degrees of freedom are
-Satterthwaite's (1946), rounded down. `rest` is counted in both terms, which makes the test
-conservative.
+and the difference over its root is compared with a normal number plus Student's t, in the
+proportion of the two terms (Behrens-Fisher): there are many images, and few seeds. `rest` is
+counted in both terms, which makes the test conservative.
+
+One number of degrees of freedom for the whole sum (Satterthwaite 1946) would be simpler and is
+wrong in the tail, where the tests of a whole table are made: seeds that agree by chance would make
+few seeds count as many.
 
 - Two recipes with the same seeds, three or more: the second term is that of the differences seed
   by seed, because a seed fixes the first weights and the order of batches for both.
-- One run against several: its seeds are taken to vary as the other's, with as many degrees of
-  freedom as the other's seeds have.
+- Other seeds: Student's t has the degrees of freedom of the recipe with fewer (Hsu 1938).
+- One run against several: its seeds are taken to vary as the other's.
 - One run against one: the variance over seeds is unknown; McNemar's exact test compares the two
   models.
 """
@@ -38,12 +42,22 @@ Numbers = NDArray[Any]
 MOST_FREEDOM = 100
 """The largest number of degrees of freedom; the quantile at 5 % of more is at most 1 % smaller."""
 
+SHARES = 32
+"""The seeds' share of the variance is rounded up to a multiple of 1 / SHARES, so that many pairs
+have one distribution."""
+
+SINGLE = (MOST_FREEDOM + 1) * (SHARES + 1)
+"""The smallest key of two single runs."""
+
 _TINY = 1e-30
 """Added to variances, so that without any variance every difference is significant."""
 
+_ROUNDING = 1e-3
+"""Of a share in `SHARES`, which rounding must not raise to the next one."""
+
 PAIRED = 3
-"""The fewest common seeds by which two recipes are paired: with two, one degree of freedom is left,
-and Satterthwaite's approximation rejects a tenth of what is equal."""
+"""The fewest common seeds by which two recipes are paired: with two, one degree of freedom is left
+either way, and unpaired they are compared more sharply."""
 
 
 @dataclass(frozen=True)
@@ -127,18 +141,25 @@ def compare_runs(a: Runs, b: Runs) -> Difference:
     gap, variance, strength, key = (float(values[0, 0]) for values in pair)
     smallest: float | None
     if len(a.flags) == len(b.flags) == 1:
-        smallest = smallest_gap(int(key) - MOST_FREEDOM, a.examples)
+        smallest = smallest_gap(int(key) - SINGLE, a.examples)
     else:
-        smallest = quantile(1 - CONFIDENCE, int(key)) * math.sqrt(variance)
+        smallest = math.sqrt(least_strength(1 - CONFIDENCE, int(key)) * variance)
     possible = smallest is not None and smallest <= 1
     return Difference(gap, p_value(strength, int(key)), smallest if possible else None)
 
 
 def p_value(strength: float, key: int) -> float:
     """The p-value of one of `Pairs`."""
-    if key > MOST_FREEDOM:
-        return sign_test(round(-strength), key - MOST_FREEDOM)
-    return two_sided(math.sqrt(strength), key)
+    if key >= SINGLE:
+        return sign_test(round(-strength), key - SINGLE)
+    freedom, share = divmod(key, SHARES + 1)
+    return two_sided(math.sqrt(strength), freedom, share / SHARES)
+
+
+def least_strength(p: float, key: int) -> float:
+    """The strength whose p-value is `p`, of two rows of which one has several runs."""
+    freedom, share = divmod(key, SHARES + 1)
+    return quantile(p, freedom, share / SHARES) ** 2
 
 
 class Pairs(NamedTuple):
@@ -152,10 +173,11 @@ class Pairs(NamedTuple):
     variance: Numbers
     """Of those, as estimated; unused for two single runs."""
     strength: Numbers
-    """t squared; for two single runs minus the smaller number of images that only one classifies
-    correctly."""
+    """The square of the gap over the variance; for two single runs minus the smaller number of
+    images that only one classifies correctly."""
     key: Numbers
-    """Degrees of freedom; for two single runs `MOST_FREEDOM` + the images on which they differ."""
+    """The distribution: degrees of freedom times `SHARES` + 1, plus the seeds' share of the
+    variance in `SHARES`; for two single runs `SINGLE` + the images on which they differ."""
 
 
 class Stack:
@@ -183,11 +205,12 @@ class Stack:
         images -= images.mean(axis=1, keepdims=True)
         self.images = _Distances(images)
         self.mean, self.single, self.size = mean.astype(kind), size == 1, size
-        self.freedom = np.maximum(size - 1, 1).astype(kind)
+        self.freedom = np.clip(size - 1, 1, MOST_FREEDOM)
         offsets = np.zeros((len(rows), int(size.max())), kind)
         row = np.repeat(np.arange(len(rows)), size)
         offsets[row, np.arange(len(row)) - starts[row]] = accuracy - mean[row]
-        self.seeds = _Distances(offsets / np.sqrt(size * self.freedom)[:, None].astype(kind))
+        scale = np.sqrt(size * np.maximum(size - 1, 1))
+        self.seeds = _Distances(offsets / scale[:, None].astype(kind))
         self.group = np.array(_groups(rows))
         self.paired = len(set(self.group)) < len(rows)
 
@@ -195,40 +218,38 @@ class Stack:
         """The tests of rows `i` against rows `j`."""
         gap = self.mean[i, None] - self.mean[j]
         images = self.images(i, j)
-        seeds, weight = self._seeds(i, j)
+        seeds, freedom = self._seeds(i, j)
         variance = images + seeds
-        weight += images**2 / max(self.n - 1, 1)
         strength = gap**2 / (variance + _TINY)
-        key = np.clip(variance**2 / (weight + _TINY), 1, MOST_FREEDOM).astype(np.int32)
+        share = np.ceil(SHARES * (seeds / (variance + _TINY)) - _ROUNDING)
+        key = (freedom * (SHARES + 1) + share).astype(np.int32)
         if self.single.any():
             self._singles(i, j, Pairs(gap, variance, strength, key), images)
         return Pairs(gap, variance, strength, key)
 
     def _seeds(self, i: slice, j: slice) -> tuple[Numbers, Numbers]:
-        """The seeds' part of the variance, and its square over its degrees of freedom."""
-        a, b = self.seeds.squares[i, None], self.seeds.squares[j]
-        seeds, weight = a + b, a**2 / self.freedom[i, None] + b**2 / self.freedom[j]
+        """The seeds' part of the variance, and its degrees of freedom."""
+        seeds = self.seeds.squares[i, None] + self.seeds.squares[j]
+        one, other = self.single[i, None], self.single[j]
+        freedom = np.minimum(self.freedom[i, None], self.freedom[j])
+        if self.single.any():
+            several = np.maximum(self.size[i, None], self.size[j])
+            seeds *= np.where(one ^ other, several + 1, 1).astype(seeds.dtype)
+            larger = np.maximum(self.freedom[i, None], self.freedom[j])
+            np.copyto(freedom, larger, where=one ^ other)
         if self.paired:
             same = self.group[i, None] == self.group[j]
-            paired = self.seeds(i, j)
-            np.copyto(seeds, paired, where=same)
-            np.copyto(weight, paired**2 / self.freedom[i, None], where=same)
-        return seeds, weight
+            np.copyto(seeds, self.seeds(i, j), where=same)
+        return seeds, freedom
 
     def _singles(self, i: slice, j: slice, pairs: Pairs, images: Numbers) -> None:
-        """Replace the tests in which a row of one run takes part."""
-        one, other = self.single[i, None], self.single[j]
-        several = np.maximum(self.size[i, None], self.size[j])
-        freedom = np.minimum(several - 1, MOST_FREEDOM)
-        spread = (self.seeds.squares[i, None] + self.seeds.squares[j]) * (several + 1)
-        gap, variance, strength, key = pairs
-        np.copyto(variance, images + spread, where=one ^ other, casting="same_kind")
-        np.copyto(strength, gap**2 / (variance + _TINY), where=one ^ other, casting="same_kind")
-        np.copyto(key, freedom, where=one ^ other, casting="same_kind")
+        """Replace the tests of single runs against each other."""
+        gap, _, strength, key = pairs
+        both = self.single[i, None] & self.single[j]
         differ = np.rint(images * self.n * max(self.n - 1, 1) + self.n * gap**2)
         fewer = np.rint((differ - np.abs(self.n * gap)) / 2)
-        np.copyto(strength, -fewer, where=one & other, casting="same_kind")
-        np.copyto(key, MOST_FREEDOM + differ.astype(np.int32), where=one & other)
+        np.copyto(strength, -fewer, where=both, casting="same_kind")
+        np.copyto(key, SINGLE + differ.astype(np.int32), where=both)
 
 
 class _Distances:

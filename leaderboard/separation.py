@@ -10,16 +10,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from leaderboard.seeds import MOST_FREEDOM, Numbers, Runs, Stack, p_value
+from leaderboard.seeds import SINGLE, Numbers, Runs, Stack, least_strength, p_value
 from leaderboard.statistics import CONFIDENCE, sign_test
-from leaderboard.student import quantile
 
 LEVEL = 1 - CONFIDENCE
 """Probability, at most, that a table without differences shows one."""
 
 _BLOCK = 256
 """Rows compared at a time, to limit memory."""
-_FEW = 20_000
+_FEW = 5_000
 """Up to so many pairs each p-value is computed; for more, strengths are compared to a bound."""
 
 
@@ -113,13 +112,10 @@ def _strengths(keys: list[int], level: float) -> Numbers:
     bound = np.full(keys[-1] + 1, np.inf, np.float32)
     fewer = -1
     for key in keys:
-        if key <= MOST_FREEDOM:
-            bound[key] = quantile(level, key) ** 2
+        if key < SINGLE:
+            bound[key] = least_strength(level, key)
             continue
-        while (
-            2 * (fewer + 1) <= key - MOST_FREEDOM
-            and sign_test(fewer + 1, key - MOST_FREEDOM) < level
-        ):
+        while 2 * (fewer + 1) <= key - SINGLE and sign_test(fewer + 1, key - SINGLE) < level:
             fewer += 1
         bound[key] = -fewer if fewer >= 0 else np.inf
     return bound

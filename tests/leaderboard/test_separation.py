@@ -84,3 +84,18 @@ def test_the_bound_for_many_pairs_gives_the_ranks_of_all_p_values(
     bounded = ranks(table)
     monkeypatch.setattr(separation, "_FEW", 10**9)
     assert ranks(table) == bounded
+
+
+@pytest.mark.parametrize(("size", "images"), [(2, 1000), (3, 1000), (5, 450)])
+def test_at_most_one_table_of_equal_recipes_in_twenty_shows_a_difference(
+    size: int, images: int
+) -> None:
+    rng, wrong = np.random.default_rng(size), 0
+    for _ in range(60):
+        image, seed = rng.normal(0, 1, images), rng.normal(0, 0.2, (12, size, 1))
+        own, rest = rng.normal(0, 0.3, (12, 1, images)), rng.normal(0, 0.5, (12, size, images))
+        right = image + seed + own + rest > 1
+        table = [Runs(tuple(map(pack, bits)), images, tuple(range(size))) for bits in right]
+        table.sort(key=lambda row: -row.accuracy)
+        wrong += any(found != (1, 12) for found in ranks(table))
+    assert wrong <= 4
