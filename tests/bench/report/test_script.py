@@ -14,6 +14,7 @@ from leaderboard.ranking import Row, Table, tables
 from leaderboard.schema import Record
 from leaderboard.seeds import estimate
 from leaderboard.statistics import sign_test
+from leaderboard.student import two_sided
 from tests.records import make_record
 
 NODE = shutil.which("node")
@@ -83,3 +84,17 @@ def test_percentages_round_ties_as_the_library_does() -> None:
     code = f"{line} console.log([...Array(257).keys()].map(k => percent(k / 256)).join())"
     done = subprocess.run([str(NODE), "-e", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().split(",") == [percent(k / 256) for k in range(257)]
+
+
+def test_the_tail_over_images_and_seeds_is_the_librarys() -> None:
+    script = (files("bench.report") / "page" / "statistics.js").read_text(encoding="utf-8")
+    cases = [
+        (t, dof, share)
+        for t in (0.3, 2.0, 4.0, 30.0)
+        for dof in (1, 2, 5, 100)
+        for share in (0.0, 0.25, 1.0)
+    ]
+    code = f"{script} console.log(JSON.stringify({json.dumps(cases)}.map(c => twoSided(...c))))"
+    done = subprocess.run([str(NODE), "-e", code], capture_output=True, text=True, check=True)
+    expected = [two_sided(*case) for case in cases]
+    assert json.loads(done.stdout) == pytest.approx(expected, rel=1e-8)
