@@ -5,7 +5,6 @@ Readers and tests are compiled once for each type, because a board may hold ten 
 """
 
 import dataclasses
-import math
 import re
 import types
 from collections.abc import Callable, Iterator
@@ -16,6 +15,9 @@ T = TypeVar("T")
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 """Characters that no text of a record has, because they change lines or what a terminal shows."""
+
+_MOST = 1e300
+"""The largest number of a record."""
 
 Hint = Any
 """What an annotation holds: a type, `X | None`, `tuple[X, ...]`, `dict`, a `Literal`."""
@@ -69,16 +71,26 @@ def _test(hint: Hint) -> Callable[[Any], bool]:
         return is_number
     if hint is int:
         return lambda value: type(value) is int and is_number(value)
+    if hint is str:
+        return lambda value: isinstance(value, str) and (value.isprintable() or _is_plain(value))
     kind = origin or hint
-    return lambda value: isinstance(value, kind) and not any(map(CONTROL.search, _texts(value)))
+    if kind is dict:
+        return lambda value: isinstance(value, dict) and _is_plain_dict(value)
+    return lambda value: isinstance(value, kind)
 
 
 def is_number(value: object) -> bool:
     """Whether a value is a finite number that a float can hold."""
-    try:
-        return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
-    except OverflowError:
-        return False
+    return type(value) in (int, float) and -_MOST <= value <= _MOST  # type: ignore[operator]
+
+
+def _is_plain(text: str) -> bool:
+    return not CONTROL.search(text)
+
+
+def _is_plain_dict(data: dict[str, Any]) -> bool:
+    # What is not printable has a backslash in `repr`, which is faster than a look at every text.
+    return "\\" not in repr(data) or all(map(_is_plain, _texts(data)))
 
 
 def _texts(value: object) -> Iterator[str]:
@@ -86,8 +98,9 @@ def _texts(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from (*_texts(key), *_texts(item))
+        yield from value
+        for item in value.values():
+            yield from _texts(item)
     elif isinstance(value, list):
         for item in value:
             yield from _texts(item)
