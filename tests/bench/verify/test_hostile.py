@@ -121,7 +121,7 @@ def test_a_named_model_is_used_only_for_records_whose_weights_are_not_here(
     assert verify(forger.path, other).outcome == "VALID"
 
 
-@pytest.mark.parametrize("source", ["x" * 300 + ".safetensors", "a\\0b", "/root/" * 900])
+@pytest.mark.parametrize("source", ["x" * 300 + ".safetensors", "a\\0b", "/private/" * 900])
 def test_a_source_that_no_file_can_have_is_missing(forger: Forger, source: str) -> None:
     forger.record["model"]["source"] = source
     forger.seal()
