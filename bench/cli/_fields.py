@@ -23,7 +23,7 @@ def _option(item: Field[Any], hint: Any) -> click.Option:  # noqa: ANN401
     # Without a default the option is required.
     value = item.default if item.default_factory is MISSING else item.default_factory()
     default = {} if value is MISSING else {"default": value}
-    shown = value is not None and value != ()
+    shown = value not in (None, (), "")
     return click.Option(
         names, type=_type(hint), help=item.metadata["help"], show_default=shown, **default
     )

@@ -51,9 +51,9 @@ from bench.training import Job
 def test_a_short_training_leaves_a_checkpoint(tmp_path: Path) -> None:
     threats = (Threat.parse("linf:0.1"),)
     job = Job(tmp_path, threats, arch="cnn-w4", examples=64, epochs=1, device="cpu")
-    {constant}(steps=1).fit(job)
+    {constant}().fit(job)
     _, metadata = load(tmp_path)
-    assert (metadata.defense, metadata.config["steps"]) == ("{key}", 1)
+    assert metadata.defense == "{key}"
 '''
 
 

@@ -17,6 +17,12 @@ def parse(text: str) -> Spec | None:
     return Spec(Path(file), name) if file.endswith(".py") else None
 
 
+def same(one: str, other: str) -> bool:
+    """Whether two texts name the same in files of one name, in whatever folders these lie."""
+    a, b = parse(one), parse(other)
+    return a is not None and b is not None and (a.file.name, a.name) == (b.file.name, b.name)
+
+
 def split(text: str) -> tuple[str, ...]:
     """The names in a list separated by commas, which the path of an existing file may contain."""
     parts, names = text.split(","), list[str]()

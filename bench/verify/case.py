@@ -14,6 +14,7 @@ from bench.errors import CrossfireError, reason
 from bench.evaluation.judge import Judge
 from bench.models.checkpoint import file_of
 from bench.models.sources import LoadedModel, find, find_checkpoint
+from bench.plugins import specs
 from bench.verify.datasets import Datasets, Missing
 from leaderboard.schema import Record, Verdict
 from leaderboard.store import Board
@@ -101,7 +102,7 @@ class Case:
             if o.model is None:
                 raise
             return find(o.model, data, arch=o.arch, weights=o.weights, normalize=o.normalize)
-        arch = o.arch if o.arch == self.record.model.arch else None
+        arch = o.arch if specs.same(o.arch or "", self.record.model.arch) else None
         try:
             return find_checkpoint(path, data, arch)
         except CrossfireError as error:

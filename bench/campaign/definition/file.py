@@ -86,7 +86,8 @@ def _runs(table: Table, shared: Table, context: Context, seeds: tuple[int, ...])
     name = table.get("name", str, defense or model)
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
         raise table.error(
-            f"'{name}' is not a valid name of a run; use letters, digits and - _ .", "name"
+            f"'{name}' is no name of a run; give it a name of letters, digits and - _ .",
+            "name",
         )
     own = Table(
         table.path,

@@ -46,7 +46,8 @@ class State:
     @classmethod
     def load(cls, plan: Plan, *, locked_here: bool = False) -> "State":
         """The saved state of the plan's steps. Steps that were running are waiting again, unless a
-        command executes them; `locked_here` says that this process holds the lock."""
+        command executes them; `locked_here` says that this process holds the lock and executes all
+        that isn't done."""
         folder = plan.campaign.state_folder
         try:
             saved = json.loads((folder / "state.json").read_text())
@@ -54,7 +55,11 @@ class State:
             saved = {}
         state = cls(plan, alive=not locked_here and files.is_locked(folder / "lock"))
         for key, step in plan.steps.items():
-            state.entries[key] = _entry(plan, step, saved.get(key, {}), state.alive)
+            entry = _entry(plan, step, saved.get(key, {}))
+            ended = entry.status == "running" and not state.alive
+            if ended or (locked_here and entry.status != "done"):
+                entry = Entry(step.identity, spent=entry.spent)
+            state.entries[key] = entry
         state.alive = state.alive or locked_here
         return state
 
@@ -64,12 +69,23 @@ class State:
         write_atomic(self.plan.campaign.state_folder / "state.json", json.dumps(plain).encode())
 
     def ready(self) -> Iterator[Step]:
-        """The steps that can start now."""
+        """The steps that can start now. The checkpoints of one training are measured one after the
+        other, because the best may be the last."""
+        measured = {
+            step.needs[:1]
+            for key, step in self.plan.steps.items()
+            if step.kind == "evaluate" and self.entries[key].status == "running"
+        }
         for key, step in self.plan.steps.items():
-            if self.entries[key].status == "waiting" and all(
+            if self.entries[key].status != "waiting" or not all(
                 self.entries[need].status == "done" for need in step.needs
             ):
-                yield step
+                continue
+            if step.kind == "evaluate" and step.needs:
+                if step.needs[:1] in measured:
+                    continue
+                measured.add(step.needs[:1])
+            yield step
 
     def count(self, *statuses: Status) -> int:
         """The number of steps in one of these states."""
@@ -84,12 +100,10 @@ class State:
             self.entries[key].text = f"needs '{step.key}', which failed"
 
 
-def _entry(plan: Plan, step: Step, saved: dict[str, object], alive: bool) -> Entry:
+def _entry(plan: Plan, step: Step, saved: dict[str, object]) -> Entry:
     entry = Entry(step.identity)
     if saved.get("identity") == step.identity:
         entry = Entry(**saved)  # type: ignore[arg-type]
-        if not alive and entry.status != "done":
-            entry = Entry(step.identity, spent=entry.spent)
     folder = plan.campaign.folder
     if step.kind == "train":
         finished = trained(folder / step.model, step.identity)

@@ -99,7 +99,7 @@ def find_checkpoint(path: Path, data: Dataset, arch: str | None = None) -> Loade
 def _checked(
     spec: str, found: Found, data: Dataset, arch: str | None, normalize: str | None
 ) -> LoadedModel:
-    if arch is not None and found.arch != arch:
+    if arch not in (None, found.arch) and not specs.same(found.arch, arch):
         raise CrossfireError(f"{spec} has an architecture; --arch is for a file of weights")
     bare = found.model.cpu().eval()
     if found.metadata is not None:
@@ -125,6 +125,8 @@ def stored(path: str, arch: str | None, data: Dataset) -> Found:
         CrossfireError: there is none, it is of another architecture, or it doesn't fit the data.
     """
     found = from_path(Request(path, "", data, arch, None), Path(path))
+    if found.metadata is not None:
+        _check_metadata(path, found.metadata, data)
     check_fit(path, found.model.cpu().eval(), data)
     return found
 

@@ -65,12 +65,12 @@ def from_path(request: Request, path: Path) -> Found:
         raise CrossfireError(f"{request.spec} has weights; --weights is for an architecture")
     name = path.stem if path.is_file() else path.name or path.resolve().name
     arch, recorded = request.arch, checkpoint.recorded(path)
-    if recorded and arch not in (None, recorded.arch) and not specs.parse(recorded.arch):
+    if recorded and arch not in (None, recorded.arch) and not specs.same(recorded.arch, arch):
         raise ArchitectureError(f"{path} is a {recorded.arch}; leave out --arch {arch}")
-    if arch is None or (recorded and arch == recorded.arch):
+    if arch is None or recorded:
         if path.is_file() and path.suffix != ".safetensors":
             raise CrossfireError(f"{path} does not name its architecture; give one with --arch")
-        allow(arch or "")
+        allow(arch or "", recorded.arch if recorded else None)
         model, metadata = checkpoint.load(path)
         return Found(model, name, metadata.arch, metadata)
     model = network_of(arch, request.data)

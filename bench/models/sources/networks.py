@@ -49,11 +49,12 @@ def network_of(arch: str, data: Dataset) -> nn.Module:
     return build(arch, classes=data.classes, channels=data.channels, size=data.size)
 
 
-def allow(arch: str) -> None:
+def allow(arch: str, called: str | None = None) -> None:
     """Let this process build FILE.py:CALLABLE, which its user has named, so that checkpoints of it
-    can be loaded too; other architectures need no permission."""
+    can be loaded too, by the path that they have for it (`called`); other architectures need no
+    permission."""
     if spec := specs.parse(arch):
-        EXTRA[re.escape(arch)] = partial(_own_network, arch, spec)
+        EXTRA[re.escape(called or arch)] = partial(_own_network, arch, spec)
 
 
 def _own_network(

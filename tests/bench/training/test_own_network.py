@@ -256,3 +256,21 @@ def test_timm_s_networks_get_channels_and_classes(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "timm", timm)
     Undefended().fit(small_job(Path("own"), arch="timm:tiny.a1", epochs=1))
     assert find("own", load_data("digits")).arch == "timm:tiny.a1"
+
+
+def test_a_checkpoint_is_built_by_the_file_of_its_name_wherever_that_lies_and_by_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = "from torch import nn\n\ndef NAME():\n    return nn.Sequential(nn.Flatten(), "
+    code += "nn.Linear(64, 10))\n"
+    Path("mine.py").write_text(code.replace("NAME", "net") + code.replace("NAME", "other"))
+    Undefended().fit(small_job(Path("run"), arch="mine.py:net", epochs=1))
+    Path("elsewhere").mkdir()
+    Path("mine.py").rename("elsewhere/mine.py")
+    EXTRA.clear()
+    found = find("run", load_data("digits"), arch="elsewhere/mine.py:net")
+    assert (found.arch, found.defense) == ("mine.py:net", "undefended")
+    for arch in ("elsewhere/mine.py:other", "cnn"):
+        with pytest.raises(CrossfireError, match=r"is a mine\.py:net; leave out --arch"):
+            find("run", load_data("digits"), arch=arch)

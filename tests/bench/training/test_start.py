@@ -110,7 +110,7 @@ def test_published_weights_keep_their_range_of_pixels() -> None:
         ({"start": "none"}, "there is no file none; name one that"),
         ({"start": "first", "arch": "cnn-w8"}, "first is a cnn-w4; leave out --arch cnn-w8"),
         ({"start": "weights.safetensors", "arch": "auto"}, "give one with --arch"),
-        ({"start": "colour"}, "colour does not take the images of digits, 1x8x8"),
+        ({"start": "colour"}, "colour is for 3 channels and 10 classes, digits has 1 and 10"),
         ({"start": "own", "arch": "auto"}, "no checkpoint runs code by itself; add --arch m.py:n"),
     ],
 )

@@ -98,7 +98,7 @@ class FakeJobs:
 
 
 def execute(found: Plan, *failing: str) -> tuple[State, list[str]]:
-    state, jobs = State.load(found), FakeJobs(found.campaign.folder, *failing)
+    state, jobs = State.load(found, locked_here=True), FakeJobs(found.campaign.folder, *failing)
     assert Scheduler(state, jobs, lambda state: None).run()
     return state, jobs.started
 
