@@ -145,13 +145,13 @@ def from_json(text: str | bytes) -> Record:
     """
     try:
         data = json.loads(text)
+        if not isinstance(data, dict) or not isinstance(data.get("id"), str):
+            raise ValueError("not a record")
+        if digest(data) != data["id"]:
+            raise ValueError("its content does not have the id that it names: it was changed")
+        return read(Record, data)
     except RecursionError:
         raise ValueError("its values are nested too deeply") from None
-    if not isinstance(data, dict) or not isinstance(data.get("id"), str):
-        raise ValueError("not a record")
-    if digest(data) != data["id"]:
-        raise ValueError("its content does not have the id that it names: it was changed")
-    return read(Record, data)
 
 
 def digest(data: dict[str, Any]) -> str:

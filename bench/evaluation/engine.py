@@ -77,10 +77,10 @@ class Engine:
         column = columns[job.column]
         verdicts = Verdicts(job, examples, column, self.judge, self.device)
         if isinstance(job.work.attack, ExternalAttack):
-            states = self._external(job.work.attack, verdicts, chosen)
+            unfinished = self._external(job.work.attack, verdicts, chosen)
         else:
-            states = self._stage(job.work.attack, verdicts, chosen, begun)
-        for state in states:
+            unfinished = self._stage(job.work.attack, verdicts, chosen, begun)
+        for state in unfinished:
             self._save(number, columns, state)
         if verdicts.random:
             verdicts.review(self.capacity)

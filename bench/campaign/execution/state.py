@@ -69,10 +69,10 @@ class State:
         write_atomic(self.plan.campaign.state_folder / "state.json", json.dumps(plain).encode())
 
     def ready(self) -> Iterator[Step]:
-        """The steps that can start now. The checkpoints of one training are measured one after the
-        other, because the best may be the last."""
+        """The steps that can start now. The checkpoints of a run are measured one after the other,
+        because the best may be the last."""
         measured = {
-            step.needs[:1]
+            (step.run, step.seed)
             for key, step in self.plan.steps.items()
             if step.kind == "evaluate" and self.entries[key].status == "running"
         }
@@ -81,10 +81,10 @@ class State:
                 self.entries[need].status == "done" for need in step.needs
             ):
                 continue
-            if step.kind == "evaluate" and step.needs:
-                if step.needs[:1] in measured:
+            if step.kind == "evaluate":
+                if (step.run, step.seed) in measured:
                     continue
-                measured.add(step.needs[:1])
+                measured.add((step.run, step.seed))
             yield step
 
     def count(self, *statuses: Status) -> int:

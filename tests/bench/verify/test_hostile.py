@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +159,26 @@ def test_a_number_too_large_for_a_float_makes_a_damaged_record_and_leaves_the_ot
     (forger.board / "records" / "bad.json").write_text(json.dumps(record))
     board = Board(forger.board).read()
     assert (len(board.records), len(board.damaged)) == (1, 1)
+
+
+def test_values_nested_to_the_limit_of_the_program_are_a_damaged_record(forger: Forger) -> None:
+    limit, path = sys.getrecursionlimit(), forger.board / "records" / "bad.json"
+    for depth in range(limit - 150, limit, 3):
+        record = json.loads(json.dumps(forger.record))
+        record["model"]["config"] = {
+            "x": json.loads("[" * (limit - 400) + '"\\\\"' + "]" * (limit - 400))
+        }
+        for _ in range(depth - limit + 400):
+            record["model"]["config"] = {"x": record["model"]["config"]}
+        sys.setrecursionlimit(10 * limit)
+        try:
+            record["id"] = digest(record)
+            path.write_text(json.dumps(record))
+        finally:
+            sys.setrecursionlimit(limit)
+        board = Board(forger.board).read()
+        assert len(board.records) + len(board.damaged) == 2
+    assert board.damaged
 
 
 def test_a_sample_is_named(forger: Forger) -> None:
