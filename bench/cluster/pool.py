@@ -14,6 +14,7 @@ from bench.cluster.worker import Result, attack
 from bench.errors import CrossfireError, reason
 from bench.evaluation.attacked import AttackedModel
 from bench.evaluation.evaluator import Evaluation
+from bench.plugins.registry import USERS
 
 RETRIES = 5
 """How often a chunk is restarted when its worker is lost."""
@@ -153,11 +154,7 @@ def _task(key: str, blob: list[Any], job: Any, examples: Any, gpu: bool) -> Resu
 def _pickle_user_modules_by_value(ray: Any) -> None:  # noqa: ANN401
     """Send a user's Python file, and the modules in its folder, to workers with the model."""
     files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
-    folders = {Path(file).parent for name, file in files.items() if file and _is_users(name)}
+    folders = {Path(f).parent for name, f in files.items() if f and name.startswith(USERS)}
     for name, file in files.items():
         if file and Path(file).parent in folders:
             ray.cloudpickle.register_pickle_by_value(sys.modules[name])
-
-
-def _is_users(name: str) -> bool:
-    return name.startswith("crossfire_user_")

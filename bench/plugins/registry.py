@@ -128,6 +128,16 @@ def name_of(defense: object) -> str:
     return _NAMES.get(kind) or _key(kind.__module__.rpartition(".")[2])
 
 
+def own_file(defense: object) -> Path | None:
+    """The user's Python file in which a defense was found; None for ours, those of other packages
+    and those of a running program."""
+    module = sys.modules[type(defense).__module__]
+    return Path(module.__file__ or "") if module.__name__.startswith(USERS) else None
+
+
+USERS = "crossfire_user_"
+"""The beginning of the names of modules that are users' files."""
+
 _FOLDERS: list[str] = []
 """The folders of users' files, the newest first; `sys.path` ends with them."""
 
@@ -143,7 +153,7 @@ def load_file(path: Path) -> ModuleType:
         raise CrossfireError(f"there is no file {path}; name a Python file that exists")
     # Files of the same name in two folders are two modules.
     place = sha256_bytes(os.fsencode(path.absolute()))[:8]
-    spec = importlib.util.spec_from_file_location(f"crossfire_user_{path.stem}_{place}", path)
+    spec = importlib.util.spec_from_file_location(f"{USERS}{path.stem}_{place}", path)
     assert spec is not None
     assert spec.loader is not None
     _look_beside(path)

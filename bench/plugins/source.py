@@ -1,31 +1,73 @@
 """The code of a user's Python file and of the modules beside it, by what it does."""
 
 import ast
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from bench.files import sha256_bytes
 
-def modules(file: Path) -> list[Path]:
-    """A Python file, and the files below its folder that it imports, directly or indirectly."""
+
+def modules(file: Path, name: str = "") -> list[Path]:
+    """A Python file, and the files below its folder that it imports, directly or indirectly; with
+    `name` only what this one of its functions needs."""
     found: list[Path] = []
     pending = [file]
     while pending:
         path = pending.pop()
         if path not in found:
             found.append(path)
-            pending += [one for one in _imports(path, file.parent) if one.is_file()]
+            tree = _parsed(path, name if path == file else "")
+            pending += [one for one in _imports(tree, path, file.parent) if one.is_file()]
     return sorted(found)
 
 
-def bare_code(file: Path) -> dict[str, str]:
+def bare_code(file: Path, name: str = "") -> dict[str, str]:
     """The code of a file's modules, by their places relative to its folder, without comments,
-    docstrings and layout."""
-    return {str(path.relative_to(file.parent)): _bare(path.read_text()) for path in modules(file)}
+    docstrings and layout; of the file itself, with `name`, only what this function needs."""
+    return {
+        str(path.relative_to(file.parent)): _bare(_parsed(path, name if path == file else ""))
+        for path in modules(file, name)
+    }
 
 
-def _imports(path: Path, folder: Path) -> Iterator[Path]:
+def code_sha256(file: Path, name: str = "") -> str:
+    """The hash, in hexadecimal, of `bare_code`."""
+    return sha256_bytes(json.dumps(bare_code(file, name), sort_keys=True).encode())
+
+
+def _parsed(path: Path, name: str) -> ast.Module:
+    tree = ast.parse(path.read_text())
+    return _needed(tree, name) if name else tree
+
+
+def _needed(tree: ast.Module, name: str) -> ast.Module:
+    """A module without the definitions that `name` doesn't use, directly or indirectly."""
+    used, kept = {name}, list[ast.stmt]()
+    left = list(tree.body)
+    while more := [one for one in left if not _defined(one) or _defined(one) & used]:
+        kept += more
+        left = [one for one in left if one not in more]
+        used |= {n.id for one in more for n in ast.walk(one) if isinstance(n, ast.Name)}
+    return ast.Module([one for one in tree.body if one in kept], [])
+
+
+def _defined(statement: ast.stmt) -> set[str]:
+    """The names that a definition, an import or an assignment gives a value; empty for others."""
+    match statement:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return {name}
+        case ast.Import(names=names) | ast.ImportFrom(names=names):
+            found = {(alias.asname or alias.name).partition(".")[0] for alias in names}
+            return set() if "*" in found else found
+        case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+            return {name}
+    return set()
+
+
+def _imports(tree: ast.Module, path: Path, folder: Path) -> Iterator[Path]:
     """Where the modules that a file imports lie, if they lie in the folder or beside the file."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree):
         if not isinstance(node, ast.Import | ast.ImportFrom):
             continue
         names = [alias.name for alias in node.names]
@@ -36,12 +78,11 @@ def _imports(path: Path, folder: Path) -> Iterator[Path]:
             yield path.with_name(f"{name.rpartition('.')[2]}.py")
 
 
-def _bare(text: str) -> str:
-    tree = ast.parse(text)
+def _bare(tree: ast.Module) -> str:
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and _is_docstring(body[0]):
-            body[0] = ast.Pass()
+            body[:1] = [ast.Pass()] if len(body) == 1 else []
     return ast.unparse(tree)
 
 

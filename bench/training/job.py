@@ -19,7 +19,7 @@ from bench.compute.processor import keep_memory
 from bench.data import Dataset, load
 from bench.errors import CrossfireError
 from bench.models.checkpoint import weights_sha256
-from bench.models.sources import Found, allow, stored, untrained
+from bench.models.sources import Found, allow, own_code, stored, untrained
 from bench.threats import Threat
 from bench.training.batches import Augmentation
 from bench.training.nets import Net, Passes
@@ -209,10 +209,10 @@ class Job:
             CrossfireError: the network of `start` can't be loaded, is another, or doesn't fit the
                 data.
         """
-        if self._beginning:
-            return self._beginning.arch
         if self.arch != "auto":
             return self.arch
+        if self._beginning:
+            return self._beginning.arch
         return "cnn" if self.data.channels == 1 else "preactresnet18"
 
     @property
@@ -275,6 +275,8 @@ class Job:
             del plain[name]
         if self._beginning:
             plain["start"] = weights_sha256(self._beginning.model)
+        if code := own_code(self.architecture):
+            plain["code"] = code
         plain["threats"] = [str(threat) for threat in self.threats]
         return plain | {"arch": self.architecture, "augment": self.augmentation}
 

@@ -21,7 +21,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from bench.errors import CrossfireError, reason
-from bench.plugins.registry import name_of
+from bench.models.sources import own_code
+from bench.plugins.registry import name_of, own_file
+from bench.plugins.source import code_sha256
 from bench.training.averaging import Average
 from bench.training.batches import Batch, Batches
 from bench.training.history import History
@@ -74,7 +76,7 @@ class Run:
         self._rates = [group["lr"] for group in self._optimizer.param_groups]
         self._average = Average(net.body, job.average) if job.average else None
         self._name = name_of(defense)
-        self._config = {**_plain(asdict(defense)), "training": job.settings()}
+        self._config = _config(job, defense, self._nets)
         self._history = History(job, self._name, self._config, select, measure)
         self._batches = _batches(job)
         self._parts = self._stateful(state or {})
@@ -266,6 +268,15 @@ def _check_recorded(nets: Iterable[Net]) -> None:
                 f"the network '{net.role}' has no architecture to record; make it by job.model, "
                 'with --arch FILE.py:FUNCTION, or place it with arch="FILE.py:FUNCTION"'
             )
+
+
+def _config(job: Job, defense: Any, nets: Iterable[Net]) -> dict[str, Any]:  # noqa: ANN401
+    """All options, and the hashes of the user's code: weights depend on what it was in training."""
+    training, file = job.settings(), own_file(defense)
+    code = {file.name: code_sha256(file)} if file else {}
+    for net in nets:
+        code |= own_code(net.arch)
+    return {**_plain(asdict(defense)), "training": training | ({"code": code} if code else {})}
 
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:

@@ -80,4 +80,5 @@ def check_same(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> N
 def _flat(config: dict[str, Any]) -> dict[str, Any]:
     plain: dict[str, Any] = json.loads(json.dumps(config))
     training: dict[str, Any] = plain.pop("training", {})
-    return plain | training
+    code: dict[str, str] = training.pop("code", {})
+    return plain | training | {f"code of {name}": f"{sha:.8}" for name, sha in code.items()}

@@ -17,12 +17,12 @@ from torch import nn
 
 from bench.data import Dataset
 from bench.errors import CrossfireError
-from bench.models import Normalize
+from bench.models import ArchitectureError, Normalize
 from bench.models.checkpoint import Metadata, weights_sha256
 from bench.models.libraries import call
 from bench.models.sources.fit import SAMPLE, check_fit, check_range
 from bench.models.sources.libraries import from_hub, from_path, from_timm, from_torchvision
-from bench.models.sources.networks import allow, network_of, untrained
+from bench.models.sources.networks import allow, network_of, own_code, untrained
 from bench.models.sources.request import Found, Request
 from bench.models.sources.zoo import from_robustbench
 from bench.plugins import specs
@@ -42,6 +42,7 @@ __all__ = [
     "allow",
     "find",
     "find_checkpoint",
+    "own_code",
     "stored",
     "untrained",
 ]
@@ -108,6 +109,7 @@ def _checked(
         _check_metadata(spec, found.metadata, data)
         if specs.parse(found.arch):
             check_fit(spec, bare, data)
+            _check_code(spec, found.metadata, arch or found.arch)
         return _loaded(spec, found, bare)
     model = bare
     if normalize is not None:
@@ -145,6 +147,16 @@ def _check_metadata(spec: str, metadata: Metadata, data: Dataset) -> None:
         raise CrossfireError(
             f"{spec} is for {theirs[0]} channels and {theirs[1]} classes, {data.name} has "
             f"{ours[0]} and {ours[1]}; its own data set was --dataset {metadata.dataset}"
+        )
+
+
+def _check_code(spec: str, metadata: Metadata, arch: str) -> None:
+    trained = metadata.config.get("training", {}).get("code", {}).get(metadata.arch)
+    if trained != own_code(arch)[arch]:
+        raise ArchitectureError(
+            f"the code of {arch} is not that with which {spec} was trained; restore it, train "
+            "again, or evaluate other code with its weights: "
+            f"bench evaluate {arch} --weights {spec}"
         )
 
 

@@ -10,13 +10,14 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from bench.data import Dataset
-from bench.errors import CrossfireError
+from bench.errors import CrossfireError, reason
 from bench.models import EXTRA, build
 from bench.models.checkpoint import state
 from bench.models.libraries import call
 from bench.models.sources.fit import check_fit
 from bench.plugins import specs
 from bench.plugins.registry import load_file
+from bench.plugins.source import code_sha256
 
 
 def untrained(arch: str, data: Dataset) -> nn.Module:
@@ -47,6 +48,19 @@ def network_of(arch: str, data: Dataset) -> nn.Module:
     """
     allow(arch)
     return build(arch, classes=data.classes, channels=data.channels, size=data.size)
+
+
+def own_code(arch: str) -> dict[str, str]:
+    """The hash of the code of FILE.py:CALLABLE, under this name; nothing for other architectures.
+
+    Raises:
+        CrossfireError: the file can't be read.
+    """
+    spec = specs.parse(arch)
+    try:
+        return {arch: code_sha256(*spec)} if spec else {}
+    except (OSError, SyntaxError, ValueError) as error:
+        raise CrossfireError(f"the code of {arch} can't be read ({reason(error)})") from None
 
 
 def allow(arch: str, called: str | None = None) -> None:
