@@ -137,7 +137,10 @@ def _built(path: Path, metadata: Metadata) -> nn.Module:
     try:
         return build(arch, **shape)  # type: ignore[arg-type]
     except ArchitectureError as error:
-        code = f"it is a {arch}, and no checkpoint runs code by itself; add --arch {arch}"
+        code = (
+            f"it is a {arch}, and no checkpoint runs code by itself; add --arch {arch}, or name "
+            "a teacher by FILE.py:FUNCTION, which returns it with its weights"
+        )
         raise ArchitectureError(f"{path}: {code if specs.parse(arch) else error}") from None
 
 

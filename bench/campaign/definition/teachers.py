@@ -7,6 +7,7 @@ from pathlib import Path
 from bench.campaign.definition.campaign import Run
 from bench.campaign.definition.toml import Table
 from bench.errors import unknown
+from bench.plugins import specs
 
 TEACHERS = ("teacher", "natural_teacher")
 """Options that name a model: a run of the same file, or any other model."""
@@ -46,6 +47,13 @@ def _teachers(
             if missing:
                 raise tables[run.group].error(
                     f"its teacher '{name}' has no seed {min(missing)}; give both the same seeds",
+                    key,
+                )
+            own = specs.parse(known[name].options.own_arch or "")
+            if own and str(own.file) not in run.options.own_networks:
+                raise tables[run.group].error(
+                    f"its teacher '{name}' is a network of {own.file}, and this run's is not; "
+                    "define both in one file",
                     key,
                 )
             teachers[key] = name

@@ -4,6 +4,7 @@ import copy
 import re
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -32,12 +33,19 @@ def untrained(arch: str, data: Dataset) -> nn.Module:
     model = network_of(arch, data)
     if ":" not in arch:
         return model
+    if specs.parse(arch) and not _is_new(model, network_of(arch, data)):
+        raise CrossfireError(f"{arch} returns the same module each time; build it in the function")
     check_fit(arch, model.eval(), data)
     check_fit(arch, copy.deepcopy(model).train(), data)  # outputs of some depend on the mode
     state(model)
     if not any(weight.requires_grad for weight in model.parameters()):
         raise CrossfireError(f"{arch} has no weights to train; give it parameters")
     return model.train()
+
+
+def _is_new(one: nn.Module, other: nn.Module) -> bool:
+    """Whether two networks share no weights: another one, or another run, would train them too."""
+    return not {id(weight) for weight in one.parameters()} & {id(w) for w in other.parameters()}
 
 
 def network_of(arch: str, data: Dataset) -> nn.Module:
@@ -64,22 +72,18 @@ def own_code(arch: str) -> dict[str, str]:
 
 
 def allow(arch: str, called: str | None = None) -> None:
-    """Let this process build FILE.py:CALLABLE, which its user has named, so that checkpoints of it
-    can be loaded too, by the path that they have for it (`called`); other architectures need no
-    permission."""
-    if spec := specs.parse(arch):
-        EXTRA[re.escape(called or arch)] = partial(_own_network, arch, spec)
+    """Let this process build the networks of FILE.py, which its user has named by FILE.py:CALLABLE,
+    so that checkpoints of them can be loaded too, by the path that they have for it (`called`);
+    other architectures need no permission."""
+    spec, named = specs.parse(arch), specs.parse(called or arch)
+    if spec and named:
+        EXTRA[rf"{re.escape(str(named.file))}:?(?P<name>.*)"] = partial(_own_network, spec.file)
 
 
 def _own_network(
-    arch: str,
-    spec: specs.Spec,
-    _: dict[str, str],
-    classes: int,
-    channels: int,
-    size: tuple[int, int],
+    file: Path, found: dict[str, str], classes: int, channels: int, size: tuple[int, int]
 ) -> nn.Module:
-    file, name = spec
+    name = found["name"]
     if not name:
         raise CrossfireError(
             f"write {file}:FUNCTION, the function in this file that returns the model"
@@ -87,7 +91,7 @@ def _own_network(
     make = getattr(load_file(file), name, None)
     if not callable(make):
         raise CrossfireError(f"{file} defines no '{name}' to call; name one of its functions")
-    model = call(arch, make).cpu().eval()
+    model = call(f"{file}:{name}", make).cpu().eval()
     if any(map(is_lazy, model.parameters())):
         with suppress(Exception), torch.no_grad():  # what fails here fails in `check_fit` too
             model(torch.zeros(2, channels, *size))

@@ -72,6 +72,13 @@ def fails():
 
 def needs(classes):
     return Net(classes)
+
+def small():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+
+def shared():
+    from block import BLOCK
+    return nn.Sequential(nn.Flatten(), BLOCK)
 """
 SMALL = ("--examples", "64", "--epochs", "1", "--display", "none", "--device", "cpu")
 MEASURED = ("--threat", "linf:0.1", "--examples", "16", "--device", "cpu", "--display", "none")
@@ -82,6 +89,7 @@ ARCH = "mine.py:net"
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(MINE)
+    Path("block.py").write_text("from torch import nn\n\nBLOCK = nn.Linear(64, 10)\n")
 
 
 def bench(*words: str) -> Result:
@@ -122,7 +130,8 @@ def test_a_checkpoint_runs_no_code_of_its_own_and_says_how_to_evaluate_it() -> N
     (line,) = done.stderr.splitlines()
     assert line == (
         "error: runs/own/best.safetensors: it is a mine.py:net, and no checkpoint runs code by "
-        "itself; add --arch mine.py:net"
+        "itself; add --arch mine.py:net, or name a teacher by FILE.py:FUNCTION, which returns it "
+        "with its weights"
     )
 
 
@@ -179,6 +188,7 @@ def test_a_record_is_verified_when_the_code_is_named() -> None:
         ("mine.py:few", "mine.py:few gives 5 logits but digits has 10 classes"),
         ("mine.py:colour", "mine.py:colour does not take the images of digits, 1x8x8"),
         ("mine.py:auxiliary", r"mine.py:auxiliary must return logits of shape \(n, classes\)"),
+        ("mine.py:shared", "mine.py:shared returns the same module each time; build it in"),
         ("mine.py:extra", "'_extra_state' of the model is a dict, not a tensor"),
         ("mine.py:frozen", "mine.py:frozen has no weights to train"),
         ("torchvision:resnet", "there is no model 'torchvision:resnet'; closest: .*resnet"),
@@ -223,6 +233,20 @@ def test_peers_may_be_of_own_code_and_the_default_teacher_is_of_the_same() -> No
         done = bench("train", "teacher-student", "--steps", "1", "--arch", ARCH, *SMALL, *words)
         assert done.exit_code == 0, done.output
     assert Path("runs/teacher-student-amine.py-net/best.safetensors").exists()
+
+
+def test_a_teacher_may_be_of_another_network_of_the_named_file_only() -> None:
+    def distil(arch: str, teacher: str) -> Result:
+        words = ("--teacher", teacher, "--steps", "1", "--out", "student")
+        return bench("train", "teacher-student", *words, "--arch", arch, *SMALL)
+
+    trained()
+    done = distil("mine.py:small", "runs/own")
+    assert done.exit_code == 0, done.output
+    assert checkpoint.metadata_of(Path("student")).arch == "mine.py:small"
+    done = distil("cnn-w4", "runs/own")
+    assert done.exit_code == 2
+    assert "name a teacher by FILE.py:FUNCTION, which returns it with its weights" in done.stderr
 
 
 def test_a_network_without_an_architecture_is_refused_at_the_start() -> None:

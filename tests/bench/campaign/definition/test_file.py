@@ -160,6 +160,15 @@ def test_a_missing_file_is_reported_in_one_line(tmp_path: Path) -> None:
         read(tmp_path / "no.toml")
 
 
+def test_a_teacher_that_is_an_own_network_is_of_its_students_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").touch()
+    text = 'arch = "mine.py:net"\n[[run]]\ndefense = "teacher-student"\nteacher = "at"\n'
+    with pytest.raises(CrossfireError, match="line 6: its teacher 'at' is a network of mine"):
+        campaign(AT + text, tmp_path)
+    (run,) = campaign(AT + text + 'arch = "mine.py:small"\n', tmp_path).runs[1:]
+    assert run.teachers == {"teacher": "at"}
+
+
 @pytest.mark.parametrize(
     ("text", "advice"),
     [
