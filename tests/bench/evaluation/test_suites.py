@@ -99,7 +99,7 @@ def test_masked_gradients_raise_the_alarm_and_start_the_escalation(
     (column,) = masked.columns.values()
     names = suites.get("crossfire")("linf", 4)
     alarms = [i for i, work in enumerate(names) if work.alarm is not None]
-    assert (column.by == alarms[0]).any()
+    assert np.isin(column.by, alarms).any()
     assert "A8" in [finding.id for finding in masked.findings]
     assert column.robust.any()
     assert (column.forward[column.robust] > 50 + 300).all()
