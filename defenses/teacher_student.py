@@ -152,7 +152,8 @@ class TeacherStudent:
         natural = natural_teacher(job, self.natural_teacher) if self.variant == "iad2" else None
         begin = BEGIN.get(self.variant, 0.0) if self.begin is None else self.begin
         student = job.model()
-        run = Run(job, self, student, measure=partial(agreement, teacher))
+        teachers = {net.role: net for net in (teacher, natural) if net}
+        run = Run(job, self, student, teachers=teachers, measure=partial(agreement, teacher))
         for batch in run:
             trusting = batch.epoch < begin * job.epochs
             step = DistillationStep(student, teacher, natural, batch, self.terms(trusting))

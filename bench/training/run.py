@@ -12,8 +12,6 @@ devices the first one saves for all, because at the end of an epoch their states
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,11 +19,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from bench.errors import CrossfireError, reason
-from bench.models.sources import own_code
-from bench.plugins.registry import name_of, own_file
-from bench.plugins.source import code_sha256
+from bench.plugins.registry import name_of
 from bench.training.averaging import Average
 from bench.training.batches import Batch, Batches
+from bench.training.config import config_of
 from bench.training.history import History
 from bench.training.job import Job
 from bench.training.log import Row
@@ -41,8 +38,9 @@ SECONDS_BETWEEN_SAVES = 60.0
 class Run:
     """The run that trains `net`. Iterate over it once; call `step` for each update of weights.
 
-    `companions` become checkpoints of their own in sub-folders; `optimizer` (default: `Job.sgd` of
-    all these networks) follows the job's schedule; `state` is further state to be saved, which at
+    `companions` become checkpoints of their own in sub-folders; `teachers` are networks whose
+    weights don't change, and are recorded by their hash; `optimizer` (default: `Job.sgd` of `net`
+    and the companions) follows the job's schedule; `state` is further state to be saved, which at
     the end of an epoch is the same on every device; `select` names the held-out accuracy by which
     the epoch `best` is chosen; `measure` computes further metrics on the held-out images, for the
     log and the checkpoint's metadata.
@@ -55,6 +53,7 @@ class Run:
         net: Net,
         *,
         companions: Mapping[str, Net] | None = None,
+        teachers: Mapping[str, Net] | None = None,
         optimizer: Optimizer | None = None,
         state: Mapping[str, Stateful] | None = None,
         select: str = "union",
@@ -76,7 +75,7 @@ class Run:
         self._rates = [group["lr"] for group in self._optimizer.param_groups]
         self._average = Average(net.body, job.average) if job.average else None
         self._name = name_of(defense)
-        self._config = _config(job, defense, self._nets)
+        self._config = config_of(job, defense, self._nets, teachers or {})
         self._history = History(job, self._name, self._config, select, measure)
         self._batches = _batches(job)
         self._parts = self._stateful(state or {})
@@ -268,19 +267,6 @@ def _check_recorded(nets: Iterable[Net]) -> None:
                 f"the network '{net.role}' has no architecture to record; make it by job.model, "
                 'with --arch FILE.py:FUNCTION, or place it with arch="FILE.py:FUNCTION"'
             )
-
-
-def _config(job: Job, defense: Any, nets: Iterable[Net]) -> dict[str, Any]:  # noqa: ANN401
-    """All options, and the hashes of the user's code: weights depend on what it was in training."""
-    training, file = job.settings(), own_file(defense)
-    code = {file.name: code_sha256(file)} if file else {}
-    for net in nets:
-        code |= own_code(net.arch)
-    return {**_plain(asdict(defense)), "training": training | ({"code": code} if code else {})}
-
-
-def _plain(options: dict[str, Any]) -> dict[str, Any]:
-    return {k: str(v) if isinstance(v, Path) else v for k, v in options.items()}
 
 
 def _batches(job: Job) -> Batches:

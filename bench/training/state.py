@@ -80,5 +80,7 @@ def check_same(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> N
 def _flat(config: dict[str, Any]) -> dict[str, Any]:
     plain: dict[str, Any] = json.loads(json.dumps(config))
     training: dict[str, Any] = plain.pop("training", {})
-    code: dict[str, str] = training.pop("code", {})
-    return plain | training | {f"code of {name}": f"{sha:.8}" for name, sha in code.items()}
+    for kind, what in (("code", "code of"), ("teachers", "weights of the")):
+        hashes: dict[str, str] = training.pop(kind, {})
+        plain |= {f"{what} {name}": f"{sha:.8}" for name, sha in hashes.items()}
+    return plain | training

@@ -104,7 +104,8 @@ def test_a_recipe_does_not_depend_on_seeds_anywhere_in_the_config() -> None:
 
 def test_teachers_of_equal_seed_are_one_recipe_and_a_shared_teacher_another() -> None:
     def record(seed: int, teacher: str) -> Record:
-        config = {"teacher": teacher, "training": {"arch": "wrn-10-2"}}
+        weights = {"teacher": f"{seed:064x}"}
+        config = {"teacher": teacher, "training": {"arch": "wrn-10-2", "teachers": weights}}
         return make_record("ard", seed=seed, training={"seed": seed}, config=config)
 
     own = [record(0, "runs/at"), record(2, "runs/at-s2"), record(3, "runs/at-3")]

@@ -147,6 +147,17 @@ def test_seeds_of_other_code_are_another_recipe() -> None:
     assert recipes["run-0"] == recipes["run-1"] != recipes["run-2"]
 
 
+def test_a_student_is_not_continued_with_another_teacher_under_the_same_name() -> None:
+    words = ("train", "teacher-student", "--teacher", "teacher", "--steps", "1", "--out", "student")
+    small = ("--examples", "64", "--epochs", "1", "--device", "cpu", "--display", "none")
+    AT(steps=1).fit(small_job(Path("teacher"), epochs=1))
+    for seed, code in ((0, 0), (0, 0), (1, 2)):
+        AT(steps=1).fit(small_job(Path("teacher"), epochs=1, seed=seed, resume=not seed))
+        done = bench(*words, *small)
+        assert done.exit_code == code, done.output
+    assert "student holds a run with weights of the teacher " in done.stderr
+
+
 def test_networks_of_ours_and_of_libraries_have_no_code_to_record() -> None:
     AT(steps=1).fit(small_job(Path("run"), epochs=1))
     assert "code" not in checkpoint.metadata_of(Path("run")).config["training"]

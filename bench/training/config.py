@@ -1,0 +1,36 @@
+"""The options of a run: all that its weights depend on, as plain values."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bench.models.checkpoint import weights_sha256
+from bench.models.sources import own_code
+from bench.plugins.registry import own_file
+from bench.plugins.source import code_sha256
+from bench.training.job import Job
+from bench.training.nets import Net
+
+
+def config_of(
+    job: Job,
+    defense: Any,  # noqa: ANN401
+    nets: Iterable[Net],
+    teachers: Mapping[str, Net],
+) -> dict[str, Any]:
+    """The options of the defense and, as `training`, those of the job, the hashes of the code of a
+    user's defense and networks (`code`), and those of the teachers' weights (`teachers`)."""
+    own = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(defense).items()}
+    code = _own_code(defense, nets)
+    weights = {role: weights_sha256(net.body) for role, net in teachers.items()}
+    more = {"code": code, "teachers": weights}
+    return {**own, "training": job.settings() | {k: v for k, v in more.items() if v}}
+
+
+def _own_code(defense: object, nets: Iterable[Net]) -> dict[str, str]:
+    file = own_file(defense)
+    code = {file.name: code_sha256(file)} if file else {}
+    for net in nets:
+        code |= own_code(net.arch)
+    return code
