@@ -38,7 +38,7 @@ def attack(
     model = _CACHED[key]
     found = np.zeros(tuple(examples.images.shape), np.float32)
     column = Column.of(np.ones(len(examples), bool), found)
-    alone = replace(job, column=0, prune=False, alarms=None, work=replace(job.work, sample=None))
+    alone = replace(job, column=0, prune=False, alarms=None, stage=replace(job.stage, sample=None))
     model.engine(lambda state: None).run([alone], examples, [column], {})
     model.check_unchanged()
     device_name, precision = model.arithmetic

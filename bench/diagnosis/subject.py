@@ -135,28 +135,28 @@ def follow(subject: Subject, attack: Attack, attempt: int = 0) -> Path:
 
 
 def survivors(
-    subject: Subject, work: Stage, proposer: Proposer | None = None, attempt: int = 0
+    subject: Subject, stage: Stage, proposer: Proposer | None = None, attempt: int = 0
 ) -> Bool[Tensor, " n"]:
     """Flags (n,) of the examples that a stage leaves; by default it queries the model itself."""
-    attack = work.attack
+    attack = stage.attack
     assert not isinstance(attack, ExternalAttack)
     queried = proposer or Proposer(subject.model)
-    queried = replace(queried, repeats=work.repeats, blur=work.blur)
+    queried = replace(queried, repeats=stage.repeats, blur=stage.blur)
     robust = torch.ones_like(subject.y, dtype=torch.bool)
-    for restart in range(work.restarts):
-        for target in _targets(subject, work):
+    for restart in range(stage.restarts):
+        for target in _targets(subject, stage):
             rows = robust.nonzero().flatten()
             if len(rows):
                 classes = None if target is None else subject.target_classes[rows, target]
-                number = attempt + restart + work.restarts * (target or 0)
+                number = attempt + restart + stage.restarts * (target or 0)
                 robust[rows] = _left(subject.some(rows), attack, queried, classes, number)
     return robust
 
 
-def _targets(subject: Subject, work: Stage) -> Iterator[int | None]:
-    if not work.targets:
+def _targets(subject: Subject, stage: Stage) -> Iterator[int | None]:
+    if not stage.targets:
         yield None
-    yield from range(min(work.targets, subject.target_classes.shape[1]))
+    yield from range(min(stage.targets, subject.target_classes.shape[1]))
 
 
 def _left(

@@ -103,10 +103,10 @@ class AttackedModel:
             progress=show,
         )
 
-    def proposer(self, work: Stage) -> Proposer:
+    def proposer(self, stage: Stage) -> Proposer:
         """The model as the attack of a stage queries it."""
-        queried = self._repaired if work.repair else self.fast
-        return replace(queried, repeats=work.repeats, blur=work.blur)
+        queried = self._repaired if stage.repair else self.fast
+        return replace(queried, repeats=stage.repeats, blur=stage.blur)
 
     @cached_property
     def _repaired(self) -> Proposer:

@@ -76,10 +76,10 @@ class Engine:
         chosen = begun["chosen"].numpy() if begun else self.choose(job, examples, columns)
         column = columns[job.column]
         verdicts = Verdicts(job, examples, column, self.judge, self.device)
-        if isinstance(job.work.attack, ExternalAttack):
-            unfinished = self._external(job.work.attack, verdicts, chosen)
+        if isinstance(job.stage.attack, ExternalAttack):
+            unfinished = self._external(job.stage.attack, verdicts, chosen)
         else:
-            unfinished = self._stage(job.work.attack, verdicts, chosen, begun)
+            unfinished = self._stage(job.stage.attack, verdicts, chosen, begun)
         for state in unfinished:
             self._save(number, columns, state)
         if verdicts.random:
@@ -97,12 +97,12 @@ class Engine:
         robust = column.robust.copy()
         if robust.any():
             column.run = np.append(column.run, np.int16(job.number))
-        if job.work.sample is None:
+        if job.stage.sample is None:
             return robust
-        keys = random_streams.keys(self.seed, examples.numbers, job.work.attack.name).numpy()
+        keys = random_streams.keys(self.seed, examples.numbers, job.stage.attack.name).numpy()
         order = np.argsort(np.where(robust, keys, np.iinfo(np.int64).max), kind="stable")
         drawn = np.zeros_like(robust)
-        drawn[order[: job.work.sample]] = True
+        drawn[order[: job.stage.sample]] = True
         return robust & drawn
 
     def _save(self, job: int, columns: Sequence[Column], state: State) -> None:
@@ -115,8 +115,8 @@ class Engine:
         """Run an attack on the chosen examples, from the beginning or from a resumed state; from
         time to time yield the state that a resumption needs."""
         job, column = verdicts.job, verdicts.column
-        loop = Loop(attack, self.propose(job.work), verdicts, self.seed)
-        queue = Queue.of(job.work, verdicts.examples, chosen)
+        loop = Loop(attack, self.propose(job.stage), verdicts, self.seed)
+        queue = Queue.of(job.stage, verdicts.examples, chosen)
         pieces, slots = np.empty(0, np.int64), None
         if begun:
             queue.position, pieces = int(begun["position"]), begun["pieces"].numpy()

@@ -83,9 +83,9 @@ def estimate(evaluation: Evaluation) -> Estimate:
 
 def _scaled(job: Job, share: float) -> Job:
     """The job with `sample` reduced to a share."""
-    if job.work.sample is None:
+    if job.stage.sample is None:
         return job
-    return replace(job, work=replace(job.work, sample=max(1, round(job.work.sample * share))))
+    return replace(job, stage=replace(job.stage, sample=max(1, round(job.stage.sample * share))))
 
 
 def _spread(evaluation: Evaluation, sample: int) -> Array:
@@ -110,7 +110,7 @@ def _pace(evaluation: Evaluation, examples: Examples, column: Column, number: in
     """Seconds per forward pass of an image, everything included, in full batches of a column's
     first stage; of an external attack, which has no steps to time, those of the sample."""
     job = next(job for job in evaluation.jobs() if job.column == number)
-    if isinstance(job.work.attack, ExternalAttack):
+    if isinstance(job.stage.attack, ExternalAttack):
         return float(column.seconds.sum()) / max(int(column.forward.sum()), 1)
     full = examples.at(np.arange(evaluation.attacked.capacity) % len(examples))
     columns = _columns(evaluation, full)

@@ -142,7 +142,7 @@ class Evaluation:
             examples=len(labels),
             threats=tuple(map(str, self.threats)),
             suites=tuple(map(suites.name_of, self.settings.suites)),
-            settings={"/".join(pair): describe(work) for pair, work in self.suites.items()},
+            settings={"/".join(pair): describe(stages) for pair, stages in self.suites.items()},
             seed=self.settings.seed,
             union_only=self.settings.union_only,
         )
@@ -196,7 +196,7 @@ class Evaluation:
 
         def show(done: int, total: int, job: Job) -> None:
             if progress is not None:
-                progress(done, total, f"{job.threat} {job.work.attack.name}")
+                progress(done, total, f"{job.threat} {job.stage.attack.name}")
 
         columns = self.columns(journal)
         engine = self.attacked.engine(journal.save, show)
@@ -216,28 +216,28 @@ class Evaluation:
             Job(
                 column,
                 number,
-                work,
+                stage,
                 Threat.parse(threat),
                 self.settings.union_only,
-                self._alarms(work, stages, threat),
+                self._alarms(stage, stages, threat),
             )
             for column, ((threat, _), stages) in enumerate(self.suites.items())
-            for number, work in enumerate(stages)
+            for number, stage in enumerate(stages)
         ]
 
     def _alarms(
-        self, work: Stage, stages: tuple[Stage, ...], threat: str
+        self, stage: Stage, stages: tuple[Stage, ...], threat: str
     ) -> tuple[Alarm, ...] | None:
         """The alarms that a stage waits for; None if it always runs."""
-        misleading = suites.CHECKS in work.after and gates.misleading(
+        misleading = suites.CHECKS in stage.after and gates.misleading(
             self.attacked.findings, threat
         )
-        if misleading or not work.after:
+        if misleading or not stage.after:
             return None
         return tuple(
             (number, other.alarm)
             for number, other in enumerate(stages)
-            if other.attack.name in work.after and other.alarm is not None
+            if other.attack.name in stage.after and other.alarm is not None
         )
 
     def outcome(self, columns: list[Column]) -> Outcome:
@@ -264,7 +264,8 @@ class Evaluation:
             clean=self.clean,
             columns=named,
             attacks={
-                pair: tuple(p.attack.name for p in work) for pair, work in self.suites.items()
+                pair: tuple(stage.attack.name for stage in stages)
+                for pair, stages in self.suites.items()
             },
             findings=findings,
             classes=self.logits.shape[1],

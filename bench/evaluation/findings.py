@@ -45,10 +45,10 @@ def alarms(
     for pair, column in columns.items():
         alarming = [
             number
-            for number, work in enumerate(suites[pair])
-            if work.alarm is not None
-            and not isinstance(work.attack, ExternalAttack)
-            and not work.attack.needs_gradient
+            for number, stage in enumerate(suites[pair])
+            if stage.alarm is not None
+            and not isinstance(stage.attack, ExternalAttack)
+            and not stage.attack.needs_gradient
         ]
         broken = int(np.isin(column.by, alarming).sum())
         if broken:
@@ -56,7 +56,7 @@ def alarms(
                 f"{pair[0]}: a black-box attack broke {broken} examples that "
                 "attacks with gradients had left: gradients are masked"
             )
-            if any(work.after for work in suites[pair]):
+            if any(stage.after for stage in suites[pair]):
                 message += "; the suite attacked them again after this alarm"
                 yield Finding("A8", "info", message, float(broken))
             else:

@@ -160,16 +160,16 @@ class Queue:
     position: int = 0
 
     @classmethod
-    def of(cls, work: Stage, examples: Examples, robust: Array) -> "Queue":
+    def of(cls, stage: Stage, examples: Examples, robust: Array) -> "Queue":
         """All pieces of a stage over the examples of `robust`."""
         rows = np.flatnonzero(robust)
-        rounds = max(1, min(work.targets, examples.target_classes.shape[1])) * work.restarts
+        rounds = max(1, min(stage.targets, examples.target_classes.shape[1])) * stage.restarts
         attempt = np.repeat(np.arange(rounds), len(rows))
         rows = np.tile(rows, rounds)
-        targets = attempt // work.restarts
+        targets = attempt // stage.restarts
         aim = (
             examples.target_classes.numpy()[rows, targets]
-            if work.targets
+            if stage.targets
             else examples.labels.numpy()[rows]
         )
         return cls(rows, aim, attempt)
@@ -191,7 +191,7 @@ class Job:
 
     column: int
     number: int
-    work: Stage
+    stage: Stage
     threat: Threat
     prune: bool = False
     alarms: tuple[Alarm, ...] | None = None

@@ -94,7 +94,7 @@ def part_of_autoattack(name: str) -> Suite:
     """The stage of that name of `autoattack`, on every correct example."""
 
     def suite(norm: Norm, classes: int) -> tuple[Stage, ...]:
-        return tuple(work for work in autoattack(norm, classes) if work.attack.name == name)
+        return tuple(stage for stage in autoattack(norm, classes) if stage.attack.name == name)
 
     suite.__doc__ = f"Stage {name} of autoattack, alone."
     return suite

@@ -36,7 +36,7 @@ class Verdicts:
     def write(self, rows: Array, points: Batch, steps: Array) -> None:
         """Judge points (n, c, h, w) of rows (n,), and store those that break a robust example."""
         x, y = self.originals(rows)
-        threat, bounded = self.job.threat, self.job.work.attack.bounded
+        threat, bounded = self.job.threat, self.job.stage.attack.bounded
         broken, far = self.judge.adversarial(x, points, y, threat, bounded=bounded)
         inside = (far <= allowed(threat)).cpu().numpy()
         np.add.at(self.column.forward, rows[inside], self.judge.votes)

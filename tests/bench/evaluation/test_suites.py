@@ -98,7 +98,7 @@ def test_masked_gradients_raise_the_alarm_and_start_the_escalation(
     masked = run(Masked().eval(), "crossfire", "linf:0.1", 12)
     (column,) = masked.columns.values()
     names = suites.get("crossfire")("linf", 4)
-    alarms = [i for i, work in enumerate(names) if work.alarm is not None]
+    alarms = [i for i, stage in enumerate(names) if stage.alarm is not None]
     assert np.isin(column.by, alarms).any()
     assert "A8" in [finding.id for finding in masked.findings]
     assert column.robust.any()
