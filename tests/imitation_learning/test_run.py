@@ -216,3 +216,22 @@ def test_a_mistake_names_its_mend(
     done = command(*words)
     assert done.exit_code == 2
     assert mend in done.stderr
+
+
+def test_cloning_stops_where_held_out_pairs_are_likeliest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cloning, "STEPS", 300)
+    torch.manual_seed(0)
+    chance = Demonstrations(torch.randn(40, 4), torch.randint(2, (40,)), [0.0])
+    policy = Follower(small("CartPole-v1"), seed=0).policy
+    torch.manual_seed(1)
+    heldout, known = torch.randperm(40).split([12, 28])
+
+    def loss(pairs: torch.Tensor) -> float:
+        with torch.no_grad():
+            return float(cloning._loss(policy, chance, pairs))
+
+    before = loss(heldout), loss(known)
+    torch.manual_seed(1)
+    cloning.clone(policy, chance)
+    assert loss(heldout) <= before[0]
+    assert loss(known) < before[1]
