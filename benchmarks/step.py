@@ -14,6 +14,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -38,6 +39,20 @@ def at(job: Job, batch: Batch) -> Step:
     net = job.model().train()
     optimizer = job.sgd(net)
     return lambda: learn(net, optimizer, adversarial(net, batch, LINF), batch, job.clip)
+
+
+def learning(job: Job, batch: Batch, *, compiling: bool) -> Step:
+    """The part of a step of AT that is no attack."""
+    net = job.model().train()
+    optimizer = job.sgd(net)
+    if compiling:
+        net.body.compile()  # type: ignore[no-untyped-call]
+    return lambda: learn(net, optimizer, batch.x, batch, job.clip)
+
+
+def fetch(batches: Batches) -> None:
+    """The first batch: its images, cropped and flipped."""
+    batches(0, 0)
 
 
 def peer(job: Job, batch: Batch, make: Callable[[nn.Module], Attack]) -> Step:
@@ -82,9 +97,16 @@ def learn(
     optimizer.step()
 
 
-def steps(job: Job, compiling: Job, batch: Batch) -> dict[str, Step]:
+def steps(job: Job, compiling: Job, batches: Batches) -> dict[str, Step]:
     """Every step by its name in the table, the one to compare with first."""
-    made = {"AT here": at(job, batch), "AT here, compiled": at(compiling, batch)}
+    batch = batches(0, 0)
+    made = {
+        "AT here": at(job, batch),
+        "AT here, compiled": at(compiling, batch),
+        "of AT, the learning": learning(job, batch, compiling=False),
+        "of AT, the learning compiled": learning(job, batch, compiling=True),
+        "of AT, images and augmentation": partial(fetch, batches),
+    }
     for name, (module, make) in PEERS.items():
         if importlib.util.find_spec(module):
             made[f"AT, {name}"] = peer(job, batch, make)
@@ -123,8 +145,8 @@ def main() -> None:
         )
         split, device = job.data.train, job.fabric.device
         augment = job.augmentation
-        batch = Batches(split, job.batch_size, seed=0, augment=augment, device=device)(0, 0)
-        made = steps(job, compiling, batch)
+        batches = Batches(split, job.batch_size, seed=0, augment=augment, device=device)
+        made = steps(job, compiling, batches)
         shares(job)
     first = next(iter(made))
     chosen = {name: step for name, step in made.items() if name == first or given.only in name}
@@ -139,7 +161,8 @@ def main() -> None:
     for name, (more, *spent) in seconds.items():
         ratios = [a / b for a, b in zip(spent, seconds[first][1:], strict=True)]
         middle, usual = statistics.median(ratios), statistics.median(spent)
-        cells = [name, f"{usual:.2f}", f"{middle:.2f}", f"{min(ratios):.2f} to {max(ratios):.2f}"]
+        spread = f"{min(ratios):.3f} to {max(ratios):.3f}"
+        cells = [name, f"{usual:.3f}", f"{middle:.3f}", spread]
         print(f"| {' | '.join([*cells, f'{more - usual:.0f}'])} |")
 
 

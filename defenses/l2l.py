@@ -88,8 +88,9 @@ class L2L:
                 x_adv = self.perturb(attacker, net, batch.x, batch.y, threat)
             run.step(cross_entropy(net(x_adv), batch.y).mean())
             with attacking(net):
+                first = self.first_inputs(net, batch.x, batch.y)
                 for _ in range(self.attacker_steps):
-                    x_adv = self.perturb(attacker, net, batch.x, batch.y, threat)
+                    x_adv = self.perturb(attacker, net, batch.x, batch.y, threat, first)
                     run.step(-cross_entropy(net(x_adv), batch.y).mean(), adam)
 
     def build(self, job: Job) -> Net:
@@ -115,24 +116,34 @@ class L2L:
         right = (logits.argmax(1) == y).float().mean()
         return {"attacker": right.item(), "attacker_loss": share.item()}
 
+    def first_inputs(self, net: nn.Module, x: Images, y: Labels) -> Float[Tensor, "n d h w"]:
+        """What the attacker reads first; it does not depend on the attacker's weights."""
+        return x if self.variant == "naive" else attacker_input(net, x, y, self.normalise)
+
     def perturb(
-        self, attacker: nn.Module, net: nn.Module, x: Images, y: Labels, threat: Threat
+        self,
+        attacker: nn.Module,
+        net: nn.Module,
+        x: Images,
+        y: Labels,
+        threat: Threat,
+        first: Float[Tensor, "n d h w"] | None = None,
     ) -> Images:
-        """x', differentiable in the attacker's weights."""
-        if self.variant == "naive":
-            return (x + perturbation(attacker(x), threat)).clamp(0, 1)
+        """x', differentiable in the attacker's weights; `first` are its first inputs, if known."""
+        inputs = self.first_inputs(net, x, y) if first is None else first
         if self.variant == "multi-step":
             point = x
-            for _ in range(self.steps):
-                inputs = attacker_input(net, point.detach(), y, self.normalise)
+            for step in range(self.steps):
+                if step:
+                    inputs = attacker_input(net, point.detach(), y, self.normalise)
                 point = (point + STRIDE * perturbation(attacker(inputs), threat)).clamp(0, 1)
             return (x + shrink(point - x, threat)).clamp(0, 1)
-        first = perturbation(attacker(attacker_input(net, x, y, self.normalise)), threat)
-        if self.variant == "grad":
-            return (x + first).clamp(0, 1)
-        inputs = attacker_input(net, (x + first).clamp(0, 1), y, self.normalise)
+        delta = perturbation(attacker(inputs), threat)
+        if self.variant in ("naive", "grad"):
+            return (x + delta).clamp(0, 1)
+        inputs = attacker_input(net, (x + delta).clamp(0, 1), y, self.normalise)
         second = perturbation(attacker(inputs), threat)
-        return (x + shrink(first + second, threat)).clamp(0, 1)
+        return (x + shrink(delta + second, threat)).clamp(0, 1)
 
 
 def attacker_input(

@@ -78,8 +78,8 @@ def test_the_attacker_is_a_quarter_as_wide_as_the_papers_unless_told(tmp_path: P
 def test_the_attacker_may_be_updated_more_often(tmp_path: Path) -> None:
     job = small_job(tmp_path, epochs=1, examples=32)
     L2L(attacker_steps=3, **SMALL).fit(job)
-    # Gradient and loss for the classifier's step, and for each of the attacker's.
-    assert job.passes.forwards["net"] == 32 * (2 + 3 * 2)
+    # A gradient for the classifier's step and one for all of the attacker's; each has its loss.
+    assert job.passes.forwards["net"] == job.passes.backwards["net"] == 32 * (2 + 1 + 3)
 
 
 def test_an_attacker_that_is_pgd_has_a_relative_loss_of_one(
