@@ -145,7 +145,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
             return Job(Path(folder) / name, (LINF,), given.dataset, compile=True, **sizes)
 
         trained = ways(data, job)[given.way]()
-    test = data.test.take(500)
+    test = data.test.take(min(500, len(data.test)))
     outcome = evaluate(trained.model, test.images, test.labels, threat=str(LINF), display="none")
     found = {"clean": outcome.clean.mean(), "robust": outcome.accuracy(), "passes": trained.passes}
     return found | {"last": trained.seconds[-1], "more": trained.seconds[0] - trained.seconds[-1]}

@@ -46,7 +46,7 @@ def learning(job: Job, batch: Batch, *, compiling: bool) -> Step:
     net = job.model().train()
     optimizer = job.sgd(net)
     if compiling:
-        net.body.compile()  # type: ignore[no-untyped-call]
+        net.body.compile()
     return lambda: learn(net, optimizer, batch.x, batch, job.clip)
 
 
@@ -100,7 +100,7 @@ def learn(
 def steps(job: Job, compiling: Job, batches: Batches) -> dict[str, Step]:
     """Every step by its name in the table, the one to compare with first."""
     batch = batches(0, 0)
-    made = {
+    made: dict[str, Step] = {
         "AT here": at(job, batch),
         "AT here, compiled": at(compiling, batch),
         "of AT, the learning": learning(job, batch, compiling=False),
