@@ -9,7 +9,7 @@ from bench.models.checkpoint import Metadata, Tag
 from bench.training.job import Job
 from bench.training.log import Row, check_tensorboard, write_csv, write_tensorboard
 from bench.training.nets import Net
-from bench.training.selection import Heldout, Measure, diagnose
+from bench.training.selection import Measure, diagnose
 
 
 @dataclass
@@ -27,15 +27,14 @@ class History:
         job = self.job
         if job.tensorboard:
             check_tensorboard()
-        self._heldout = Heldout(job.data.heldout, job.threats, job.fabric.device)
-        self._data_sha256 = job.data.train.take(job.examples).sha256()
+        self._data_sha256 = job.train.sha256()
 
     def add_epoch(self, row: Row, net: Net, companions: dict[str, Net]) -> None:
         """Add the epoch's `row` with the held-out accuracies of `net`; save checkpoints and log.
 
         Of several devices, only the first one writes files.
         """
-        accuracies = self._heldout.accuracies(net, self.measure)
+        accuracies = self.job.heldout.accuracies(net, self.measure)
         self.rows.append(row | accuracies)
         if not self.job.fabric.is_global_zero:
             return
@@ -76,7 +75,7 @@ class History:
             threats=tuple(map(str, job.threats)),
             epoch=len(self.rows),
             epochs=job.epochs,
-            selected_on=f"{self.select} accuracy on {len(self._heldout)} held-out examples",
+            selected_on=f"{self.select} accuracy on {len(job.heldout)} held-out examples",
             seed=job.seed,
             forward_passes=round(row["forward_passes"]),
             backward_passes=round(row["backward_passes"]),

@@ -271,7 +271,7 @@ def _check_recorded(nets: Iterable[Net]) -> None:
 
 def _batches(job: Job) -> Batches:
     return Batches(
-        job.data.train.take(job.examples),
+        job.train,
         job.batch_size,
         seed=job.seed,
         augment=job.augmentation,

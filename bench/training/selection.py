@@ -34,6 +34,10 @@ class Heldout:
     def __len__(self) -> int:
         return min(len(self.split), EXAMPLES)
 
+    def sha256(self) -> str:
+        """The hash of the examples, in hexadecimal."""
+        return self.split.take(len(self)).sha256()
+
     def accuracies(self, net: Net, measure: Measure | None = None) -> dict[str, float]:
         """Accuracy in [0, 1]: `clean`, `fgsm`, under PGD-10 of each threat by its name, `union`.
 

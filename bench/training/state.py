@@ -63,11 +63,15 @@ def is_finished(folder: Path, config: dict[str, Any]) -> bool:
 
 
 def check_same(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Compare the options of two runs.
+    """Compare the options of two runs. The hashes of examples are compared where both have them:
+    runs of version 0.1.0 do not.
 
     Raises:
         CrossfireError: they differ; the message names the first difference.
     """
+    if "data_sha256" not in found.get("training", {}):
+        training = {k: v for k, v in wanted["training"].items() if k != "data_sha256"}
+        wanted = wanted | {"training": training}
     found, wanted = _flat(found), _flat(wanted)
     for name in sorted(found.keys() | wanted.keys()):
         if found.get(name) != wanted.get(name):
@@ -80,7 +84,11 @@ def check_same(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> N
 def _flat(config: dict[str, Any]) -> dict[str, Any]:
     plain: dict[str, Any] = json.loads(json.dumps(config))
     training: dict[str, Any] = plain.pop("training", {})
-    for kind, what in (("code", "code of"), ("teachers", "weights of the")):
+    for kind, text in (
+        ("code", "code of {}"),
+        ("teachers", "weights of the {}"),
+        ("data_sha256", f"{{}} images of {training.get('dataset')}"),
+    ):
         hashes: dict[str, str] = training.pop(kind, {})
-        plain |= {f"{what} {name}": f"{sha:.8}" for name, sha in hashes.items()}
+        plain |= {text.format(name): f"{sha:.8}" for name, sha in hashes.items()}
     return plain | training
