@@ -57,9 +57,11 @@ class EAT:
 
 
 def extremes(threats: tuple[Threat, ...]) -> tuple[Threat, ...]:
-    """The threats in ℓ∞ and ℓ1; all of them unless both are there."""
-    chosen = tuple(threat for threat in threats if threat.norm in ("linf", "l1"))
-    return chosen if len({threat.norm for threat in chosen}) == 2 else threats
+    """The threats in ℓ∞ and ℓ1, or all of them unless both are there; those in ℓ∞ come first,
+    whatever the order in which the user names them."""
+    chosen = [threat for threat in threats if threat.norm in ("linf", "l1")]
+    both = len({threat.norm for threat in chosen}) == 2
+    return tuple(sorted(chosen if both else threats, key=lambda threat: threat.norm != "linf"))
 
 
 class WorstPoint:

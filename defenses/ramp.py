@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from bench.errors import CrossfireError
 from bench.losses import cross_entropy, kl
 from bench.training import Batch, Job, Run, adversarial_each
 from bench.types import Logits
@@ -46,7 +47,13 @@ class RAMP:
     }
 
     def fit(self, job: Job) -> None:
-        """Train, and save the checkpoints best and last."""
+        """Train, and save the checkpoints best and last.
+
+        Raises:
+            CrossfireError: there is a single threat, with which no logits can be paired.
+        """
+        if len(job.threats) == 1:
+            raise CrossfireError("ramp is for several threats; choose them with --threat")
         net, threats = job.model(), extremes(job.threats)
         natural = job.place(copy.deepcopy(net.body), "natural", net.arch)
         before = copy.deepcopy(net.body)

@@ -15,9 +15,10 @@ TINY = 1e-20
 def weights_perturbed(net: nn.Module, loss: Callable[[], Tensor], gamma: float) -> Iterator[None]:
     """Context in which each weight w of more than one dimension is moved by γ‖w‖ up the loss.
 
-    Weights that are frozen, or that the loss does not depend on, stay. The direction is the loss's gradient, normalised layer by layer (equation 8). Afterwards the
-    weights are restored. With γ = 0 the weights stay, and the loss is not computed. The extra
-    pass does not change batch-norm statistics.
+    The direction is the loss's gradient, normalised layer by layer (equation 8); frozen weights,
+    and those that the loss does not depend on, stay. Afterwards the weights are restored. With
+    γ = 0 the weights stay, and the loss is not computed. The extra pass does not change batch-norm
+    statistics.
     """
     if gamma == 0:
         yield
