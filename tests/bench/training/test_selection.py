@@ -74,11 +74,16 @@ def test_overfitting_to_a_learned_attacker_is_named() -> None:
     assert "5% while accuracy against the learned attacker is 90%" in str(diagnose(history, 10))
 
 
-def test_collapse_is_named_from_the_third_epoch_on() -> None:
-    guess = row(0.1, 0.1, 0.1)
-    assert diagnose([guess], 10) is None
-    assert "collapse" in str(diagnose([guess] * 3, 10))
-    assert diagnose([guess] * 3, 2) is not None
+@pytest.mark.parametrize(("classes", "learned"), [(10, 0.3), (2, 0.8)])
+def test_collapse_is_named_from_the_third_epoch_on_and_a_slow_start_is_none(
+    classes: int, learned: float
+) -> None:
+    guess = row(1 / classes, 0.0, 0.0)
+    better = row(learned, 0.0, 0.0)
+    assert diagnose([better, guess], classes) is None
+    assert diagnose([guess] * 9, classes) is None
+    told = str(diagnose([guess, better, guess], classes))
+    assert f"collapse: clean accuracy fell from {learned:.0%} to {1 / classes:.0%}" in told
 
 
 def test_robust_overfitting_is_not_reported() -> None:
