@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from bench.errors import CrossfireError
 from bench.losses import cross_entropy, kl
 from bench.training import Batch, Job, Run, adversarial_kl, awp_step, evaluating
 from bench.types import Images
@@ -25,7 +26,7 @@ class TRADES:
     steps: int = field(default=10, metadata={"help": "PGD steps.", "least": 1})
     step_size: float = field(default=0.225, metadata={"help": "PGD step size, in epsilons."})
     awp: float = field(default=0.0, metadata={"help": "Gamma of AWP; its paper has 0.005."})
-    awp_warmup: int = field(default=0, metadata={"help": "Epochs without AWP."})
+    awp_warmup: int = field(default=0, metadata={"help": "Epochs without AWP.", "warm_up": True})
 
     recipes: ClassVar[dict[str, dict[str, Any]]] = {
         "paper": {
@@ -39,7 +40,16 @@ class TRADES:
     }
 
     def fit(self, job: Job) -> None:
-        """Train, and save the checkpoints best and last."""
+        """Train, and save the checkpoints best and last.
+
+        Raises:
+            CrossfireError: AWP would not begin.
+        """
+        if self.awp and self.awp_warmup >= job.epochs:
+            raise CrossfireError(
+                f"AWP would begin after {self.awp_warmup} of {job.epochs} epochs; lower "
+                "--awp-warmup, or raise --epochs"
+            )
         net, threat = job.model(), job.threat
         run = Run(job, self, net)
         for batch in run:

@@ -28,7 +28,7 @@ from bench.training.job import Job
 from bench.training.log import Row
 from bench.training.nets import Net
 from bench.training.ranges import check_ranges, check_used
-from bench.training.schedules import factor
+from bench.training.schedules import factor, idle_drops
 from bench.training.selection import Measure
 from bench.training.state import Stateful, is_finished, read, write
 
@@ -84,6 +84,8 @@ class Run:
         self._path = job.out / "state.pt"
         self._restore()
         self._saved = time.monotonic()
+        if (idle := idle_drops(job.schedule, job.epochs, job.drops)) and job.fabric.is_global_zero:
+            job.notify(f"{self._name}: {idle}")
 
     def _stateful(self, more: Mapping[str, Stateful]) -> dict[str, Stateful]:
         own: dict[str, Stateful] = {
