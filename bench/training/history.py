@@ -63,6 +63,7 @@ class History:
 
     def _save(self, tag: Tag, net: Net, heldout: dict[str, float], folder: str = "") -> None:
         job, row = self.job, self.rows[-1]
+        whose = " of the main network" if folder else ""
         metadata = Metadata(
             defense=self.defense,
             config=self.config,
@@ -75,7 +76,7 @@ class History:
             threats=tuple(map(str, job.threats)),
             epoch=len(self.rows),
             epochs=job.epochs,
-            selected_on=f"{self.select} accuracy on {len(job.heldout)} held-out examples",
+            selected_on=f"{self.select} accuracy{whose} on {len(job.heldout)} held-out examples",
             seed=job.seed,
             forward_passes=round(row["forward_passes"]),
             backward_passes=round(row["backward_passes"]),

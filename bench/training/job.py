@@ -82,7 +82,8 @@ class Job:
         default=(), metadata={"help": "Epochs after which `steps` divides the rate by 10."}
     )
     average: float = field(
-        default=0.0, metadata={"help": "Decay of the weights' moving average; 0 for none."}
+        default=0.0,
+        metadata={"help": "Decay of the moving average of the main network's weights; 0 for none."},
     )
     augment: Literal["auto", "crop-flip", "crop", "none"] = field(
         default="auto",

@@ -38,7 +38,8 @@ SECONDS_BETWEEN_SAVES = 60.0
 class Run:
     """The run that trains `net`. Iterate over it once; call `step` for each update of weights.
 
-    `companions` become checkpoints of their own in sub-folders; `teachers` are networks whose
+    `companions` become checkpoints of their own in sub-folders, of the epochs of `net`, and their
+    weights are not averaged; `teachers` are networks whose
     weights don't change, and are recorded by their hash; `optimizer` (default: `Job.sgd` of `net`
     and the companions) follows the job's schedule; `state` is further state to be saved, which at
     the end of an epoch is the same on every device; `select` names the held-out accuracy by which
