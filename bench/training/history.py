@@ -81,7 +81,7 @@ class History:
             forward_passes=round(row["forward_passes"]),
             backward_passes=round(row["backward_passes"]),
             seconds=row["seconds"],
-            versions=environment.versions(),
+            versions=environment.versions() | {"arithmetic": job.arithmetic},
             commit=environment.commit()[0],
             heldout=heldout,
         )

@@ -195,6 +195,11 @@ class Job:
         keep_memory()
         return fabric
 
+    @property
+    def arithmetic(self) -> Precision:
+        """`precision`, or what `auto` stands for on the run's device."""
+        return resolve(self.precision, self.fabric.device)
+
     @cached_property
     def passes(self) -> Passes:
         """The passes of the run's networks so far."""

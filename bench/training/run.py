@@ -39,12 +39,12 @@ class Run:
     """The run that trains `net`. Iterate over it once; call `step` for each update of weights.
 
     `companions` become checkpoints of their own in sub-folders, of the epochs of `net`, and their
-    weights are not averaged; `teachers` are networks whose
-    weights don't change, and are recorded by their hash; `optimizer` (default: `Job.sgd` of `net`
-    and the companions) follows the job's schedule; `state` is further state to be saved, which at
-    the end of an epoch is the same on every device; `select` names the held-out accuracy by which
-    the epoch `best` is chosen; `measure` computes further metrics on the held-out images, for the
-    log and the checkpoint's metadata.
+    weights are not averaged; `teachers` are networks whose weights don't change, and are recorded
+    by their hash; `optimizer` (default: `Job.sgd` of `net` and the companions) follows the job's
+    schedule; `state` is further state to be saved, which at the end of an epoch is the same on
+    every device; `select` names the held-out accuracy by which the epoch `best` is chosen;
+    `measure` computes further metrics on the held-out images, for the log and the checkpoint's
+    metadata.
     """
 
     def __init__(
@@ -237,13 +237,14 @@ class Run:
             **{"loss": self._loss, "updates": self._updates, "history": self._history.rows},
         }
         parts = {name: part.state_dict() for name, part in self._parts.items()}
-        write(self._path, self._config, {"place": position, "parts": parts})
+        state = {"place": position, "parts": parts}
+        write(self._path, self._config, self._job.arithmetic, state)
 
     def _restore(self) -> None:
         if not self._job.resume:
             self._path.unlink(missing_ok=True)
         elif self._path.exists():
-            saved = read(self._path, self._name, self._config)
+            saved = read(self._path, self._name, self._config, self._job.arithmetic)
             try:
                 for name, part in self._parts.items():
                     part.load_state_dict(saved["parts"][name])

@@ -25,24 +25,31 @@ class Stateful(Protocol):
         """Restore what `state_dict` returned."""
 
 
-def write(path: Path, config: dict[str, Any], state: dict[str, Any]) -> None:
+def write(path: Path, config: dict[str, Any], arithmetic: str, state: dict[str, Any]) -> None:
     """Replace the state file atomically."""
     buffer = io.BytesIO()
-    torch.save({"config": json.dumps(config), **state}, buffer)
+    torch.save({"config": json.dumps(config), "arithmetic": arithmetic, **state}, buffer)
     write_atomic(path, buffer.getvalue())
 
 
-def read(path: Path, defense: str, config: dict[str, Any]) -> dict[str, Any]:
+def read(path: Path, defense: str, config: dict[str, Any], arithmetic: str) -> dict[str, Any]:
     """The state that `write` saved, for the same `config` of the same `defense`.
 
     Raises:
-        CrossfireError: the file is damaged, or belongs to a run with other options.
+        CrossfireError: the file is damaged, or belongs to a run with other options or, where these
+            leave it open, in another arithmetic.
     """
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise CrossfireError(f"{path} is damaged ({error}); train again with --no-resume") from None
     check_same(path.parent, current(defense, json.loads(state.pop("config"))), config)
+    begun = state.pop("arithmetic", arithmetic)  # version 0.1.0 saved none
+    if begun != arithmetic:
+        raise CrossfireError(
+            f"{path.parent} holds a run that began in {begun}, and --precision auto is "
+            f"{arithmetic} here; resume it on a machine as before, or train again with --no-resume"
+        )
     return state
 
 
