@@ -1,9 +1,11 @@
 """The history of a run: a row for each epoch, from which checkpoints and log are written."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from bench.compute import environment
+from bench.errors import CrossfireError
 from bench.models import checkpoint
 from bench.models.checkpoint import Metadata, Tag
 from bench.training.job import Job
@@ -27,14 +29,20 @@ class History:
         job = self.job
         if job.tensorboard:
             check_tensorboard()
+        if not self.measure:  # otherwise its metrics are known after the first epoch
+            self._check_select(("clean", *map(str, job.threats), "union", "fgsm"))
         self._data_sha256 = job.train.sha256()
 
     def add_epoch(self, row: Row, net: Net, companions: dict[str, Net]) -> None:
         """Add the epoch's `row` with the held-out accuracies of `net`; save checkpoints and log.
 
         Of several devices, only the first one writes files.
+
+        Raises:
+            CrossfireError: `select` names none of the accuracies.
         """
         accuracies = self.job.heldout.accuracies(net, self.measure)
+        self._check_select(accuracies)
         self.rows.append(row | accuracies)
         if not self.job.fabric.is_global_zero:
             return
@@ -51,6 +59,13 @@ class History:
         if self.job.tensorboard:
             write_tensorboard(self.job.out / "tensorboard", self.rows[-1])
         self._notify()
+
+    def _check_select(self, accuracies: Iterable[str]) -> None:
+        if self.select not in accuracies:
+            raise CrossfireError(
+                f"select='{self.select}' of {self.defense} is no held-out accuracy; choose one of "
+                f"{', '.join(accuracies)}"
+            )
 
     def _selection_key(self, epoch: int) -> tuple[float, ...]:
         return self.rows[epoch][self.select], self.rows[epoch]["clean"]

@@ -64,8 +64,8 @@ class Run:
 
         Raises:
             CrossfireError: an option of the defense is out of range or would not be read, a network
-                has no architecture, two parts of the state have one name, or the folder holds a
-                run with other options or a damaged one.
+                has no architecture, `select` names no held-out accuracy, two parts of the state
+                have one name, or the folder holds a run with other options or a damaged one.
         """
         check_ranges(defense)
         check_used(defense, several=len(job.threats) > 1)
