@@ -6,7 +6,7 @@ As in the authors' code an example is broken if the network in eval mode is wron
 the attack, the image included, and training uses the point with the largest loss. They attack with
 APGD-10 from the image; this is PGD-10 from the image, so figures may differ from theirs. Batch-norm
 weights and biases are trained like all others (in their code at a rate of 1 throughout, and without
-decay).
+decay), and the recipe's network has ReLU where theirs has softplus.
 """
 
 from dataclasses import dataclass, field

@@ -13,10 +13,11 @@ student's own, KL(f(x) ‖ f(x')), is at temperature 1, and times T² in iad2 on
 
 A = t_y(x')^β, or 1 in the first epochs; n is a naturally trained teacher. x' raises the student's
 cross-entropy, except KL(t(x) ‖ f(x')) in rslad and KL(t(x') ‖ f(x')), through both networks, in
-adaad. Sources: Goldblum et al. 2020, Zi et al. 2021, Zhu et al. 2022, Huang et al. 2023, each with
-its code. Two departures: examples are made with the student in eval mode (ard, iad: train mode),
-and divergences sum over the classes (the code of ard, rslad and adaad averages: `--mean`). The log
-and the checkpoint hold the agreement of student and teacher on held-out images.
+adaad, both at temperature 1. Sources: Goldblum et al. 2020, Zi et al. 2021, Zhu et al. 2022, Huang
+et al. 2023, each with its code, of which the recipes are those of CIFAR-10. Two departures:
+examples are made with the student in eval mode (ard, iad: train mode), and divergences sum over the
+classes (the code of ard, rslad and adaad averages: `--mean`). The log and the checkpoint hold the
+agreement of student and teacher on held-out images.
 """
 
 from collections.abc import Callable, Mapping

@@ -2,7 +2,8 @@
 
 The divergence is raised from x + 0.001 N(0, 1), the network in eval mode, by steps of 0.007 at
 ε = 0.031. With adversarial weight perturbation it is TRADES-AWP (Wu et al. 2020), whose
-perturbation begins after `awp_warmup` epochs.
+perturbation begins after `awp_warmup` epochs. The authors train within ε = 0.031, the recipe within
+that of the data's budget set.
 """
 
 from dataclasses import dataclass, field
