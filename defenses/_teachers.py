@@ -9,7 +9,7 @@ from torch import nn
 
 from bench.models import checkpoint
 from bench.models.sources import find
-from bench.training import Job, Net
+from bench.training import Job, Net, settings_of
 from defenses.at import AT
 from defenses.undefended import Undefended
 
@@ -27,7 +27,7 @@ def natural_teacher(job: Job, spec: str) -> Net:
 
 def _trained(job: Job, defense: Any) -> nn.Module:  # noqa: ANN401
     """Trained into `teachers` beside the job's folder; with `resume`, or loaded from there."""
-    settings = json.dumps(job.settings(), sort_keys=True)
+    settings = json.dumps(settings_of(job), sort_keys=True)
     name = f"{type(defense).__name__.lower()}-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
     folder: Path = job.out.parent / "teachers" / name
     defense.fit(job.with_settings(out=folder))

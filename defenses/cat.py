@@ -7,7 +7,8 @@ Two networks of one architecture are trained with different losses, and teach ea
     L  = (1 − α)(L1 + L2) + α (KL(f2(x1') ‖ f1(x1')) + KL(f1(x2') ‖ f2(x2')))
 
 with K classes, and the peer's prediction held constant. The published defense closest to `mat`. The
-TRADES network is the checkpoint, the other one is saved in the sub-folder `peer`.
+TRADES network is the checkpoint, the other one is saved in the sub-folder `peer`, both of the epoch
+that is best for the first; the authors keep each network's own best epoch.
 """
 
 from dataclasses import dataclass, field

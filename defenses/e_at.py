@@ -6,7 +6,7 @@ As in the authors' code an example is broken if the network in eval mode is wron
 the attack, the image included, and training uses the point with the largest loss. They attack with
 APGD-10 from the image; this is PGD-10 from the image, so figures may differ from theirs. Batch-norm
 weights and biases are trained like all others (in their code at a rate of 1 throughout, and without
-decay).
+decay), and the recipe's network has ReLU where theirs has softplus.
 """
 
 from dataclasses import dataclass, field
@@ -57,9 +57,11 @@ class EAT:
 
 
 def extremes(threats: tuple[Threat, ...]) -> tuple[Threat, ...]:
-    """The threats in ℓ∞ and ℓ1; all of them unless both are there."""
-    chosen = tuple(threat for threat in threats if threat.norm in ("linf", "l1"))
-    return chosen if len({threat.norm for threat in chosen}) == 2 else threats
+    """The threats in ℓ∞ and ℓ1, or all of them unless both are there; those in ℓ∞ come first,
+    whatever the order in which the user names them."""
+    chosen = [threat for threat in threats if threat.norm in ("linf", "l1")]
+    both = len({threat.norm for threat in chosen}) == 2
+    return tuple(sorted(chosen if both else threats, key=lambda threat: threat.norm != "linf"))
 
 
 class WorstPoint:

@@ -57,7 +57,7 @@ class _Carried(nn.Module):
     def __init__(self, job: Job) -> None:
         super().__init__()
         data = job.data
-        count = min(job.batch_size, len(data.train.take(job.examples)))
+        count = min(job.batch_size, len(job.train))
         shape = (count, data.channels, *data.size)
         self.register_buffer("delta", torch.zeros(shape, device=job.fabric.device))
         self._fabric = job.fabric

@@ -56,9 +56,19 @@ class L2L:
     )
     normalise: Per = field(
         default="batch",
-        metadata={"help": "Divide input gradients by the largest of the batch or of the example."},
+        metadata={
+            "help": "Divide input gradients by the largest of the batch or of the example.",
+            "variants": ("grad", "two-step", "multi-step"),
+        },
     )
-    steps: int = field(default=7, metadata={"help": "Steps of the multi-step variant.", "least": 1})
+    steps: int = field(
+        default=7,
+        metadata={
+            "help": "Steps of the multi-step variant.",
+            "least": 1,
+            "variants": ("multi-step",),
+        },
+    )
 
     recipes: ClassVar[dict[str, dict[str, Any]]] = {
         "paper": {

@@ -4,7 +4,8 @@
     BCE = −log p_y(x') − log(1 − max_{k≠y} p_k(x')),   x' by PGD on the cross-entropy
 
 so that examples which are misclassified without attack have larger weights. The constants
-1.0001 and 1e-12 keep the logarithms finite, as in the authors' code.
+1.0001 and 1e-12 keep the logarithms finite, as in the authors' code, which trains within ε = 0.031;
+the recipe trains within that of the data's budget set.
 """
 
 from dataclasses import dataclass, field

@@ -8,7 +8,8 @@ and once an epoch, layer by layer, part of what an epoch of natural training fro
 would have changed: w ← w + β max(cos(g_n, g_a), 0) g_n + (1 − β) g_a, where g_n and g_a are the
 epoch's natural and adversarial changes.
 
-Two departures from the authors' code. It attacks with APGD-10; this is PGD-10. It chooses the worse
+Three departures from the authors' code. It attacks with APGD-10; this is PGD-10. Its network has
+softplus; that of the recipe ReLU. It chooses the worse
 point by the attack's loss, in eval mode, and passes the chosen points through the network a third
 time; here the larger of the two losses in train mode counts, whose passes the pairing needs anyway.
 """
@@ -20,6 +21,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from bench.errors import CrossfireError
 from bench.losses import cross_entropy, kl
 from bench.training import Batch, Job, Run, adversarial_each
 from bench.types import Logits
@@ -46,7 +48,13 @@ class RAMP:
     }
 
     def fit(self, job: Job) -> None:
-        """Train, and save the checkpoints best and last."""
+        """Train, and save the checkpoints best and last.
+
+        Raises:
+            CrossfireError: there is a single threat, with which no logits can be paired.
+        """
+        if len(job.threats) == 1:
+            raise CrossfireError("ramp is for several threats; choose them with --threat")
         net, threats = job.model(), extremes(job.threats)
         natural = job.place(copy.deepcopy(net.body), "natural", net.arch)
         before = copy.deepcopy(net.body)

@@ -13,10 +13,11 @@ student's own, KL(f(x) ‖ f(x')), is at temperature 1, and times T² in iad2 on
 
 A = t_y(x')^β, or 1 in the first epochs; n is a naturally trained teacher. x' raises the student's
 cross-entropy, except KL(t(x) ‖ f(x')) in rslad and KL(t(x') ‖ f(x')), through both networks, in
-adaad. Sources: Goldblum et al. 2020, Zi et al. 2021, Zhu et al. 2022, Huang et al. 2023, each with
-its code. Two departures: examples are made with the student in eval mode (ard, iad: train mode),
-and divergences sum over the classes (the code of ard, rslad and adaad averages: `--mean`). The log
-and the checkpoint hold the agreement of student and teacher on held-out images.
+adaad, both at temperature 1. Sources: Goldblum et al. 2020, Zi et al. 2021, Zhu et al. 2022, Huang
+et al. 2023, each with its code, of which the recipes are those of CIFAR-10. Two departures:
+examples are made with the student in eval mode (ard, iad: train mode), and divergences sum over the
+classes (the code of ard, rslad and adaad averages: `--mean`). The log and the checkpoint hold the
+agreement of student and teacher on held-out images.
 """
 
 from collections.abc import Callable, Mapping
@@ -80,19 +81,36 @@ class TeacherStudent:
         default="", metadata={"help": "Any model, as for evaluate.  [default: one trained by at]"}
     )
     natural_teacher: str = field(
-        default="", metadata={"help": "iad2: any model.  [default: one trained by undefended]"}
+        default="",
+        metadata={
+            "help": "iad2: any model.  [default: one trained by undefended]",
+            "variants": ("iad2",),
+        },
     )
     alpha: float | None = field(
-        default=None, metadata={"help": "Weight of the teacher.  [default: by variant]", "most": 1}
+        default=None,
+        metadata={
+            "help": "Weight of the teacher, but in active.  [default: by variant]",
+            "most": 1,
+            "variants": tuple(variant for variant in LOSSES if variant != "active"),
+        },
     )
     temperature: float | None = field(
         default=None,
         metadata={"help": "Temperature T.  [default: 30 for ard, 1 otherwise]", "least": 0.001},
     )
-    gamma: float = field(default=0.25, metadata={"help": "iad2: weight of the natural teacher."})
-    beta: float = field(
-        default=0.1, metadata={"help": "iad1, iad2: exponent of the trust in the teacher."}
+    gamma: float = field(
+        default=0.25,
+        metadata={"help": "iad2: weight of the natural teacher.", "variants": ("iad2",)},
     )
+    beta: float = field(
+        default=0.1,
+        metadata={
+            "help": "iad1, iad2: exponent of the trust in the teacher.",
+            "variants": ("iad1", "iad2"),
+        },
+    )
+    # Other variants may set it too, because recipes of published boards do.
     begin: float | None = field(
         default=None,
         metadata={
@@ -104,16 +122,24 @@ class TeacherStudent:
         default=False, metadata={"help": "Divide divergences by the number of classes."}
     )
     response: Response = field(
-        default="soft", metadata={"help": "active: what the teacher returns for a query."}
+        default="soft",
+        metadata={
+            "help": "active: what the teacher returns for a query.",
+            "variants": ("active",),
+        },
     )
     queries: float = field(
         default=0.5,
         metadata={
             "help": "active: share of the examples at which the teacher is queried.",
             "most": 1,
+            "variants": ("active",),
         },
     )
-    slope: float = field(default=1.0, metadata={"help": "active: weight of matching gradients."})
+    slope: float = field(
+        default=1.0,
+        metadata={"help": "active: weight of matching gradients.", "variants": ("active",)},
+    )
     steps: int = field(default=10, metadata={"help": "PGD steps.", "least": 1})
     step_size: float = field(default=0.25, metadata={"help": "PGD step size, in epsilons."})
 

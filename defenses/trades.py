@@ -2,7 +2,8 @@
 
 The divergence is raised from x + 0.001 N(0, 1), the network in eval mode, by steps of 0.007 at
 ε = 0.031. With adversarial weight perturbation it is TRADES-AWP (Wu et al. 2020), whose
-perturbation begins after `awp_warmup` epochs.
+perturbation begins after `awp_warmup` epochs. The authors train within ε = 0.031, the recipe within
+that of the data's budget set.
 """
 
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from bench.errors import CrossfireError
 from bench.losses import cross_entropy, kl
 from bench.training import Batch, Job, Run, adversarial_kl, awp_step, evaluating
 from bench.types import Images
@@ -25,7 +27,7 @@ class TRADES:
     steps: int = field(default=10, metadata={"help": "PGD steps.", "least": 1})
     step_size: float = field(default=0.225, metadata={"help": "PGD step size, in epsilons."})
     awp: float = field(default=0.0, metadata={"help": "Gamma of AWP; its paper has 0.005."})
-    awp_warmup: int = field(default=0, metadata={"help": "Epochs without AWP."})
+    awp_warmup: int = field(default=0, metadata={"help": "Epochs without AWP.", "warm_up": True})
 
     recipes: ClassVar[dict[str, dict[str, Any]]] = {
         "paper": {
@@ -39,7 +41,16 @@ class TRADES:
     }
 
     def fit(self, job: Job) -> None:
-        """Train, and save the checkpoints best and last."""
+        """Train, and save the checkpoints best and last.
+
+        Raises:
+            CrossfireError: AWP would not begin.
+        """
+        if self.awp and self.awp_warmup >= job.epochs:
+            raise CrossfireError(
+                f"AWP would begin after {self.awp_warmup} of {job.epochs} epochs; lower "
+                "--awp-warmup, or raise --epochs"
+            )
         net, threat = job.model(), job.threat
         run = Run(job, self, net)
         for batch in run:

@@ -28,9 +28,9 @@ from leaderboard.separation import Ranks, ranks
 _RECIPE = ("data_sha256", "threats", "epochs", "batch_size", "selected_on", "tag")
 """The facts about a training that belong to its recipe; seed and cost do not."""
 
-_OF_A_RUN = ("seed", "dataset", "teachers")
-"""Settings that do not belong to the recipe: data are identified by their hash, not their name, and
-teachers by their name, because each seed has its own."""
+_OF_A_RUN = ("seed", "dataset", "data_sha256", "teachers")
+"""Settings that do not belong to the recipe: data are identified by their hash among the facts, not
+their name, and teachers by their name, because each seed has its own."""
 
 _TEACHERS = ("teacher", "natural_teacher")
 """Hyper-parameters that name a checkpoint, which may have a seed of its own."""

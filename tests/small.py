@@ -39,7 +39,7 @@ def watched_runs() -> Iterator[Mock]:
 def first_batch(job: Job) -> Batch:
     """The first batch of a job."""
     made = Batches(
-        job.data.train.take(job.examples),
+        job.train,
         job.batch_size,
         seed=job.seed,
         augment=job.augmentation,

@@ -42,7 +42,8 @@ class Attacker:
 @dataclass(frozen=True)
 class Learned:
     """The iteration: `steps` perturbations times `stride`, each clipped to the box, and the last
-    one projected onto the ball, as in training."""
+    one projected onto the ball. In training the first of two steps is not clipped before the
+    second one is added."""
 
     attacker: Attacker
     steps: int = 1

@@ -68,7 +68,7 @@ def _threat_options(default: str) -> list[click.Option]:
 def _train(name: str, kind: type, values: dict[str, Any]) -> None:
     """Train the defense `kind` with the values of all options, and print a summary."""
     from bench.display import display
-    from bench.training import Job, check_ranges, default_folder, summary, threats_of
+    from bench.training import Job, check_ranges, check_used, default_folder, summary, threats_of
 
     own = {item.name: values.pop(item.name) for item in fields(kind) if item.name in values}
     with display(values.pop("display")) as progress:
@@ -83,6 +83,7 @@ def _train(name: str, kind: type, values: dict[str, Any]) -> None:
         )
         defense = kind(**own)
         check_ranges(defense)
+        check_used(defense, several=len(threats) > 1)
         defense.fit(job)
     if job.fabric.is_global_zero:
         click.echo(summary(out))

@@ -15,6 +15,7 @@ after a kill. All randomness follows from (seed, epoch, step).
 from bench.losses import input_gradient
 from bench.training.awp import awp_step, weights_perturbed
 from bench.training.batches import Batch
+from bench.training.config import settings_of
 from bench.training.inner import (
     adversarial,
     adversarial_each,
@@ -55,6 +56,7 @@ __all__ = [
     "logits_and_gradient",
     "random_start",
     "recipes",
+    "settings_of",
     "small_start",
     "summary",
     "threats_of",

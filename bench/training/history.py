@@ -1,15 +1,17 @@
 """The history of a run: a row for each epoch, from which checkpoints and log are written."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from bench.compute import environment
+from bench.errors import CrossfireError
 from bench.models import checkpoint
 from bench.models.checkpoint import Metadata, Tag
 from bench.training.job import Job
 from bench.training.log import Row, check_tensorboard, write_csv, write_tensorboard
 from bench.training.nets import Net
-from bench.training.selection import Heldout, Measure, diagnose
+from bench.training.selection import Measure, diagnose
 
 
 @dataclass
@@ -27,15 +29,20 @@ class History:
         job = self.job
         if job.tensorboard:
             check_tensorboard()
-        self._heldout = Heldout(job.data.heldout, job.threats, job.fabric.device)
-        self._data_sha256 = job.data.train.take(job.examples).sha256()
+        if not self.measure:  # otherwise its metrics are known after the first epoch
+            self._check_select(("clean", *map(str, job.threats), "union", "fgsm"))
+        self._data_sha256 = job.train.sha256()
 
     def add_epoch(self, row: Row, net: Net, companions: dict[str, Net]) -> None:
         """Add the epoch's `row` with the held-out accuracies of `net`; save checkpoints and log.
 
         Of several devices, only the first one writes files.
+
+        Raises:
+            CrossfireError: `select` names none of the accuracies.
         """
-        accuracies = self._heldout.accuracies(net, self.measure)
+        accuracies = self.job.heldout.accuracies(net, self.measure)
+        self._check_select(accuracies)
         self.rows.append(row | accuracies)
         if not self.job.fabric.is_global_zero:
             return
@@ -53,6 +60,13 @@ class History:
             write_tensorboard(self.job.out / "tensorboard", self.rows[-1])
         self._notify()
 
+    def _check_select(self, accuracies: Iterable[str]) -> None:
+        if self.select not in accuracies:
+            raise CrossfireError(
+                f"select='{self.select}' of {self.defense} is no held-out accuracy; choose one of "
+                f"{', '.join(accuracies)}"
+            )
+
     def _selection_key(self, epoch: int) -> tuple[float, ...]:
         return self.rows[epoch][self.select], self.rows[epoch]["clean"]
 
@@ -64,6 +78,7 @@ class History:
 
     def _save(self, tag: Tag, net: Net, heldout: dict[str, float], folder: str = "") -> None:
         job, row = self.job, self.rows[-1]
+        whose = " of the main network" if folder else ""
         metadata = Metadata(
             defense=self.defense,
             config=self.config,
@@ -76,12 +91,12 @@ class History:
             threats=tuple(map(str, job.threats)),
             epoch=len(self.rows),
             epochs=job.epochs,
-            selected_on=f"{self.select} accuracy on {len(self._heldout)} held-out examples",
+            selected_on=f"{self.select} accuracy{whose} on {len(job.heldout)} held-out examples",
             seed=job.seed,
             forward_passes=round(row["forward_passes"]),
             backward_passes=round(row["backward_passes"]),
             seconds=row["seconds"],
-            versions=environment.versions(),
+            versions=environment.versions() | {"arithmetic": job.arithmetic},
             commit=environment.commit()[0],
             heldout=heldout,
         )

@@ -4,7 +4,7 @@ import copy
 import logging
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -16,15 +16,15 @@ from torch import nn
 from bench.compute.compilation import operations
 from bench.compute.precision import Precision, resolve
 from bench.compute.processor import keep_memory
-from bench.data import Dataset, load
+from bench.data import Dataset, Split, load
 from bench.errors import CrossfireError
-from bench.models.checkpoint import weights_sha256
-from bench.models.sources import Found, allow, own_code, stored, untrained
+from bench.models.sources import Found, allow, stored, untrained
 from bench.threats import Threat
 from bench.training.batches import Augmentation
 from bench.training.nets import Net, Passes
 from bench.training.ranges import check_ranges
 from bench.training.schedules import Schedule
+from bench.training.selection import Heldout
 
 LONG = 1e12
 """Training is long from so many operations, of one forward pass over all images of all epochs."""
@@ -82,7 +82,8 @@ class Job:
         default=(), metadata={"help": "Epochs after which `steps` divides the rate by 10."}
     )
     average: float = field(
-        default=0.0, metadata={"help": "Decay of the weights' moving average; 0 for none."}
+        default=0.0,
+        metadata={"help": "Decay of the moving average of the main network's weights; 0 for none."},
     )
     augment: Literal["auto", "crop-flip", "crop", "none"] = field(
         default="auto",
@@ -140,17 +141,35 @@ class Job:
         """The data set; its test split is for the evaluation only.
 
         Raises:
-            CrossfireError: it has no training images, too few to hold some out, or those of a
-                single class.
+            CrossfireError: it has no training images, too few to hold some out, or those that are
+                used are of a single class.
         """
         data = load(self.dataset, root=self.root)
         if not len(data.train) or not len(data.heldout):
             raise CrossfireError(f"{self.dataset} has fewer than two training images; add some")
-        if (data.train.labels == data.train.labels[0]).all():
+        labels = data.train.labels
+        used = labels[: self.examples]
+        if len(used) and (used == used[0]).all():
+            first = "" if len(used) == len(labels) else f"first {len(used)} "
+            mend = "raise --examples, or shuffle them" if first else "add others"
             raise CrossfireError(
-                f"the training images of {self.dataset} are all of one class; add others"
+                f"the {first}training images of {self.dataset} are all of one class; {mend}"
             )
         return data
+
+    @cached_property
+    def train(self) -> Split:
+        """The training examples that are used.
+
+        Raises:
+            CrossfireError: there are fewer than `examples`.
+        """
+        return self.data.train.take(self.examples)
+
+    @cached_property
+    def heldout(self) -> Heldout:
+        """The held-out examples by which the best epoch is chosen."""
+        return Heldout(self.data.heldout, self.threats, self.fabric.device)
 
     @cached_property
     def fabric(self) -> Fabric:
@@ -176,6 +195,11 @@ class Job:
         keep_memory()
         return fabric
 
+    @property
+    def arithmetic(self) -> Precision:
+        """`precision`, or what `auto` stands for on the run's device."""
+        return resolve(self.precision, self.fabric.device)
+
     @cached_property
     def passes(self) -> Passes:
         """The passes of the run's networks so far."""
@@ -195,8 +219,8 @@ class Job:
         return self.threats[0]
 
     @cached_property
-    def _beginning(self) -> Found | None:
-        """The network of `start`."""
+    def beginning(self) -> Found | None:
+        """The network of `start`; None without one."""
         if not self.start:
             return None
         return stored(self.start, None if self.arch == "auto" else self.arch, self.data)
@@ -211,8 +235,8 @@ class Job:
         """
         if self.arch != "auto":
             return self.arch
-        if self._beginning:
-            return self._beginning.arch
+        if self.beginning:
+            return self.beginning.arch
         return "cnn" if self.data.channels == 1 else "preactresnet18"
 
     @property
@@ -235,7 +259,7 @@ class Job:
         arch = arch or self.architecture
         with torch.random.fork_rng():
             torch.manual_seed(zlib.crc32(f"{self.seed} {role}".encode()))
-            begun = self._beginning if role == "net" else None
+            begun = self.beginning if role == "net" else None
             body = copy.deepcopy(begun.model).train() if begun else untrained(arch, self.data)
         compiling = self._long(body) if self.compile is None else self.compile
         return self.place(body, role, arch, compiling=compiling)
@@ -267,30 +291,3 @@ class Job:
         """Stochastic gradient descent on the weights of `nets`, by the job's hyper-parameters."""
         groups = [{"params": list(net.parameters())} for net in nets]
         return torch.optim.SGD(groups, self.lr, self.momentum, weight_decay=self.weight_decay)
-
-    def settings(self) -> dict[str, Any]:
-        """All settings that the weights depend on, as plain values."""
-        plain = {item.name: getattr(self, item.name) for item in fields(self)}
-        for name in _NOT_SETTINGS:
-            del plain[name]
-        if self._beginning:
-            plain["start"] = weights_sha256(self._beginning.model)
-        if code := own_code(self.architecture):
-            plain["code"] = code
-        plain["threats"] = [str(threat) for threat in self.threats]
-        return plain | {"arch": self.architecture, "augment": self.augmentation}
-
-
-_NOT_SETTINGS = (
-    "out",
-    "start",
-    "compile",
-    "device",
-    "devices",
-    "nodes",
-    "resume",
-    "tensorboard",
-    "root",
-    "progress",
-    "notify",
-)

@@ -23,21 +23,29 @@ def check_ranges(options: Any) -> None:  # noqa: ANN401
 
 
 def check_used(options: Any, *, several: bool) -> None:  # noqa: ANN401
-    """Check that no option of a defense is set that is not read under one threat, or under several:
-    `threats` in the metadata of its field says where it is, `one` or `several`.
+    """Check that no option of a defense is set that is not read: `threats` in the metadata of its
+    field says whether it is under `one` threat or under `several`, `variants` in which variants.
 
     Raises:
         CrossfireError: one is; the message names it.
     """
     present = "several" if several else "one"
     for item in fields(options):
+        if getattr(options, item.name) == item.default:
+            continue
         needed = item.metadata.get("threats", present)
-        if needed != present and getattr(options, item.name) != item.default:
-            threats = f"{needed} threat{'s' if needed == 'several' else ''}"
-            raise CrossfireError(
-                f"{item.name.replace('_', '-')} is for {threats}; leave it out, and recipes that "
-                f"set it, or choose {threats} with --threat"
-            )
+        if needed != present:
+            raise _unread(item, f"{needed} threat{'s' if needed == 'several' else ''}", "threat")
+        variants = item.metadata.get("variants")
+        if variants and options.variant not in variants:
+            raise _unread(item, f"variant {' or '.join(variants)}", "variant")
+
+
+def _unread(item: Field[Any], where: str, flag: str) -> CrossfireError:
+    return CrossfireError(
+        f"{item.name.replace('_', '-')} is for {where}; leave it out, and recipes that set it, or "
+        f"choose {where} with --{flag}"
+    )
 
 
 def _check(item: Field[Any], number: int | float) -> None:

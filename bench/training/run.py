@@ -28,7 +28,7 @@ from bench.training.job import Job
 from bench.training.log import Row
 from bench.training.nets import Net
 from bench.training.ranges import check_ranges, check_used
-from bench.training.schedules import factor
+from bench.training.schedules import factor, idle_drops
 from bench.training.selection import Measure
 from bench.training.state import Stateful, is_finished, read, write
 
@@ -38,12 +38,13 @@ SECONDS_BETWEEN_SAVES = 60.0
 class Run:
     """The run that trains `net`. Iterate over it once; call `step` for each update of weights.
 
-    `companions` become checkpoints of their own in sub-folders; `teachers` are networks whose
-    weights don't change, and are recorded by their hash; `optimizer` (default: `Job.sgd` of `net`
-    and the companions) follows the job's schedule; `state` is further state to be saved, which at
-    the end of an epoch is the same on every device; `select` names the held-out accuracy by which
-    the epoch `best` is chosen; `measure` computes further metrics on the held-out images, for the
-    log and the checkpoint's metadata.
+    `companions` become checkpoints of their own in sub-folders, of the epochs of `net`, and their
+    weights are not averaged; `teachers` are networks whose weights don't change, and are recorded
+    by their hash; `optimizer` (default: `Job.sgd` of `net` and the companions) follows the job's
+    schedule; `state` is further state to be saved, which at the end of an epoch is the same on
+    every device; `select` names the held-out accuracy by which the epoch `best` is chosen;
+    `measure` computes further metrics on the held-out images, for the log and the checkpoint's
+    metadata.
     """
 
     def __init__(
@@ -63,8 +64,8 @@ class Run:
 
         Raises:
             CrossfireError: an option of the defense is out of range or would not be read, a network
-                has no architecture, two parts of the state have one name, or the folder holds a
-                run with other options or a damaged one.
+                has no architecture, `select` names no held-out accuracy, two parts of the state
+                have one name, or the folder holds a run with other options or a damaged one.
         """
         check_ranges(defense)
         check_used(defense, several=len(job.threats) > 1)
@@ -84,6 +85,8 @@ class Run:
         self._path = job.out / "state.pt"
         self._restore()
         self._saved = time.monotonic()
+        if (idle := idle_drops(job.schedule, job.epochs, job.drops)) and job.fabric.is_global_zero:
+            job.notify(f"{self._name}: {idle}")
 
     def _stateful(self, more: Mapping[str, Stateful]) -> dict[str, Stateful]:
         own: dict[str, Stateful] = {
@@ -234,13 +237,14 @@ class Run:
             **{"loss": self._loss, "updates": self._updates, "history": self._history.rows},
         }
         parts = {name: part.state_dict() for name, part in self._parts.items()}
-        write(self._path, self._config, {"place": position, "parts": parts})
+        state = {"place": position, "parts": parts}
+        write(self._path, self._config, self._job.arithmetic, state)
 
     def _restore(self) -> None:
         if not self._job.resume:
             self._path.unlink(missing_ok=True)
         elif self._path.exists():
-            saved = read(self._path, self._name, self._config)
+            saved = read(self._path, self._name, self._config, self._job.arithmetic)
             try:
                 for name, part in self._parts.items():
                     part.load_state_dict(saved["parts"][name])
@@ -271,7 +275,7 @@ def _check_recorded(nets: Iterable[Net]) -> None:
 
 def _batches(job: Job) -> Batches:
     return Batches(
-        job.data.train.take(job.examples),
+        job.train,
         job.batch_size,
         seed=job.seed,
         augment=job.augmentation,

@@ -53,3 +53,12 @@ def factor(
     if schedule == "steps":
         return float(0.1 ** bisect_right(drops, epoch))
     return SCHEDULES[schedule](epoch / epochs)
+
+
+def idle_drops(schedule: Schedule, epochs: int, drops: tuple[int | float, ...]) -> str | None:
+    """Why no drop ever changes the rate, in words; None if there are none, or one does."""
+    if drops and schedule != "steps":
+        return f"drops are without effect in the schedule {schedule}; add --schedule steps"
+    if drops and min(drops) >= epochs:
+        return f"drops are without effect: the first is after epoch {min(drops):g} of {epochs}"
+    return None

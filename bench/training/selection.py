@@ -34,6 +34,10 @@ class Heldout:
     def __len__(self) -> int:
         return min(len(self.split), EXAMPLES)
 
+    def sha256(self) -> str:
+        """The hash of the examples, in hexadecimal."""
+        return self.split.take(len(self)).sha256()
+
     def accuracies(self, net: Net, measure: Measure | None = None) -> dict[str, float]:
         """Accuracy in [0, 1]: `clean`, `fgsm`, under PGD-10 of each threat by its name, `union`.
 
@@ -78,7 +82,8 @@ def diagnose(history: Sequence[dict[str, int | float]], classes: int) -> str | N
 
     Catastrophic overfitting (Wong et al. 2020, section 5): PGD accuracy falls towards zero while
     accuracy under a weaker attack stays high: a single step, or the learned `attacker` of the
-    training. Collapse: clean accuracy is that of guessing.
+    training. Collapse: clean accuracy is that of guessing, after an epoch clearly above it;
+    a slow start is none.
     """
     if len(history) < 3:
         return None
@@ -92,6 +97,10 @@ def diagnose(history: Sequence[dict[str, int | float]], classes: int) -> str | N
             f"catastrophic overfitting: PGD accuracy fell from {best:.0%} to {now['union']:.0%} "
             f"while {name} is {weaker[name]:.0%}"
         )
-    if now["clean"] < 1.2 / classes:
-        return f"collapse: clean accuracy is {now['clean']:.0%}, that of guessing; lower --lr"
+    learned = max(row["clean"] for row in history)
+    if now["clean"] < 1.2 / classes and learned >= min(2 / classes, 0.75):
+        return (
+            f"collapse: clean accuracy fell from {learned:.0%} to {now['clean']:.0%}, that of "
+            "guessing; lower --lr"
+        )
     return None

@@ -25,24 +25,31 @@ class Stateful(Protocol):
         """Restore what `state_dict` returned."""
 
 
-def write(path: Path, config: dict[str, Any], state: dict[str, Any]) -> None:
+def write(path: Path, config: dict[str, Any], arithmetic: str, state: dict[str, Any]) -> None:
     """Replace the state file atomically."""
     buffer = io.BytesIO()
-    torch.save({"config": json.dumps(config), **state}, buffer)
+    torch.save({"config": json.dumps(config), "arithmetic": arithmetic, **state}, buffer)
     write_atomic(path, buffer.getvalue())
 
 
-def read(path: Path, defense: str, config: dict[str, Any]) -> dict[str, Any]:
+def read(path: Path, defense: str, config: dict[str, Any], arithmetic: str) -> dict[str, Any]:
     """The state that `write` saved, for the same `config` of the same `defense`.
 
     Raises:
-        CrossfireError: the file is damaged, or belongs to a run with other options.
+        CrossfireError: the file is damaged, or belongs to a run with other options or, where these
+            leave it open, in another arithmetic.
     """
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise CrossfireError(f"{path} is damaged ({error}); train again with --no-resume") from None
     check_same(path.parent, current(defense, json.loads(state.pop("config"))), config)
+    begun = state.pop("arithmetic", arithmetic)  # version 0.1.0 saved none
+    if begun != arithmetic:
+        raise CrossfireError(
+            f"{path.parent} holds a run that began in {begun}, and --precision auto is "
+            f"{arithmetic} here; resume it on a machine as before, or train again with --no-resume"
+        )
     return state
 
 
@@ -63,11 +70,15 @@ def is_finished(folder: Path, config: dict[str, Any]) -> bool:
 
 
 def check_same(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Compare the options of two runs.
+    """Compare the options of two runs. The hashes of examples are compared where both have them:
+    runs of version 0.1.0 do not.
 
     Raises:
         CrossfireError: they differ; the message names the first difference.
     """
+    if "data_sha256" not in found.get("training", {}):
+        training = {k: v for k, v in wanted["training"].items() if k != "data_sha256"}
+        wanted = wanted | {"training": training}
     found, wanted = _flat(found), _flat(wanted)
     for name in sorted(found.keys() | wanted.keys()):
         if found.get(name) != wanted.get(name):
@@ -80,7 +91,11 @@ def check_same(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> N
 def _flat(config: dict[str, Any]) -> dict[str, Any]:
     plain: dict[str, Any] = json.loads(json.dumps(config))
     training: dict[str, Any] = plain.pop("training", {})
-    for kind, what in (("code", "code of"), ("teachers", "weights of the")):
+    for kind, text in (
+        ("code", "code of {}"),
+        ("teachers", "weights of the {}"),
+        ("data_sha256", f"{{}} images of {training.get('dataset')}"),
+    ):
         hashes: dict[str, str] = training.pop(kind, {})
-        plain |= {f"{what} {name}": f"{sha:.8}" for name, sha in hashes.items()}
+        plain |= {text.format(name): f"{sha:.8}" for name, sha in hashes.items()}
     return plain | training

@@ -34,7 +34,8 @@ def trained(key: str, out: Path, **settings: Any) -> Job:  # noqa: ANN401
     small = {"threats": threats(key), "epochs": 5, "schedule": "constant", "lr": 0.1}
     job = small_job(out, **(small | settings))
     defense = get_defense(key)()
-    quick = {"steps": 2} if hasattr(defense, "steps") else {}
+    always = {item.name for item in dataclasses.fields(defense) if "variants" not in item.metadata}
+    quick = {"steps": 2} if "steps" in always else {}
     with watched_runs() as runs:
         dataclasses.replace(defense, **quick).fit(job)
     job.__dict__["net"] = runs.call_args.args[3]

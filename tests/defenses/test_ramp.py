@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from bench.errors import CrossfireError
 from defenses.ramp import RAMP, project
 from tests.small import L1, LINF, first_batch, small_job
 
@@ -54,3 +55,8 @@ def test_it_trains_two_networks_a_batch(tmp_path: Path) -> None:
     job = small_job(tmp_path, threats=(LINF, L1), epochs=1)
     RAMP(steps=2).fit(job)
     assert job.passes.forwards == {"net": 64 * (2 + 2 + 2), "natural": 64}
+
+
+def test_a_single_threat_has_no_pair(tmp_path: Path) -> None:
+    with pytest.raises(CrossfireError, match="for several threats; choose them with"):
+        RAMP().fit(small_job(tmp_path, threats=(LINF,)))

@@ -1,13 +1,16 @@
 """TRADES: the loss of equation 5, with gradients through both predictions."""
 
+import csv
 from pathlib import Path
 
+import pytest
 import torch
 import torch.nn.functional as F
 
+from bench.errors import CrossfireError
 from bench.training import adversarial_kl
 from defenses.trades import TRADES
-from tests.small import LINF, first_batch, sha256, small_job
+from tests.small import LINF, first_batch, small_job
 
 
 def test_its_loss_is_cross_entropy_and_six_divergences(tmp_path: Path) -> None:
@@ -39,6 +42,16 @@ def test_its_examples_raise_the_divergence(tmp_path: Path) -> None:
 
 
 def test_awp_begins_after_its_warm_up(tmp_path: Path) -> None:
-    for name, awp, warmup in (("plain", 0.0, 0), ("late", 0.01, 2), ("early", 0.01, 1)):
+    def losses(name: str, awp: float, warmup: int) -> list[str]:
         TRADES(steps=1, awp=awp, awp_warmup=warmup).fit(small_job(tmp_path / name))
-    assert sha256(tmp_path / "late") == sha256(tmp_path / "plain") != sha256(tmp_path / "early")
+        with (tmp_path / name / "log.csv").open() as file:
+            return [row["loss"] for row in csv.DictReader(file)]
+
+    plain, late = losses("plain", 0.0, 0), losses("late", 0.01, 1)
+    assert plain[0] == late[0]
+    assert plain[1] != late[1]
+
+
+def test_awp_that_would_never_begin_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CrossfireError, match="begin after 2 of 2 epochs; lower --awp-warmup"):
+        TRADES(steps=1, awp=0.01, awp_warmup=2).fit(small_job(tmp_path))

@@ -15,6 +15,7 @@ from defenses.avg import AVG
 from defenses.e_at import EAT, Tally, WorstPoint, extremes
 from defenses.max import MAX
 from defenses.msd import MSD
+from defenses.ramp import RAMP
 from defenses.sat import SAT
 from tests.small import L1, L2, LINF, first_batch, sha256, small_job, watched_runs
 
@@ -100,8 +101,9 @@ def test_msd_for_one_threat_is_pgd_from_the_image_with_the_worst_point_kept(
 
 def test_e_at_takes_the_extreme_norms() -> None:
     assert extremes(UNION) == (LINF, L1)
-    assert extremes((L1, L2, LINF)) == (L1, LINF)
+    assert extremes((L1, L2, LINF)) == (LINF, L1)
     assert extremes((L2, L1)) == (L2, L1)
+    assert extremes((L2, LINF)) == (LINF, L2)
     assert extremes((L2,)) == (L2,)
 
 
@@ -150,10 +152,11 @@ def test_e_at_needs_one_attack_a_batch_and_a_pass_at_its_end(tmp_path: Path) -> 
     assert job.passes.backwards["net"] == 64 * 3
 
 
-def test_order_of_threats_does_not_change_max(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [MAX, EAT, RAMP])
+def test_order_of_threats_does_not_change_them(kind: type, tmp_path: Path) -> None:
     hashes = set()
     for number, threats in enumerate([(LINF, L1), (L1, LINF)]):
-        MAX(steps=1).fit(small_job(tmp_path / str(number), threats=threats, epochs=1))
+        kind(steps=1).fit(small_job(tmp_path / str(number), threats=threats, epochs=1))
         hashes.add(sha256(tmp_path / str(number)))
     assert len(hashes) == 1
 

@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import chdir
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -174,8 +174,10 @@ def _training_cost(plan: Plan, run: Run, scratch: Path) -> Cost:
     images = min(job.examples or len(job.data.train), len(job.data.train))
     few = min(images, BATCHES * job.batch_size)
     start = time.perf_counter()
-    sample = replace(job, examples=few, epochs=1)
-    kind(**{**options.own, **teachers}).fit(sample)
+    sample = job.with_settings(examples=few, epochs=1, drops=())  # their classes were checked
+    # During a warm-up a part of the cost is missing.
+    warm_ups = {item.name: 0 for item in fields(kind) if item.metadata.get("warm_up")}
+    kind(**{**options.own, **teachers, **warm_ups}).fit(sample)
     elapsed = time.perf_counter() - start
     steps, total = -(-few // job.batch_size), -(-images // job.batch_size) * job.epochs
     passes = sample.passes.forwards.total() + sample.passes.backwards.total()

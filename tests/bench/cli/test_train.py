@@ -144,6 +144,12 @@ def test_an_error_is_one_line(arguments: tuple[str, ...], message: str) -> None:
         ("cat", ("--alpha", "1.5"), "alpha must be from 0 to 1"),
         ("teacher-student", ("--alpha", "1.5"), "alpha must be from 0 to 1"),
         ("teacher-student", ("--variant", "iad2", "--alpha", "0.8"), "0.8 + 0.25: lower one"),
+        ("teacher-student", ("--queries", "0.1"), "queries is for variant active; leave it out"),
+        ("teacher-student", ("--variant", "iad1", "--gamma", "0.1"), "choose variant iad2 with"),
+        ("teacher-student", ("--variant", "active", "--alpha", "0.5"), "alpha is for variant ard"),
+        ("teacher-student", ("--beta", "1"), "beta is for variant iad1 or iad2"),
+        ("l2l", ("--steps", "20"), "steps is for variant multi-step; leave it out"),
+        ("l2l", ("--variant", "naive", "--normalise", "example"), "normalise is for variant grad"),
         ("mat", ("--alpha", "1.5"), "lower alpha, or choose --combine add"),
     ],
 )

@@ -33,6 +33,16 @@ def test_each_layer_moves_by_gamma_times_its_norm_along_the_gradient() -> None:
     assert all(torch.equal(p, old) for p, old in zip(net.parameters(), before, strict=True))
 
 
+def test_frozen_and_unused_weights_stay() -> None:
+    net, x, y = toy()
+    net[0].weight.requires_grad_(False)
+    net.register_parameter("unused", nn.Parameter(torch.ones(2, 2)))
+    before = {name: p.detach().clone() for name, p in net.named_parameters()}
+    with weights_perturbed(net, lambda: cross_entropy(net(x), y).mean(), 0.01):
+        moved = {name for name, p in net.named_parameters() if not torch.equal(p, before[name])}
+        assert moved == {"3.weight"}
+
+
 def test_the_extra_pass_does_not_change_batch_norm_statistics() -> None:
     net, x, y = toy()
     before = [buffer.clone() for buffer in net.buffers()]

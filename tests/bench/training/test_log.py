@@ -25,11 +25,12 @@ def test_each_row_has_the_notice_of_its_epoch(tmp_path: Path) -> None:
     assert rows[1]["clean"] == "0.7"
 
 
-def test_a_notice_is_reported_once(tmp_path: Path) -> None:
+def test_a_notice_is_reported_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noticed = lambda rows, classes: "collapse" if len(rows) > 2 else None  # noqa: E731
+    monkeypatch.setattr("bench.training.history.diagnose", noticed)
     messages: list[str] = []
-    Undefended().fit(small_job(tmp_path, epochs=6, lr=1e-6, notify=messages.append))
-    assert len(messages) == 1
-    assert "undefended, epoch 3: collapse" in messages[0]
+    Undefended().fit(small_job(tmp_path, epochs=5, notify=messages.append))
+    assert messages == ["undefended, epoch 3: collapse"]
 
 
 def test_missing_tensorboard_is_an_error_before_the_first_epoch(

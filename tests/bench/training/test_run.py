@@ -230,6 +230,8 @@ def test_companions_become_checkpoints_of_their_own(tmp_path: Path) -> None:
     model, metadata = checkpoint.load(tmp_path / "peer")
     assert metadata.arch == "cnn-w2"
     assert all(map(torch.equal, model.parameters(), peer.parameters()))
+    chosen = "union accuracy of the main network on 136 held-out examples"
+    assert checkpoint.metadata_of(tmp_path / "peer").selected_on == chosen
 
 
 def test_the_gradient_of_each_network_is_clipped_separately(tmp_path: Path) -> None:

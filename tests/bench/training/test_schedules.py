@@ -1,8 +1,11 @@
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
-from bench.training.schedules import factor
+from bench.training.schedules import Schedule, factor
+from defenses.undefended import Undefended
+from tests.small import small_job
 
 
 def test_cyclic_rises_to_one_at_two_fifths_and_falls_to_zero() -> None:
@@ -39,3 +42,24 @@ def test_steps_divide_by_ten_at_each_drop(epoch: float, expected: float) -> None
 
 def test_constant_is_always_one() -> None:
     assert factor("constant", 7, 10, ()) == 1
+
+
+@pytest.mark.parametrize(
+    ("schedule", "drops", "told"),
+    [
+        ("cyclic", (1.0,), "undefended: drops are without effect in the schedule cyclic; add"),
+        (
+            "steps",
+            (2.0, 3.0),
+            "undefended: drops are without effect: the first is after epoch 2 of",
+        ),
+        ("steps", (1.0, 3.0), None),
+        ("steps", (), None),
+    ],
+)
+def test_drops_that_never_act_are_told_at_the_start(
+    schedule: Schedule, drops: tuple[float, ...], told: str | None, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    Undefended().fit(small_job(tmp_path, schedule=schedule, drops=drops, notify=said.append))
+    assert [text[: len(told or "")] for text in said] == ([told] if told else [])

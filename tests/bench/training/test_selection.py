@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from bench.errors import CrossfireError
 from bench.threats import Threat
-from bench.training import Net
+from bench.training import Net, Run
 from bench.training.selection import Heldout, diagnose
 from bench.types import Images, Labels
+from defenses.at import AT
 from tests.small import L2, LINF, small_job
 from tests.toy import linear_model
 
@@ -74,14 +76,31 @@ def test_overfitting_to_a_learned_attacker_is_named() -> None:
     assert "5% while accuracy against the learned attacker is 90%" in str(diagnose(history, 10))
 
 
-def test_collapse_is_named_from_the_third_epoch_on() -> None:
-    guess = row(0.1, 0.1, 0.1)
-    assert diagnose([guess], 10) is None
-    assert "collapse" in str(diagnose([guess] * 3, 10))
-    assert diagnose([guess] * 3, 2) is not None
+@pytest.mark.parametrize(("classes", "learned"), [(10, 0.3), (2, 0.8)])
+def test_collapse_is_named_from_the_third_epoch_on_and_a_slow_start_is_none(
+    classes: int, learned: float
+) -> None:
+    guess = row(1 / classes, 0.0, 0.0)
+    better = row(learned, 0.0, 0.0)
+    assert diagnose([better, guess], classes) is None
+    assert diagnose([guess] * 9, classes) is None
+    told = str(diagnose([guess, better, guess], classes))
+    assert f"collapse: clean accuracy fell from {learned:.0%} to {1 / classes:.0%}" in told
 
 
 def test_robust_overfitting_is_not_reported() -> None:
     assert (
         diagnose([row(0.8, 0.50, 0.55), row(0.83, 0.48, 0.55), row(0.85, 0.44, 0.55)], 10) is None
     )
+
+
+def test_a_wrong_choice_of_the_best_epoch_is_refused_as_soon_as_it_is_known(tmp_path: Path) -> None:
+    job = small_job(tmp_path)
+    net = job.model()
+    told = "select='linf' of at is no held-out accuracy; choose one of clean, linf:0.1, union, fgsm"
+    with pytest.raises(CrossfireError, match=told):
+        Run(job, AT(), net, select="linf")
+    training = Run(job, AT(), net, select="linf", measure=lambda net, y, images: {"mine": 0.5})
+    with pytest.raises(CrossfireError, match=f"{told}, mine"):
+        list(training)
+    assert not list(tmp_path.glob("*.safetensors"))

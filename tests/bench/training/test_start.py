@@ -12,7 +12,7 @@ from bench.campaign.definition.file import read as campaign
 from bench.cli import main
 from bench.errors import CrossfireError
 from bench.models import EXTRA, build, checkpoint
-from bench.training import Job, run
+from bench.training import Job, run, settings_of
 from defenses.at import AT
 from defenses.mat import MAT
 from defenses.ramp import RAMP
@@ -63,7 +63,7 @@ def test_both_networks_of_ramp_and_the_generalist_of_mat_begin_there() -> None:
 
 
 def test_without_start_the_options_are_those_of_before() -> None:
-    assert "start" not in small_job(Path("out")).settings()
+    assert "start" not in settings_of(small_job(Path("out")))
 
 
 def test_other_weights_are_other_options_wherever_they_lie() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from bench.errors import CrossfireError
+from bench.models.checkpoint import metadata_of
 from bench.training import Run
 from defenses.undefended import Undefended
 from tests.small import small_job
@@ -47,3 +48,22 @@ def test_a_state_file_runs_no_code(tmp_path: Path) -> None:
     with pytest.raises(CrossfireError):
         Undefended().fit(small_job(tmp_path))
     assert not (tmp_path / "sprung").exists()
+
+
+def test_a_run_is_not_resumed_in_another_arithmetic(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(done: int, total: int, text: str) -> None:
+        if done == total // 2 + 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("bench.training.job.resolve", lambda precision, device: "bf16")
+    with pytest.raises(KeyboardInterrupt):
+        Undefended().fit(small_job(tmp_path, precision="auto", progress=stop))
+    assert metadata_of(tmp_path).versions["arithmetic"] == "bf16"
+    monkeypatch.setattr("bench.training.job.resolve", lambda precision, device: "fp32")
+    told = "holds a run that began in bf16, and --precision auto is fp32 here; resume it on"
+    with pytest.raises(CrossfireError, match=told):
+        Undefended().fit(small_job(tmp_path, precision="auto"))
+    Undefended().fit(small_job(tmp_path, precision="auto", resume=False))
+    assert metadata_of(tmp_path).versions["arithmetic"] == "fp32"

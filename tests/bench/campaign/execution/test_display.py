@@ -117,6 +117,11 @@ steps = 1
 [[run]]
 defense = "at"
 steps = 1
+[[run]]
+defense = "trades"
+steps = 1
+awp = 0.01
+awp_warmup = 3
 [[evaluate]]
 threat = "linf"
 examples = 20
@@ -126,10 +131,10 @@ examples = 20
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0] == "6 steps: 6 waiting"
+    assert lines[0] == "8 steps: 8 waiting"
     # Undefended: 1,212 images, 4 epochs, forward and backward; the others attack as well.
-    assert lines[1].startswith("3 trainings: ")
-    assert lines[2].startswith("3 evaluations: ")
+    assert lines[1].startswith("4 trainings: ")
+    assert lines[2].startswith("4 evaluations: ")
     assert "lower bounds" in lines[3]
     assert "with 2 processes at a time" in lines[4]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["c.toml"]
