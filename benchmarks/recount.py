@@ -122,8 +122,8 @@ def by_seed(records: list[Record], names: Sequence[str], norm: str) -> str:
 
 
 def held_out(records: list[Record]) -> str:
-    """A row per run on digits: in percent, mean over seeds; `attacked` is by PGD-10, worst case over
-    the threats of the training."""
+    """A row per run on digits: in percent, mean over seeds; `attacked` is by PGD-10, the worst case
+    over the threats of the training."""
     found: dict[str, dict[int, dict[str, float]]] = defaultdict(dict)
     for record in records:
         training = record.model.training or {}

@@ -12,7 +12,9 @@ from bench.cli import main
 ROOT = Path(__file__).parents[1]
 PAGES = {
     "results.md": ("leaderboard/digits.toml", "leaderboard/cifar10.toml"),
-    "switches.md": ("leaderboard/digits.toml", "benchmarks/trials.toml"),
+    "switches.md": (
+        *("leaderboard/digits.toml", "benchmarks/trials.toml", "benchmarks/trials-union.toml"),
+    ),
     "cifar10-at-size.md": ("leaderboard/cifar10-at-size.toml",),
 }
 
