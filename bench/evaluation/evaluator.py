@@ -44,7 +44,7 @@ from bench.evaluation.queue import (
 from bench.evaluation.settings import Settings
 from bench.evaluation.suites import Stage
 from bench.files import sha256_bytes
-from bench.models import Normalize
+from bench.models.modes import differentiating
 from bench.models.sources import fit
 from bench.threats import Threat, budget_dataset, guess_dataset, resolve
 from bench.types import Images, Labels
@@ -71,34 +71,28 @@ def evaluate(
     `normalize` is `cifar10`, `cifar100`, `imagenet` or a text MEAN,STD. With a folder `journal`, an
     evaluation that was killed is resumed; nothing is left there at the end. `display` says how
     progress is shown on stderr: `rich`, `plain`, `json` or `none`; the default is a bar in
-    terminals and notebooks, else lines.
+    terminals and notebooks, else lines. The model keeps its mode, its weights and its device.
 
     Raises:
         gates.Refusal: a check of the model or the images forbids the evaluation.
         CrossfireError: images, labels or a setting are not valid, or the model's clean accuracy
             shows that it was trained on another range; the message says what to give.
     """
-    normalised = _normalised(model, normalize, images)
-    evaluation = Evaluation(normalised, images, labels, numbers, Settings(**settings))
-    fit.check_range("the model", normalised, model, *evaluation.few(), 'normalize="{}"')
-    with (
-        shown(display) as progress,
-        tempfile.TemporaryDirectory() as scratch,
-        Journal(Path(journal or scratch), evaluation.key).alone() as state,
-    ):
-        outcome = evaluation.run(state, progress)
-        for column in outcome.columns.values():
-            column.found = np.array(column.found)
-        state.close()
-    return outcome
-
-
-def _normalised(model: nn.Module, normalize: str | None, images: Tensor) -> nn.Module:
-    if normalize is None:
-        return model
     inputs.check_model(model)
-    channels = inputs.as_images(images).shape[1]
-    return nn.Sequential(Normalize.parse(normalize, channels), model)
+    with differentiating(model):
+        normalised = inputs.normalised(model, normalize, images)
+        evaluation = Evaluation(normalised, images, labels, numbers, Settings(**settings))
+        fit.check_range("the model", normalised, model, *evaluation.few(), 'normalize="{}"')
+        with (
+            shown(display) as progress,
+            tempfile.TemporaryDirectory() as scratch,
+            Journal(Path(journal or scratch), evaluation.key).alone() as state,
+        ):
+            outcome = evaluation.run(state, progress)
+            for column in outcome.columns.values():
+                column.found = np.array(column.found)
+            state.close()
+    return outcome
 
 
 class Evaluation:
