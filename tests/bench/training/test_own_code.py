@@ -99,7 +99,7 @@ def test_a_stopped_or_finished_run_is_not_continued_with_other_code(
     for out in (stopped, finished):
         with pytest.raises(CrossfireError, match=f"{out} holds a run with code of {name} ") as told:
             fit(small_job(out, arch=arch))
-        assert str(told.value).endswith("with --out, or train again with --no-resume")
+        assert str(told.value).endswith("or train again with --no-resume (resume=False)")
     fit(small_job(stopped, arch=arch, resume=False))
 
 
@@ -129,7 +129,7 @@ def test_a_finished_run_of_a_class_is_not_continued_with_other_code(
     job = small_job(Path("run"), epochs=1, notify=messages.append)
     defense(DEFENSE).fit(job)
     defense(DEFENSE.replace("net = job", "# A comment.\n        net = job")).fit(job)
-    assert messages == ["run is already trained; --no-resume trains it again"]
+    assert messages == ["run is already trained; --no-resume (resume=False) trains it again"]
     with pytest.raises(CrossfireError, match=r"run holds a run with code of Plain "):
         defense(DEFENSE.replace("SCALE *", "2 *")).fit(job)
 
@@ -170,7 +170,7 @@ def test_comments_and_what_the_network_does_not_use_may_change() -> None:
     assert find("run", load_data("digits"), arch=ARCH).arch == ARCH
     messages: list[str] = []
     AT(steps=1).fit(small_job(Path("run"), arch=ARCH, epochs=1, notify=messages.append))
-    assert messages == ["run is already trained; --no-resume trains it again"]
+    assert messages == ["run is already trained; --no-resume (resume=False) trains it again"]
 
 
 def test_a_record_is_not_verified_with_other_code() -> None:
