@@ -98,7 +98,12 @@ class Run:
         return dict(parts)
 
     def __iter__(self) -> Iterator[Batch]:
-        """All remaining batches of all epochs."""
+        """All remaining batches of all epochs; afterwards torch's own generator is as before."""
+        device = self._job.fabric.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            yield from self._remaining()
+
+    def _remaining(self) -> Iterator[Batch]:
         while self._epoch < self._job.epochs:
             while self._step < self._batches.steps:
                 start = time.perf_counter()
