@@ -44,7 +44,7 @@ from bench.evaluation.queue import (
 from bench.evaluation.settings import Settings
 from bench.evaluation.suites import Stage
 from bench.files import sha256_bytes
-from bench.models.modes import differentiating
+from bench.models.modes import attackable
 from bench.models.sources import fit
 from bench.threats import Threat, budget_dataset, guess_dataset, resolve
 from bench.types import Images, Labels
@@ -79,7 +79,7 @@ def evaluate(
             shows that it was trained on another range; the message says what to give.
     """
     inputs.check_model(model)
-    with differentiating(model):
+    with attackable(model):
         normalised = inputs.normalised(model, normalize, images)
         evaluation = Evaluation(normalised, images, labels, numbers, Settings(**settings))
         fit.check_range("the model", normalised, model, *evaluation.few(), 'normalize="{}"')

@@ -277,7 +277,8 @@ def predicted(model: Model, images: Batch) -> Logits:
             logits = model(images)
     except Exception as error:
         message = f"the model does not accept images {tuple(images.shape[1:])}: {reason(error)}"
-        raise Refusal(message) from error
+        advice = "" if _is_float32(model) else "; give a float32 model"
+        raise Refusal(message + advice) from error
     if not torch.equal(images, given):
         raise Refusal(
             "the model changes the images that it is given; write x = x - mean, not x -= mean"
@@ -286,3 +287,8 @@ def predicted(model: Model, images: Batch) -> Logits:
         shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise Refusal(f"the model must return logits (n, classes), not {shape}")
     return logits.float()
+
+
+def _is_float32(model: Model) -> bool:
+    weights = model.parameters() if isinstance(model, nn.Module) else ()
+    return all(weight.dtype == torch.float32 for weight in weights)

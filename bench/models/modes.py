@@ -30,12 +30,16 @@ def evaluating(*nets: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def differentiating(net: nn.Module) -> Iterator[None]:
-    """Context in which there are gradients, whatever the caller chose; afterwards the network is on
-    its device and in its mode again."""
+def attackable(net: nn.Module) -> Iterator[None]:
+    """Context in which a network is attacked as if its caller had not switched gradients off or
+    chosen another default data type than float32; afterwards the network is on its device and in
+    its mode again."""
     device = next(chain(net.parameters(), net.buffers()), torch.empty(0)).device
+    kind = torch.get_default_dtype()
     with torch.inference_mode(mode=False), torch.enable_grad(), modes_kept(net):
+        torch.set_default_dtype(torch.float32)
         try:
             yield
         finally:
+            torch.set_default_dtype(kind)
             net.to(device)

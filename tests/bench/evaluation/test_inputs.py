@@ -183,6 +183,21 @@ def test_a_model_keeps_its_mode_also_if_it_is_refused() -> None:
     assert [module.training for module in model] == [True, False]
 
 
+def test_another_default_type_changes_nothing_and_a_model_of_another_type_is_refused() -> None:
+    model, x, y = problem(8)
+    suites = ("crossfire", "apgd-ce", "apgd-t")
+    expected = flags(run(model, x, y, suites=suites))
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert flags(run(model, x, y, suites=suites)) == expected
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    flat = nn.Sequential(nn.Flatten(), nn.Linear(36, 2)).eval()
+    for kind in (torch.float64, torch.bfloat16):
+        assert refused(model=flat.to(kind)).endswith("; give a float32 model")
+
+
 class Counting(nn.Module):
     """A linear model with a buffer that counts its passes."""
 
