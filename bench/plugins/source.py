@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from bench.files import sha256_bytes
 
@@ -42,9 +43,10 @@ def code_sha256(file: Path, name: str = "") -> str:
 def class_sha256(kind: type) -> str | None:
     """The hash, in hexadecimal, of the bare code of a class, and of each of its methods, because
     notebooks keep only these; None if no source can be had."""
-    own = [part for part in vars(kind).values() if inspect.isfunction(part)]
+    methods = [part for part in vars(kind).values() if inspect.isfunction(part)]
+    own: list[Any] = [kind, *(one for one in methods if one.__module__ == kind.__module__)]
     found = []
-    for part in (kind, *(one for one in own if one.__module__ == kind.__module__)):
+    for part in own:
         with suppress(OSError, TypeError, SyntaxError):
             found.append(_bare(ast.parse(textwrap.dedent(inspect.getsource(part)))))
     return sha256_bytes(json.dumps(found).encode()) if found else None
