@@ -166,8 +166,7 @@ def same_margins(board: Board, record: Record, evaluation: Evaluation) -> bool:
         recorded = torch.tensor(pd.read_parquet(path, columns=["margin"])["margin"].to_numpy())
     except Exception:  # a damaged file may raise any error
         return False
-    margins = evaluation.margins
-    return bool(((margins - recorded).abs() <= 1e-3 * margins.abs().max()).all())
+    return evaluation.has_margins(recorded)
 
 
 def _random(findings: Sequence[Finding]) -> list[str]:

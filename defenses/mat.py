@@ -23,7 +23,7 @@ from torch import Tensor
 
 from bench.errors import CrossfireError
 from bench.losses import cross_entropy, kl
-from bench.training import Job, Net, Run, adversarial_each
+from bench.training import Job, Net, Run, adversarial_each, check_ranges
 from bench.types import Labels, Logits
 from defenses._plans import (
     DistillOn,
@@ -125,6 +125,7 @@ class MAT:
 
     def fit(self, job: Job) -> None:
         """Train all networks, and save the checkpoints best and last of each."""
+        check_ranges(self)  # before they choose a plan
         full_plan, companions = (
             self.networks_for_one_threat(job)
             if len(job.threats) == 1

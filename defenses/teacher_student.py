@@ -38,6 +38,7 @@ from bench.training import (
     adversarial_kl,
     ascend,
     attacking,
+    check_ranges,
     small_start,
 )
 from bench.types import Images, Labels, Values
@@ -174,6 +175,7 @@ class TeacherStudent:
 
     def fit(self, job: Job) -> None:
         """Train a teacher if none is named, then the student; save its checkpoints."""
+        check_ranges(self)  # before a teacher is trained
         threat, teacher = job.threat, robust_teacher(job, self.teacher)
         natural = natural_teacher(job, self.natural_teacher) if self.variant == "iad2" else None
         begin = BEGIN.get(self.variant, 0.0) if self.begin is None else self.begin

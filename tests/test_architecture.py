@@ -212,3 +212,8 @@ def test_a_forbidden_import_is_found(module: str, source: str) -> None:
 def test_reading_records_does_not_import_torch(imports: str) -> None:
     code = f"import sys, {imports}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_names_of_bench_are_listed_without_an_import_of_torch() -> None:
+    code = "import sys, bench; sys.exit('evaluate' not in dir(bench) or 'torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

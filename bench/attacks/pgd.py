@@ -19,6 +19,7 @@ from torch import Tensor
 from bench import losses
 from bench.attacks.base import Response, Slots, drive
 from bench.compute import random_streams
+from bench.data.splits import outside_box
 from bench.errors import CrossfireError
 from bench.threats import Threat
 from bench.threats.geometry import GEOMETRY, Batch, lift
@@ -76,6 +77,7 @@ class PGD:
         return {"anchor": point} if self.until_cycle else {}
 
 
+@torch.inference_mode(mode=False)
 def pgd(
     model: Model,
     x: Batch,
@@ -99,11 +101,16 @@ def pgd(
     computation of their gradients.
 
     Raises:
-        CrossfireError: there is no step or no restart.
+        CrossfireError: there is no step or no restart, or images are not floating-point numbers in
+            [0, 1].
     """
     if min(steps, restarts) < 1:
         raise CrossfireError(f"{steps} steps and {restarts} restarts; give at least one of each")
-    x = x.detach()
+    if not x.is_floating_point():
+        raise CrossfireError(f"images are {x.dtype}; give float32 in [0, 1]")
+    if message := outside_box(x := x.detach()):
+        raise CrossfireError(message)
+    x, y = x.clone(), y.long().clone()  # those made in inference mode have no gradients
     share = STEP_SIZE if step_size is None else step_size / threat.eps
     attack = PGD(steps, share, objective, random_start)
     numbers = torch.arange(len(x), device=x.device) if indices is None else indices.to(x.device)

@@ -57,16 +57,18 @@ def autoattack_reference(
 
 @contextmanager
 def _side_effects_undone(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """The package seeds the global generator, fills the weights' gradients, removes the trace
+    """The package seeds the global generator, overwrites the weights' gradients, removes the trace
     function and writes warnings to stderr."""
     logger, tracer = logging.getLogger("auto-attack"), sys.gettrace()
-    level = logger.level
+    level, gradients = logger.level, [(weight, weight.grad) for weight in model.parameters()]
     logger.setLevel(logging.ERROR)
     devices = [device] if device.type == "cuda" else []
+    model.zero_grad(set_to_none=True)  # or the package would add to those of the caller
     try:
         with torch.random.fork_rng(devices):
             yield
     finally:
         logger.setLevel(level)
         sys.settrace(tracer)
-        model.zero_grad(set_to_none=True)
+        for weight, gradient in gradients:
+            weight.grad = gradient

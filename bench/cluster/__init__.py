@@ -39,7 +39,7 @@ def run(
             lost repeatedly on the same examples.
         gates.Refusal: the model changed its own weights meanwhile.
     """
-    saved_state = journal.load()
+    saved_state = evaluation.load(journal)
     plan = Plan(evaluation, evaluation.columns(journal), saved_state)
     used = _read(saved_state)
     with connected(address) as ray:
@@ -52,11 +52,11 @@ def run(
                 plan.merge(chunk, result)
                 used.add((result.device, result.precision))
             if time.monotonic() - saved > SAVE_EVERY:
-                journal.save(plan.state() | _written(used))
+                evaluation.save(journal, plan.state() | _written(used))
                 saved = time.monotonic()
             if progress is not None:
                 progress(plan.done, plan.total, f"{pool.workers} workers")
-        journal.save(plan.state() | _written(used))
+        evaluation.save(journal, plan.state() | _written(used))
         outcome = evaluation.outcome(plan.columns)
         devices = ", ".join(f"{device} ({precision})" for device, precision in sorted(used))
         arithmetic = {precision for _, precision in used} or {outcome.precision}

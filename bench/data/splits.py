@@ -140,6 +140,17 @@ def floats(images: Shaped[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
     return images.float().div_(255) if images.dtype == torch.uint8 else images.float()
 
 
+def outside_box(images: Float[Tensor, "n *shape"]) -> str | None:
+    """What to do about pixels outside [0, 1] by more than rounding; None if there are none."""
+    if not images.numel():
+        return None
+    low, high = float(images.min()), float(images.max())
+    if low >= -1e-6 and high <= 1 + 1e-6:  # false for NaN
+        return None
+    advice = "divide them by 255" if low >= 0 and high > 2 else "give raw pixels in [0, 1]"
+    return f"images range from {low:.4g} to {high:.4g}; {advice} and normalise inside the model"
+
+
 def sha256(images: Shaped[Tensor, "n c h w"], labels: Int[Tensor, " n"]) -> str:
     """The hash of shape, pixels and labels, in hexadecimal: the identity of data."""
     digest = hashlib.sha256(str(tuple(images.shape)).encode())

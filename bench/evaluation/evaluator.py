@@ -10,7 +10,7 @@ whose budget it meets.
 """
 
 import tempfile
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,19 @@ from bench.evaluation.journal import Journal
 from bench.evaluation.judge import VOTES
 from bench.evaluation.outcome import Outcome, Pair
 from bench.evaluation.protocol import Protocol
-from bench.evaluation.queue import Alarm, Array, Column, Examples, Job, wrong_classes
+from bench.evaluation.queue import (
+    Alarm,
+    Array,
+    Column,
+    Examples,
+    Job,
+    State,
+    wrong_classes,
+)
 from bench.evaluation.settings import Settings
 from bench.evaluation.suites import Stage
 from bench.files import sha256_bytes
-from bench.models import Normalize
+from bench.models.modes import attackable
 from bench.models.sources import fit
 from bench.threats import Threat, budget_dataset, guess_dataset, resolve
 from bench.types import Images, Labels
@@ -52,7 +60,7 @@ def evaluate(
     *,
     numbers: Int[Tensor, " n"] | None = None,
     normalize: str | None = None,
-    journal: Path | None = None,
+    journal: Path | str | None = None,
     display: str | None = None,
     **settings: Any,  # noqa: ANN401
 ) -> Outcome:
@@ -61,33 +69,30 @@ def evaluate(
     Further arguments are the fields of `Settings`. `numbers` are the examples' positions in the
     data set, which key the random numbers. For a model that was trained on normalised images,
     `normalize` is `cifar10`, `cifar100`, `imagenet` or a text MEAN,STD. With a folder `journal`, an
-    evaluation that was killed is resumed. `display` says how progress is shown on stderr: `rich`,
-    `plain`, `json` or `none`; the default is a bar in terminals and notebooks, else lines.
+    evaluation that was killed is resumed; nothing is left there at the end. `display` says how
+    progress is shown on stderr: `rich`, `plain`, `json` or `none`; the default is a bar in
+    terminals and notebooks, else lines. The model keeps its mode, its weights and its device.
 
     Raises:
         gates.Refusal: a check of the model or the images forbids the evaluation.
         CrossfireError: images, labels or a setting are not valid, or the model's clean accuracy
             shows that it was trained on another range; the message says what to give.
     """
-    normalised = _normalised(model, normalize, images)
-    evaluation = Evaluation(normalised, images, labels, numbers, Settings(**settings))
-    fit.check_range("the model", normalised, model, *evaluation.few(), 'normalize="{}"')
-    with shown(display) as progress, tempfile.TemporaryDirectory() as scratch:
-        with Journal(journal or Path(scratch), evaluation.key).alone() as state:
-            outcome = evaluation.run(state, progress)
-        if journal is not None:
-            return outcome
-        for column in outcome.columns.values():
-            column.found = np.array(column.found)
-    return outcome
-
-
-def _normalised(model: nn.Module, normalize: str | None, images: Tensor) -> nn.Module:
-    if normalize is None:
-        return model
     inputs.check_model(model)
-    channels = inputs.as_images(images).shape[1]
-    return nn.Sequential(Normalize.parse(normalize, channels), model)
+    with attackable(model):
+        normalised = inputs.normalised(model, normalize, images)
+        evaluation = Evaluation(normalised, images, labels, numbers, Settings(**settings))
+        fit.check_range("the model", normalised, model, *evaluation.few(), 'normalize="{}"')
+        with (
+            shown(display) as progress,
+            tempfile.TemporaryDirectory() as scratch,
+            Journal(Path(journal or scratch), evaluation.key).alone() as state,
+        ):
+            outcome = evaluation.run(state, progress)
+            for column in outcome.columns.values():
+                column.found = np.array(column.found)
+            state.close()
+    return outcome
 
 
 class Evaluation:
@@ -199,9 +204,25 @@ class Evaluation:
                 progress(done, total, f"{job.threat} {job.stage.attack.name}")
 
         columns = self.columns(journal)
-        engine = self.attacked.engine(journal.save, show)
-        engine.run(self.jobs(), self.examples, columns, journal.load())
+        engine = self.attacked.engine(partial(self.save, journal), show)
+        engine.run(self.jobs(), self.examples, columns, self.load(journal))
         return self.outcome(columns)
+
+    def save(self, journal: Journal, state: State) -> None:
+        """Replace the journal's state."""
+        journal.save(state | {"margins": self.margins})
+
+    def load(self, journal: Journal) -> State:
+        """The journal's state; empty if there is none, or if other margins say that it is of other
+        code with the same weights and clean predictions."""
+        state = journal.load()
+        same = "margins" in state and (self.attacked.random or self.has_margins(state["margins"]))
+        return state if same else {}
+
+    def has_margins(self, others: Float[Tensor, " n"]) -> bool:
+        """Whether clean margins are this model's, up to rounding: code that isn't part of the
+        weights may have changed. Those of random models differ anyway."""
+        return bool(((self.margins - others).abs() <= 1e-3 * self.margins.abs().max()).all())
 
     def columns(self, journal: Journal) -> list[Column]:
         """One new column for each threat and suite."""

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from bench import losses
+from bench.data.splits import outside_box
 from bench.errors import CrossfireError, reason
 from bench.evaluation.judge import VOTES
 from bench.evaluation.repair import Inset
@@ -70,12 +71,7 @@ def refuse(findings: list[Finding]) -> None:
 
 def image_range(images: Batch) -> Iterator[Finding]:
     """P2: pixels are float32 in [0, 1]; a model's normalisation belongs inside the model."""
-    low, high = float(images.min()), float(images.max())
-    if low < -1e-6 or high > 1 + 1e-6 or not torch.isfinite(images).all():
-        advice = "divide them by 255" if low >= 0 and high > 2 else "give raw pixels in [0, 1]"
-        message = (
-            f"images range from {low:.4g} to {high:.4g}; {advice} and normalise inside the model"
-        )
+    if message := outside_box(images):
         yield Finding("P2", "refuse", message, None)
 
 
@@ -281,7 +277,8 @@ def predicted(model: Model, images: Batch) -> Logits:
             logits = model(images)
     except Exception as error:
         message = f"the model does not accept images {tuple(images.shape[1:])}: {reason(error)}"
-        raise Refusal(message) from error
+        advice = "" if _is_float32(model) else "; give a float32 model"
+        raise Refusal(message + advice) from error
     if not torch.equal(images, given):
         raise Refusal(
             "the model changes the images that it is given; write x = x - mean, not x -= mean"
@@ -290,3 +287,8 @@ def predicted(model: Model, images: Batch) -> Logits:
         shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise Refusal(f"the model must return logits (n, classes), not {shape}")
     return logits.float()
+
+
+def _is_float32(model: Model) -> bool:
+    weights = model.parameters() if isinstance(model, nn.Module) else ()
+    return all(weight.dtype == torch.float32 for weight in weights)

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from bench.errors import CrossfireError
 from bench.evaluation import gates
+from bench.models import Normalize
 
 
 def check_model(model: object) -> None:
@@ -17,6 +18,17 @@ def check_model(model: object) -> None:
     if not isinstance(model, nn.Module):
         kind = type(model).__name__
         raise CrossfireError(f"the model is a {kind}; give a torch.nn.Module that returns logits")
+
+
+def normalised(model: nn.Module, normalize: str | None, images: Tensor) -> nn.Module:
+    """The model behind a normalisation of its images, if there is one.
+
+    Raises:
+        CrossfireError: there is no such normalisation, or it or the images have another shape.
+    """
+    if normalize is None:
+        return model
+    return nn.Sequential(Normalize.parse(normalize, as_images(images).shape[1]), model)
 
 
 def as_images(images: Tensor) -> Tensor:
@@ -34,7 +46,7 @@ def as_images(images: Tensor) -> Tensor:
         )
     if images.dim() != 4 or not images.numel():
         raise CrossfireError(f"images have shape {tuple(images.shape)}; give (n, c, h, w), n > 0")
-    images = images.detach().cpu()
+    images = _ordinary(images.detach().cpu())
     return images if images.dtype == torch.uint8 else images.float()
 
 
@@ -79,10 +91,15 @@ def _whole_numbers(values: Tensor, images: Tensor, name: str, what: str) -> Int[
             f"{name} have shape {tuple(values.shape)}; give {what}, one for each of the "
             f"{len(images)} images"
         )
-    values = values.long().cpu()
+    values = _ordinary(values.long().cpu())
     if int(values.min()) < 0:
         raise CrossfireError(f"{name} begin at {int(values.min())}; give {what}")
     return values
+
+
+def _ordinary(tensor: Tensor) -> Tensor:
+    """The tensor, or a copy of one that was made in inference mode and that gradients can't use."""
+    return tensor.clone() if tensor.is_inference() else tensor
 
 
 def _kind(value: object) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor
 from bench.errors import CrossfireError
 from bench.evaluation.protocol import Protocol
 from bench.evaluation.queue import CREDIT, PRUNED, Array, Column
+from bench.threats import Threat
 from leaderboard.schema import Finding
 from leaderboard.store import column as name_of
 
@@ -54,8 +55,9 @@ class Outcome:
         )
         return robust
 
-    def accuracy(self, what: str = "union") -> float:
-        """Accuracy: `clean`, `union`, or robust accuracy under a threat against all suites.
+    def accuracy(self, what: str | Threat = "union") -> float:
+        """Accuracy: `clean`, `union`, or robust accuracy under a threat, given as in
+        `adversarial`, against all suites.
 
         Raises:
             CrossfireError: there is no such column.
@@ -65,11 +67,13 @@ class Outcome:
         flags = [column.robust for column in self._under(what, "clean", "union")]
         return float(np.logical_and.reduce(flags).mean())
 
-    def adversarial(self, threat: str) -> tuple[Float[Tensor, "m c h w"], Int[Tensor, " m"]]:
+    def adversarial(
+        self, threat: str | Threat
+    ) -> tuple[Float[Tensor, "m c h w"], Int[Tensor, " m"]]:
         """Adversarial images, float32 in [0, 1], and their places among the evaluated images.
 
-        There is one for each example that any suite broke under the threat, written as in
-        `protocol.threats`: that of the first suite which broke it. Examples that are robust or
+        There is one for each example that any suite broke under the threat, a `Threat` or its text
+        in `protocol.threats`: that of the first suite which broke it. Examples that are robust or
         misclassified unperturbed have none.
 
         Raises:
@@ -84,9 +88,9 @@ class Outcome:
             images[first == suite] = column.found[rows[first == suite]]
         return torch.from_numpy(images), torch.from_numpy(rows)
 
-    def _under(self, threat: str, *others: str) -> list[Column]:
+    def _under(self, threat: str | Threat, *others: str) -> list[Column]:
         """The columns of a threat, in the order of the suites."""
-        columns = [column for (name, _), column in self.columns.items() if name == threat]
+        columns = [column for (name, _), column in self.columns.items() if name == str(threat)]
         if not columns:
             there = ", ".join((*others, *self.protocol.threats))
             raise CrossfireError(f"no column '{threat}'; choose from {there}")

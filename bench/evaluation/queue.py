@@ -161,18 +161,14 @@ class Queue:
 
     @classmethod
     def of(cls, stage: Stage, examples: Examples, robust: Array) -> "Queue":
-        """All pieces of a stage over the examples of `robust`."""
+        """All pieces of a stage over the examples of `robust`. The target of an untargeted stage is
+        the class with the largest wrong logit, because a targeted attack may be given alone."""
         rows = np.flatnonzero(robust)
         rounds = max(1, min(stage.targets, examples.target_classes.shape[1])) * stage.restarts
         attempt = np.repeat(np.arange(rounds), len(rows))
         rows = np.tile(rows, rounds)
-        targets = attempt // stage.restarts
-        aim = (
-            examples.target_classes.numpy()[rows, targets]
-            if stage.targets
-            else examples.labels.numpy()[rows]
-        )
-        return cls(rows, aim, attempt)
+        targets = examples.target_classes.numpy()[rows, attempt // stage.restarts]
+        return cls(rows, targets, attempt)
 
     def take(self, count: int, robust: Array) -> Array:
         """The next pieces, at most `count`, of examples that are still robust."""

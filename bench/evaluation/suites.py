@@ -36,7 +36,8 @@ CHECKS = "checks"
 @dataclass(frozen=True)
 class Stage:
     """One attack on the examples that are still robust, against `targets` classes each (0:
-    untargeted), with `restarts` restarts per class."""
+    untargeted, or against the class with the largest wrong logit), with `restarts` restarts per
+    class."""
 
     attack: Attack | ExternalAttack
     targets: int = 0
@@ -178,7 +179,7 @@ def suites() -> dict[str, Entry]:
 
 
 def _alone(entry: Entry) -> Suite:
-    """A suite of one attack from elsewhere."""
+    """A suite of one attack from elsewhere; one that is targeted attacks a single class."""
     found = entry.load()
     return lambda norm, classes: (Stage(as_attack(found, entry.name, entry.origin)),)
 

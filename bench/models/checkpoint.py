@@ -83,7 +83,7 @@ def save(folder: Path, tag: Tag, model: nn.Module, metadata: Metadata) -> Path:
     return path
 
 
-def load(path: Path) -> tuple[nn.Module, Metadata]:
+def load(path: Path | str) -> tuple[nn.Module, Metadata]:
     """The model in eval mode and the metadata, from a file or from a folder's `best`.
 
     Raises:
@@ -92,7 +92,7 @@ def load(path: Path) -> tuple[nn.Module, Metadata]:
         CrossfireError: the file is missing or damaged, holds no metadata, or other weights than
             those of the architecture that it names; or a weight is not finite.
     """
-    path = file_of(path)
+    path = file_of(Path(path))
     tensors, text = read(path)
     metadata = _parsed(path, text)
     model = _built(path, metadata)

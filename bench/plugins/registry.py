@@ -9,6 +9,7 @@ import dataclasses
 import importlib.util
 import os
 import pkgutil
+import re
 import sys
 from collections.abc import Callable, Collection, Mapping
 from functools import cache, partial
@@ -123,8 +124,11 @@ def recorded_name(name: str) -> str:
 
 def name_of(defense: object) -> str:
     """The name in records of a defense: that under which `get_defense` found its class, or else the
-    name of its module."""
+    name of its module; in a script or a notebook that of a file which is called like the class."""
     kind = type(defense)
+    if kind.__module__ == "__main__":
+        words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", kind.__name__)
+        return recorded_name(f"{words.lower()}.py")
     return _NAMES.get(kind) or _key(kind.__module__.rpartition(".")[2])
 
 
@@ -133,6 +137,14 @@ def own_file(defense: object) -> Path | None:
     and those of a running program."""
     module = sys.modules[type(defense).__module__]
     return Path(module.__file__ or "") if module.__name__.startswith(USERS) else None
+
+
+def is_packaged(defense: object) -> bool:
+    """Whether a defense is one of ours, or of an installed package that registers defenses."""
+    packages = {
+        point.module.partition(".")[0] for point in entry_points(group="crossfire.defenses")
+    }
+    return type(defense).__module__.partition(".")[0] in {"bench", "defenses", *packages}
 
 
 USERS = "crossfire_user_"

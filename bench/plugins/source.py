@@ -1,9 +1,13 @@
-"""The code of a user's Python file and of the modules beside it, by what it does."""
+"""The code of a user's class, or Python file and the modules beside it, by what it does."""
 
 import ast
+import inspect
 import json
+import textwrap
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from bench.files import sha256_bytes
 
@@ -34,6 +38,18 @@ def bare_code(file: Path, name: str = "") -> dict[str, str]:
 def code_sha256(file: Path, name: str = "") -> str:
     """The hash, in hexadecimal, of `bare_code`."""
     return sha256_bytes(json.dumps(bare_code(file, name), sort_keys=True).encode())
+
+
+def class_sha256(kind: type) -> str | None:
+    """The hash, in hexadecimal, of the bare code of a class, and of each of its methods, because
+    notebooks keep only these; None if no source can be had."""
+    methods = [part for part in vars(kind).values() if inspect.isfunction(part)]
+    own: list[Any] = [kind, *(one for one in methods if one.__module__ == kind.__module__)]
+    found = []
+    for part in own:
+        with suppress(OSError, TypeError, SyntaxError):
+            found.append(_bare(ast.parse(textwrap.dedent(inspect.getsource(part)))))
+    return sha256_bytes(json.dumps(found).encode()) if found else None
 
 
 def _parsed(path: Path, name: str) -> ast.Module:

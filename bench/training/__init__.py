@@ -13,6 +13,7 @@ after a kill. All randomness follows from (seed, epoch, step).
 """
 
 from bench.losses import input_gradient
+from bench.models.modes import evaluating
 from bench.training.awp import awp_step, weights_perturbed
 from bench.training.batches import Batch
 from bench.training.config import settings_of
@@ -28,7 +29,7 @@ from bench.training.inner import (
     small_start,
 )
 from bench.training.job import Job
-from bench.training.nets import Net, attacking, evaluating
+from bench.training.nets import Net, attacking
 from bench.training.ranges import check_ranges, check_used
 from bench.training.run import Run
 from bench.training.start import default_folder, recipes, summary, threats_of

@@ -7,8 +7,8 @@ from typing import Any
 
 from bench.models.checkpoint import weights_sha256
 from bench.models.sources import own_code
-from bench.plugins.registry import own_file
-from bench.plugins.source import code_sha256
+from bench.plugins.registry import is_packaged, own_file
+from bench.plugins.source import class_sha256, code_sha256
 from bench.training.job import Job
 from bench.training.nets import Net
 
@@ -59,8 +59,11 @@ def config_of(
 
 
 def _own_code(defense: object, nets: Iterable[Net]) -> dict[str, str]:
-    file = own_file(defense)
-    code = {file.name: code_sha256(file)} if file else {}
+    kind, code = type(defense), dict[str, str]()
+    if file := own_file(defense):
+        code[file.name] = code_sha256(file)
+    elif not is_packaged(defense) and (sha256 := class_sha256(kind)):
+        code[kind.__name__] = sha256
     for net in nets:
         code |= own_code(net.arch)
     return code

@@ -22,7 +22,7 @@ from bench.models.sources import Found, allow, stored, untrained
 from bench.threats import Threat
 from bench.training.batches import Augmentation
 from bench.training.nets import Net, Passes
-from bench.training.ranges import check_ranges
+from bench.training.ranges import check_ranges, check_threats
 from bench.training.schedules import Schedule
 from bench.training.selection import Heldout
 
@@ -34,15 +34,12 @@ def _no_progress(done: int, total: int, text: str) -> None:
     pass
 
 
-def _no_notification(text: str) -> None:
-    pass
-
-
 @dataclass(frozen=True)
 class Job:
     """Data, threats, hyper-parameters and devices of a training, with which a defense is run.
 
-    Checkpoints `best` and `last`, `log.csv` and, until the end, `state.pt` are written to `out`.
+    Checkpoints `best` and `last`, `log.csv` and, until the end, `state.pt` are written to `out`,
+    which may be given as a text. `notify` gets warnings, of collapse or overfitting, and news.
     """
 
     out: Path
@@ -121,14 +118,16 @@ class Job:
     )
     root: Path | None = None
     progress: Callable[[int, int, str], None] = _no_progress
-    notify: Callable[[str], None] = _no_notification
+    notify: Callable[[str], None] = logging.getLogger("bench").warning
 
     def __post_init__(self) -> None:
-        """Check the numbers; from now on the user's own network that is named here may be built.
+        """Check the settings; from now on the user's own network that is named here may be built.
 
         Raises:
-            CrossfireError: one of them is out of range.
+            CrossfireError: one of them is out of range, or no choice of its field.
         """
+        object.__setattr__(self, "out", Path(self.out))
+        check_threats(self.threats)
         check_ranges(self)
         allow(self.arch)
         if not (self.lr > 0 and self.average < 1 and self.momentum < 1):

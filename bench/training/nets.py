@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from bench.compute.compilation import Form, compiled
 from bench.compute.processor import memory_layout
 from bench.errors import CrossfireError
+from bench.models.modes import evaluating
 
 Arithmetic = Callable[[], AbstractContextManager[None]]
 """The context of a forward pass: automatic casts to bf16, or none."""
@@ -131,19 +132,6 @@ class Net(nn.Module):
     def uncounted(self, body: nn.Module | None = None) -> "Net":
         """The same network, or one with another body, whose passes are not counted as training."""
         return Net(body or self.body, self.arch, self._arithmetic, Passes(), self.role)
-
-
-@contextmanager
-def evaluating(*nets: nn.Module) -> Iterator[None]:
-    """Context in which the networks are in eval mode; afterwards the mode is restored."""
-    modes = [(module, module.training) for net in nets for module in net.modules()]
-    try:
-        for net in nets:
-            net.eval()
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 @contextmanager

@@ -1,21 +1,38 @@
-"""What options may be: numbers from 0 upwards unless a field's metadata say otherwise."""
+"""What options may be: one of the field's choices, or numbers from 0 upwards unless its metadata
+say otherwise."""
 
 import math
 from dataclasses import Field, fields
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
-from bench.errors import CrossfireError
+from bench.errors import CrossfireError, unknown
+from bench.threats import Threat
+
+
+def check_threats(threats: object) -> None:
+    """Check that threats are a tuple or a list of them.
+
+    Raises:
+        CrossfireError: they are not; the message says what to give.
+    """
+    if not isinstance(threats, tuple | list) or not all(isinstance(t, Threat) for t in threats):
+        raise CrossfireError(
+            f"threats are {threats!r}; give a tuple such as (Threat.parse('linf:8/255'),)"
+        )
 
 
 def check_ranges(options: Any) -> None:  # noqa: ANN401
-    """Check the numbers of a dataclass's options: each is finite and lies from `least` (default 0,
-    or the field's own default if that is less) to `most` in the metadata of its field.
+    """Check a dataclass's options: each is one of the choices of its field; numbers are finite and
+    lie from `least` (default 0, or the field's own default if that is less) to `most` in the
+    metadata of the field.
 
     Raises:
         CrossfireError: one does not; the message names its option.
     """
     for item in fields(options):
         value = getattr(options, item.name)
+        if "help" in item.metadata and get_origin(item.type) is Literal:
+            _check_choice(item, value)
         for number in value if isinstance(value, tuple) else (value,):
             known = isinstance(number, int | float) and not isinstance(number, bool)
             if "help" in item.metadata and known:
@@ -46,6 +63,11 @@ def _unread(item: Field[Any], where: str, flag: str) -> CrossfireError:
         f"{item.name.replace('_', '-')} is for {where}; leave it out, and recipes that set it, or "
         f"choose {where} with --{flag}"
     )
+
+
+def _check_choice(item: Field[Any], value: object) -> None:
+    if value not in get_args(item.type):
+        raise unknown(item.name.replace("_", "-"), str(value), get_args(item.type))
 
 
 def _check(item: Field[Any], number: int | float) -> None:

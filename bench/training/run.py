@@ -30,7 +30,7 @@ from bench.training.nets import Net
 from bench.training.ranges import check_ranges, check_used
 from bench.training.schedules import factor, idle_drops
 from bench.training.selection import Measure
-from bench.training.state import Stateful, is_finished, read, write
+from bench.training.state import AGAIN, Stateful, is_finished, read, write
 
 SECONDS_BETWEEN_SAVES = 60.0
 
@@ -101,7 +101,12 @@ class Run:
         return dict(parts)
 
     def __iter__(self) -> Iterator[Batch]:
-        """All remaining batches of all epochs."""
+        """All remaining batches of all epochs; afterwards torch's own generator is as before."""
+        device = self._job.fabric.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            yield from self._remaining()
+
+    def _remaining(self) -> Iterator[Batch]:
         while self._epoch < self._job.epochs:
             while self._step < self._batches.steps:
                 start = time.perf_counter()
@@ -250,8 +255,7 @@ class Run:
                     part.load_state_dict(saved["parts"][name])
             except (KeyError, RuntimeError, ValueError) as error:
                 raise CrossfireError(
-                    f"{self._path} is of another program or network ({reason(error)}); train "
-                    "again with --no-resume"
+                    f"{self._path} is of another program or network ({reason(error)}); {AGAIN}"
                 ) from error
             passes = self._job.passes  # saved as those of all devices
             passes.pool([passes.state_dict()], first=self._job.fabric.is_global_zero)
@@ -261,7 +265,9 @@ class Run:
             self._seconds, self._history.rows = position["seconds"], position["history"]
         elif is_finished(self._job.out, self._config):
             self._epoch = self._job.epochs
-            self._job.notify(f"{self._job.out} is already trained; --no-resume trains it again")
+            self._job.notify(
+                f"{self._job.out} is already trained; --no-resume (resume=False) trains it again"
+            )
 
 
 def _check_recorded(nets: Iterable[Net]) -> None:

@@ -13,6 +13,9 @@ from bench.files import write_atomic
 from bench.models import checkpoint
 from leaderboard.options import current
 
+AGAIN = "train again with --no-resume (resume=False)"
+"""What errors about the files of a run advise."""
+
 
 @runtime_checkable  # the tests check argument types as they run
 class Stateful(Protocol):
@@ -42,7 +45,7 @@ def read(path: Path, defense: str, config: dict[str, Any], arithmetic: str) -> d
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise CrossfireError(f"{path} is damaged ({error}); train again with --no-resume") from None
+        raise CrossfireError(f"{path} is damaged ({error}); {AGAIN}") from None
     check_same(path.parent, current(defense, json.loads(state.pop("config"))), config)
     begun = state.pop("arithmetic", arithmetic)  # version 0.1.0 saved none
     if begun != arithmetic:
@@ -65,7 +68,7 @@ def is_finished(folder: Path, config: dict[str, Any]) -> bool:
     metadata = checkpoint.metadata_of(path)
     check_same(folder, current(metadata.defense, metadata.config), config)
     if metadata.epoch < metadata.epochs:
-        raise CrossfireError(f"{folder} lacks its state.pt; train again with --no-resume")
+        raise CrossfireError(f"{folder} lacks its state.pt; {AGAIN}")
     return True
 
 
@@ -84,7 +87,7 @@ def check_same(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> N
         if found.get(name) != wanted.get(name):
             raise CrossfireError(
                 f"{folder} holds a run with {name} {found.get(name)}, not {wanted.get(name)}; "
-                "choose another folder with --out, or train again with --no-resume"
+                f"choose another folder with --out, or {AGAIN}"
             )
 
 

@@ -1,5 +1,6 @@
 """PGD: a run that stops at a cycle has seen every point, and the best restart is kept."""
 
+import jaxtyping
 import pytest
 import torch
 
@@ -55,3 +56,26 @@ def test_at_least_one_step_and_one_restart_are_needed(steps: int, restarts: int)
     model, x = linear_model(0), images(3, 4)
     with pytest.raises(CrossfireError, match="give at least one of each"):
         pgd(model, x, model(x).argmax(1), Threat.parse("l2:1"), steps=steps, restarts=restarts)
+
+
+def test_images_outside_the_box_or_of_whole_numbers_are_refused() -> None:
+    jaxtyping.config.update("jaxtyping_disable", True)
+    model, x = linear_model(0), images(3, 4)
+    y, threat = model(x).argmax(1), Threat.parse("linf:0.1")
+    with pytest.raises(CrossfireError, match=r"from -1 to 1; give raw pixels in \[0, 1\] and norm"):
+        pgd(model, 2 * x - 1, y, threat)
+    with pytest.raises(CrossfireError, match="divide them by 255"):
+        pgd(model, 255 * x, y, threat)
+    with pytest.raises(CrossfireError, match=r"images are torch.uint8; give float32 in \[0, 1\]"):
+        pgd(model, (255 * x).byte(), y, threat)
+    assert len(pgd(model, x[:0], y[:0], threat)) == 0
+
+
+def test_labels_of_any_integer_type_and_inference_mode_give_the_same_examples() -> None:
+    model, x = linear_model(0), images(3, 4)
+    y, threat = model(x).argmax(1), Threat.parse("linf:0.1")
+    expected = pgd(model, x, y, threat)
+    assert torch.equal(pgd(model, x, y.int(), threat), expected)
+    with torch.inference_mode():
+        assert torch.equal(pgd(model, x.clone(), y.clone(), threat), expected)
+    assert not expected.is_inference()

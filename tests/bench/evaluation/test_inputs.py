@@ -1,5 +1,7 @@
 """What an evaluation takes, and what it refuses in one line."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +161,41 @@ def test_normalisation_is_put_inside_the_model() -> None:
 def test_a_weak_model_is_taken() -> None:
     model, x, y = signed()
     assert run(model, x, y.roll(1), "linf:0.05").accuracy("clean") < 0.5
+
+
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_an_evaluation_does_not_depend_on_the_gradient_mode_of_its_caller(
+    context: Callable[[], AbstractContextManager[None]],
+) -> None:
+    model, x, y = problem(8)
+    expected = flags(run(model, x, y, "linf:0.05"))
+    with context():
+        x, y = x.clone(), y.clone()
+        assert flags(run(model, x, y, "linf:0.05")) == expected
+    assert flags(run(model, x, y, "linf:0.05")) == expected
+
+
+def test_a_model_keeps_its_mode_also_if_it_is_refused() -> None:
+    _, x, y = problem()
+    model = nn.Sequential(Sometimes(torch.ones(SHAPE)), nn.Identity().eval())
+    run(model, x, y, "linf:0.05")
+    assert refused(model=model, images=3 * x - 1, labels=y)
+    assert [module.training for module in model] == [True, False]
+
+
+def test_another_default_type_changes_nothing_and_a_model_of_another_type_is_refused() -> None:
+    model, x, y = problem(8)
+    suites = ("crossfire", "apgd-ce", "apgd-t")
+    expected = flags(run(model, x, y, suites=suites))
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert flags(run(model, x, y, suites=suites)) == expected
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    flat = nn.Sequential(nn.Flatten(), nn.Linear(36, 2)).eval()
+    for kind in (torch.float64, torch.bfloat16):
+        assert refused(model=flat.to(kind)).endswith("; give a float32 model")
 
 
 class Counting(nn.Module):

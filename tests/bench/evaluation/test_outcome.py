@@ -26,6 +26,14 @@ def test_there_is_an_adversarial_image_for_each_broken_example_and_for_no_other(
         assert bool((far <= allowed(Threat.parse(threat))).all())
 
 
+def test_a_threat_is_named_by_itself_as_by_its_text() -> None:
+    outcome, threat = run(*problem(8), "linf:8/255"), Threat.parse("linf:8/255")
+    assert outcome.accuracy(threat) == outcome.accuracy("linf:8/255")
+    assert torch.equal(outcome.adversarial(threat)[0], outcome.adversarial("linf:8/255")[0])
+    with pytest.raises(CrossfireError, match=r"no column 'l2:1'; choose from linf:8/255$"):
+        outcome.adversarial(Threat.parse("l2:1"))
+
+
 def test_places_are_those_in_the_call_and_evidence_has_numbers_in_the_data_set() -> None:
     model, x, y = problem()
     outcome = run(model, x, y, "linf:0.05", numbers=torch.arange(100, 160))

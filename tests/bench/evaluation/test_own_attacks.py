@@ -6,22 +6,27 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 from torch import Tensor, nn
 
 from bench import evaluate
+from bench.attacks.apgd import APGD
 from bench.attacks.external import ExternalAttack
+from bench.attacks.fab import FAB
+from bench.attacks.margin import MarginPGD
 from bench.attacks.pgd import PGD
 from bench.cli import main
 from bench.errors import CrossfireError
 from bench.evaluation import suites
 from bench.evaluation.outcome import Outcome
+from bench.evaluation.suites import Own
 from bench.threats import Threat
 from bench.verify import Options, verify
 from leaderboard.store import Board
-from tests.toy import images, linear_model
+from tests.toy import exact_worst_case, images, linear_model
 
 MODEL, X = linear_model(3, classes=4), images(5, 12)
 CODE = """
@@ -137,6 +142,15 @@ def test_a_function_and_a_class_are_suites_under_their_names() -> None:
     assert "code" in outcome.protocol.settings["linf:0.05/same"][0]["attack"]
     with pytest.raises(CrossfireError, match="left its threat"):
         attacked(far)
+
+
+@pytest.mark.parametrize("attack", [MarginPGD(), APGD("targeted-margin"), FAB])
+def test_a_targeted_attack_alone_breaks_what_an_untargeted_one_does(attack: Own) -> None:
+    y = MODEL(X).argmax(1)
+    where = (exact_worst_case(MODEL, X, y, Threat.parse("linf:0.05")).abs() > 1e-3).numpy()
+    targeted, untargeted = attacked(attack, "pgd-100").columns.values()
+    assert 0 < untargeted.robust[where].sum() < where.sum()
+    assert np.array_equal(targeted.robust[where], untargeted.robust[where])
 
 
 @pytest.mark.parametrize(

@@ -94,11 +94,32 @@ def test_the_key_names_weights_code_data_and_settings_and_no_batch_size() -> Non
     assert key(model, x.clone(), y, capacity=3) == same
 
 
+class Stepped(Linear):
+    """A model with the weights and the clean predictions of another, but without gradients."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward((20 * x).round() / 20)
+
+
+def changed_code(model: nn.Module) -> nn.Module:
+    assert isinstance(model, Linear)
+    return Stepped(model.weight, model.bias).eval()
+
+
+def alike(n: int) -> tuple[nn.Module, Tensor, Tensor]:
+    """A problem whose images the model with changed code classifies as the model itself does."""
+    model, x, y = problem(n)
+    same = model(x).argmax(1) == changed_code(model)(x).argmax(1)
+    assert key(model, x[same], y[same]) == key(changed_code(model), x[same], y[same])
+    return model, x[same], y[same]
+
+
+@pytest.mark.parametrize("change", [changed_code, lambda model: linear_model(9, SHAPE)])
 def test_another_model_begins_anew_where_an_evaluation_was_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[nn.Module], nn.Module]
 ) -> None:
-    model, x, y = problem(30)
-    other = linear_model(9, SHAPE)
+    model, x, y = alike(30)
+    other = change(model)
     settings: dict[str, Any] = {"threat": "linf:0.05", "precision": "fp32", "display": "none"}
     save = Journal.save
 
@@ -113,3 +134,16 @@ def test_another_model_begins_anew_where_an_evaluation_was_killed(
     there = flags(evaluate(other, x, y, journal=tmp_path, **settings))
     assert there == flags(evaluate(other, x, y, **settings))
     assert there != flags(evaluate(model, x, y, **settings))
+
+
+def test_a_finished_evaluation_leaves_nothing_to_another_model_of_the_same_weights(
+    tmp_path: Path,
+) -> None:
+    model, x, y = alike(30)
+    other = changed_code(model)
+    settings: dict[str, Any] = {"threat": "linf:0.05", "precision": "fp32", "display": "none"}
+    first = evaluate(model, x, y, journal=str(tmp_path), **settings)
+    assert list(tmp_path.iterdir()) == []
+    assert len(first.adversarial("linf:0.05")[0])
+    second = flags(evaluate(other, x, y, journal=str(tmp_path), **settings))
+    assert second == flags(evaluate(other, x, y, **settings)) != flags(first)

@@ -46,7 +46,7 @@ def rewrite(path: Path, tensors: dict[str, torch.Tensor], header: str | None = N
 def test_a_checkpoint_returns_the_same_logits_and_metadata(tmp_path: Path) -> None:
     model, x = cnn(), torch.rand(3, 1, 8, 8)
     save(tmp_path, "best", model, METADATA)
-    again, metadata = load(tmp_path)
+    again, metadata = load(str(tmp_path))
     assert metadata == METADATA
     assert not again.training
     assert torch.equal(again(x), model(x))

@@ -81,6 +81,13 @@ def test_a_file_with_the_name_of_a_defense_of_ours_keeps_its_suffix(tmp_path: Pa
     assert name_of(get_defense("e_at")()) == recorded_name("e_at") == "e-at"
 
 
+@pytest.mark.parametrize(
+    ("called", "name"), [("NoisyImages", "noisy-images"), ("MAT", "mat.py"), ("Net2D", "net2-d")]
+)
+def test_a_class_of_a_script_has_its_own_name(called: str, name: str) -> None:
+    assert name_of(type(called, (), {"__module__": "__main__"})()) == name
+
+
 def test_a_file_that_does_not_parse_affects_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

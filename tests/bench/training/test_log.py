@@ -4,12 +4,14 @@ import csv
 import sys
 from pathlib import Path
 
+import jaxtyping
 import pytest
 
 from bench.errors import CrossfireError
+from bench.training import Job
 from bench.training.log import Row, write_csv
 from defenses.undefended import Undefended
-from tests.small import small_job
+from tests.small import LINF, small_job
 
 
 def row(epoch: int, clean: float, union: float, fgsm: float) -> Row:
@@ -53,3 +55,14 @@ def test_a_column_may_appear_after_the_first_epoch(tmp_path: Path) -> None:
     write_csv(tmp_path / "log.csv", [row, {**row, "epoch": 2, "queries": 3}], 10)
     with (tmp_path / "log.csv").open() as file:
         assert [found["queries"] for found in csv.DictReader(file)] == ["", "3"]
+
+
+def test_what_a_job_notices_goes_to_the_log_of_python_unless_it_is_told_otherwise(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    jaxtyping.config.update("jaxtyping_disable", True)  # the folder is a text
+    job = Job(str(tmp_path), (LINF,), arch="cnn-w4", epochs=1, examples=64)
+    for _ in range(2):
+        Undefended().fit(job)
+    (told,) = [text for name, _, text in caplog.record_tuples if name == "bench"]
+    assert told.startswith(f"{tmp_path} is already trained; ")

@@ -1,7 +1,12 @@
 """The code of a user's file is a part of the run that it is trained with."""
 
+import importlib
+import linecache
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -46,6 +51,7 @@ MEASURED = ("--threat", "linf:0.1", "--examples", "16", "--device", "cpu", "--di
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     Path("mine.py").write_text(NET)
     Path("plain.py").write_text(DEFENSE)
     Path("scale.py").write_text("SCALE = 1.0\n")
@@ -93,8 +99,47 @@ def test_a_stopped_or_finished_run_is_not_continued_with_other_code(
     for out in (stopped, finished):
         with pytest.raises(CrossfireError, match=f"{out} holds a run with code of {name} ") as told:
             fit(small_job(out, arch=arch))
-        assert str(told.value).endswith("with --out, or train again with --no-resume")
+        assert str(told.value).endswith("or train again with --no-resume (resume=False)")
     fit(small_job(stopped, arch=arch, resume=False))
+
+
+def imported(text: str) -> Any:  # noqa: ANN401
+    """The defense of a module that is imported."""
+    Path("imported_defense.py").write_text(text)
+    sys.modules.pop("imported_defense", None)
+    importlib.invalidate_caches()
+    return importlib.import_module("imported_defense").Plain()
+
+
+def typed(text: str) -> Any:  # noqa: ANN401
+    """The defense of a notebook, which keeps the text of a cell, but belongs to no file."""
+    notebook = sys.modules["__main__"] = ModuleType("__main__")
+    linecache.cache["<cell>"] = (len(text), None, text.splitlines(keepends=True), "<cell>")
+    exec(compile(text, "<cell>", "exec"), vars(notebook))
+    return notebook.Plain()
+
+
+@pytest.mark.parametrize("defense", [imported, typed])
+def test_a_finished_run_of_a_class_is_not_continued_with_other_code(
+    defense: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.syspath_prepend(".")
+    messages: list[str] = []
+    job = small_job(Path("run"), epochs=1, notify=messages.append)
+    defense(DEFENSE).fit(job)
+    defense(DEFENSE.replace("net = job", "# A comment.\n        net = job")).fit(job)
+    assert messages == ["run is already trained; --no-resume (resume=False) trains it again"]
+    with pytest.raises(CrossfireError, match=r"run holds a run with code of Plain "):
+        defense(DEFENSE.replace("SCALE *", "2 *")).fit(job)
+
+
+def test_a_defense_of_ours_or_without_source_has_no_code_to_record() -> None:
+    lost = typed(DEFENSE)
+    del linecache.cache["<cell>"]
+    for defense in (AT(steps=1), lost):
+        defense.fit(small_job(Path("run"), epochs=1, resume=False))
+        assert "code" not in checkpoint.metadata_of(Path("run")).config["training"]
 
 
 def bench(*words: str) -> Result:
@@ -125,7 +170,7 @@ def test_comments_and_what_the_network_does_not_use_may_change() -> None:
     assert find("run", load_data("digits"), arch=ARCH).arch == ARCH
     messages: list[str] = []
     AT(steps=1).fit(small_job(Path("run"), arch=ARCH, epochs=1, notify=messages.append))
-    assert messages == ["run is already trained; --no-resume trains it again"]
+    assert messages == ["run is already trained; --no-resume (resume=False) trains it again"]
 
 
 def test_a_record_is_not_verified_with_other_code() -> None:

@@ -222,7 +222,7 @@ def test_it_resumes_with_the_step_after_the_last_saved_one(
         AT(steps=1).fit(small_job(Path("parts"), arch=ARCH, notify=messages.append))
     whole, parts = weights("whole"), weights("parts")
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
-    assert messages == ["parts is already trained; --no-resume trains it again"]
+    assert messages == ["parts is already trained; --no-resume (resume=False) trains it again"]
 
 
 def test_peers_may_be_of_own_code_and_the_default_teacher_is_of_the_same() -> None:

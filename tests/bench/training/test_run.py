@@ -110,7 +110,8 @@ def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
     first = (tmp_path / "last.safetensors").stat().st_mtime_ns
     Undefended().fit(job)
     assert (tmp_path / "last.safetensors").stat().st_mtime_ns == first
-    assert messages == [f"{tmp_path} is already trained; --no-resume trains it again"]
+    (told,) = messages
+    assert told == f"{tmp_path} is already trained; --no-resume (resume=False) trains it again"
     Undefended().fit(small_job(tmp_path, resume=False))
     assert (tmp_path / "last.safetensors").stat().st_mtime_ns != first
 

@@ -71,7 +71,7 @@ def test_other_weights_are_other_options_wherever_they_lie() -> None:
     Path("first").rename("moved")
     messages: list[str] = []
     AT(steps=1).fit(small_job(Path("out"), start="moved", notify=messages.append))
-    assert messages == ["out is already trained; --no-resume trains it again"]
+    assert messages == ["out is already trained; --no-resume (resume=False) trains it again"]
     Undefended().fit(small_job(Path("second"), epochs=1, seed=1))
     for start in ("second", ""):
         with pytest.raises(CrossfireError, match="out holds a run with start"):

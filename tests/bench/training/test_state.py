@@ -1,6 +1,7 @@
 """The state of a run: what is saved, and what loading it never does."""
 
 import csv
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +68,18 @@ def test_a_run_is_not_resumed_in_another_arithmetic(
         Undefended().fit(small_job(tmp_path, precision="auto"))
     Undefended().fit(small_job(tmp_path, precision="auto", resume=False))
     assert metadata_of(tmp_path).versions["arithmetic"] == "fp32"
+
+
+def test_a_run_leaves_torchs_generator_to_its_caller_also_after_an_error(tmp_path: Path) -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    for folder, error in (("whole", None), ("stopped", KeyboardInterrupt)):
+        torch.manual_seed(7)
+        job = small_job(tmp_path / folder, epochs=1)
+        net = job.model()
+        with pytest.raises(error) if error else nullcontext():
+            for batch in (started := Run(job, Undefended(), net)):
+                started.step(net(batch.x + torch.rand(1)).square().sum())
+                if error:
+                    raise error
+        assert torch.equal(torch.rand(3), expected)
