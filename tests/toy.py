@@ -78,3 +78,10 @@ def spend_l2(rate: Tensor, room: Tensor, eps: float) -> Tensor:
 
 
 SPEND = {"linf": spend_linf, "l1": spend_l1, "l2": spend_l2}
+
+
+def is_flat_at_bound() -> bool:
+    """Whether torch's clamp has no gradient at its bounds, as in newer versions."""
+    bound = torch.ones(1, requires_grad=True)
+    (gradient,) = torch.autograd.grad(bound.clamp(0, 1).sum(), bound)
+    return not gradient.any()

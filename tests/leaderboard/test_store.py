@@ -40,7 +40,7 @@ def test_an_appended_record_is_read_with_its_evidence(board: Board, tmp_path: Pa
     assert stored.evidence.adversarial is not None
     assert (board.folder / stored.evidence.adversarial.file).read_bytes() == b"images"
     kept = pd.read_parquet(board.folder / stored.evidence.table.file)
-    pd.testing.assert_frame_equal(kept, table, check_dtype=False)
+    pd.testing.assert_frame_equal(kept.convert_dtypes(), table.convert_dtypes())
 
 
 def test_adversarial_examples_may_be_omitted(board: Board) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from bench.evaluation import gates
 from bench.evaluation.gates import Refusal, preflight
 from bench.threats import Threat
-from tests.toy import images, linear_model
+from tests.toy import images, is_flat_at_bound, linear_model
 
 SHAPE = (1, 6, 6)
 X = images(0, 16, SHAPE)
@@ -104,6 +104,8 @@ ON_THE_BOUND = {
 
 @pytest.mark.parametrize("before", ON_THE_BOUND)
 def test_p12_finds_pixels_that_have_no_gradient_on_the_bound(before: str) -> None:
+    if before == "clamp" and not is_flat_at_bound():
+        pytest.skip("the clamp of older versions of torch has a gradient there")
     model = Wrapped(lambda x: INNER(ON_THE_BOUND[before](x)))
     (finding,) = preflight(model.eval(), X, Y)
     assert (finding.id, finding.gate) == ("P12", "info")

@@ -21,7 +21,7 @@ from bench.losses import dlr, targeted_dlr
 from bench.plugins.registry import Entry
 from bench.threats import Norm, Threat
 from leaderboard.schema import Finding
-from tests.toy import exact_worst_case, images, linear_model
+from tests.toy import exact_worst_case, images, is_flat_at_bound, linear_model
 
 THREATS = "linf:0.05,l2:0.3,l1:1"
 SHAPE = (1, 6, 6)
@@ -70,7 +70,7 @@ class Clamped(nn.Module):
 def test_a_clamp_on_the_images_changes_no_verdict(suite: str) -> None:
     models = (linear_model(3, SHAPE, 4), Clamped())
     plain, clamped = (run(model, suite, "linf:0.05,l1:1", 16) for model in models)
-    assert [finding.id for finding in clamped.findings] == ["P12"]
+    assert [finding.id for finding in clamped.findings] == (["P12"] if is_flat_at_bound() else [])
     for pair, column in plain.columns.items():
         assert clamped.columns[pair].robust.tolist() == column.robust.tolist()
 
