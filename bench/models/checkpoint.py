@@ -8,7 +8,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -54,18 +54,25 @@ class Metadata:
         """Read what `to_json` wrote.
 
         Raises:
-            ValueError: a field is missing or unknown.
+            ValueError: a field is missing or unknown, or the options are no objects.
         """
         plain = json.loads(text)
         names = {item.name for item in fields(cls)}
         if not isinstance(plain, dict) or plain.keys() - names or names - plain.keys():
             raise ValueError("its metadata has other fields")
+        training = plain["config"].get("training", {}) if _is_object(plain["config"]) else None
+        if not (_is_object(training) and _is_object(training.get("code", {}))):
+            raise ValueError("the options in its metadata are no JSON objects")
         plain["size"], plain["threats"] = tuple(plain["size"]), tuple(plain["threats"])
         return cls(**plain)
 
     def to_json(self) -> str:
         """All fields as a JSON object."""
         return json.dumps(asdict(self), indent=1)
+
+
+def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
 
 
 def save(folder: Path, tag: Tag, model: nn.Module, metadata: Metadata) -> Path:

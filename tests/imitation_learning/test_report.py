@@ -1,6 +1,8 @@
 """Summaries with known answers, and the page of the documents against the results beside it."""
 
 import math
+import re
+import runpy
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,8 @@ from imitation_learning import report
 from imitation_learning.results import METHODS, Method, Plan, Result, read_results
 from imitation_learning.summary import difference, interval, summaries
 
-PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "imitation.md"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "explanation" / "imitation.md"
 TASKS = ("Acrobot-v1", "Pendulum-v1")
 
 
@@ -77,3 +80,20 @@ def test_the_table_of_the_documents_is_that_of_the_results(task: str) -> None:
     runs = read_results(folder)
     assert {run.plan.seed for run in runs} == {0, 1, 2, 3, 4}
     assert report.markdown(runs, report.expert_scores(folder)) in PAGE.read_text()
+
+
+def test_the_p_values_of_the_documents_are_those_of_the_results(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip("stable_baselines3")
+    runpy.run_path(str(ROOT / "benchmarks" / "imitation.py"), run_name="__main__")
+    acrobot, pendulum = capsys.readouterr().out.split("Pendulum-v1\n")[:2]
+    rows = [
+        re.findall(r"\| (\S+) \| (\S+) \| (.+) \|$", text, re.M) for text in (acrobot, pendulum)
+    ]
+    first, second = ({(a, b): p.split(" | ") for a, b, p in found} for found in rows)
+    page = " ".join(PAGE.read_text().split())
+    assert f"(p {first['bc', 'gail'][0]} and {first['bc', 'l2l'][0]})" in page
+    deviations = (first["gail", "l2l"][2], second["gail", "l2l"][2])
+    assert "Welch's p {} and {}".format(*deviations) in page
+    assert f"Welch's p {first['gail', 'l2l-unrolled'][2]})" in page

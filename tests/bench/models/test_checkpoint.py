@@ -111,6 +111,14 @@ def test_metadata_of_another_kind_is_refused(tmp_path: Path, header: str) -> Non
         load(tmp_path)
 
 
+@pytest.mark.parametrize("config", [3, {"training": 3}, {"training": {"code": ["a"]}}])
+def test_metadata_with_options_of_another_kind_is_refused(tmp_path: Path, config: object) -> None:
+    text = json.dumps(json.loads(METADATA.to_json()) | {"config": config})
+    rewrite(tmp_path / "best.safetensors", cnn().state_dict(), text)
+    with pytest.raises(CrossfireError, match="the options in its metadata"):
+        load(tmp_path)
+
+
 def test_nan_weights_are_refused_by_name(tmp_path: Path) -> None:
     tensors = cnn().state_dict()
     tensors["linear2.bias"][4] = float("nan")
