@@ -53,13 +53,18 @@ class GradAlign:
 
     def loss(self, net: nn.Module, batch: Batch, x_adv: Images, threat: Threat) -> Tensor:
         """The mean over the batch."""
-        misaligned = misalignment(net, batch, threat).mean()
-        return cross_entropy(net(x_adv), batch.y).mean() + self.weight * misaligned
+        apart = misalignment(net, batch, threat)
+        mean = apart.sum() / max(1, len(apart))
+        return cross_entropy(net(x_adv), batch.y).mean() + self.weight * mean
 
 
 def misalignment(net: nn.Module, batch: Batch, threat: Threat) -> Values:
-    """1 − cosine of the input gradients at the image and at a random point of its ball."""
+    """1 − cosine of the input gradients at the image and at a random point of its ball, without the
+    examples that have no gradient at one of them."""
     near = batch.x + random_start(batch, threat)
     _, here = logits_and_gradient(net, batch.x, batch.y, create_graph=False)
     _, there = logits_and_gradient(net, near, batch.y, create_graph=True)
-    return 1 - F.cosine_similarity(here.detach().flatten(1), there.flatten(1), dim=1)
+    here, there = here.detach().flatten(1), there.flatten(1)
+    directed = here.norm(dim=1).bool() & there.norm(dim=1).bool()
+    # The gradient of an image that is classified with certainty is far below the default eps.
+    return 1 - F.cosine_similarity(here[directed], there[directed], dim=1, eps=1e-20)

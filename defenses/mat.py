@@ -134,7 +134,7 @@ class MAT:
         nets = [job.model(), *companions.values()]
         run = Run(job, self, nets[0], companions=companions)
         for batch in run:
-            warming = batch.epoch < self.warm_up * job.epochs
+            warming = batch.epoch / job.epochs < self.warm_up
             plan = full_plan.without_distillation() if warming else full_plan
             attacked = [(nets[i], threat) for i, threat in plan.images]
             images = adversarial_each(attacked, batch, steps=self.steps, step_size=self.step_size)

@@ -14,10 +14,11 @@ student's own, KL(f(x) ‖ f(x')), is at temperature 1, and times T² in iad2 on
 A = t_y(x')^β, or 1 in the first epochs; n is a naturally trained teacher. x' raises the student's
 cross-entropy, except KL(t(x) ‖ f(x')) in rslad and KL(t(x') ‖ f(x')), through both networks, in
 adaad, both at temperature 1. Sources: Goldblum et al. 2020, Zi et al. 2021, Zhu et al. 2022, Huang
-et al. 2023, each with its code, of which the recipes are those of CIFAR-10. Two departures:
-examples are made with the student in eval mode (ard, iad: train mode), and divergences sum over the
-classes (the code of ard, rslad and adaad averages: `--mean`). The log and the checkpoint hold the
-agreement of student and teacher on held-out images.
+et al. 2023, each with its code, of which the recipes are those of CIFAR-10. Three departures:
+examples are made with the student in eval mode (ard, iad: train mode), divergences sum over the
+classes (the code of ard, rslad and adaad averages: `--mean`), and where α = 1 makes f(x)
+superfluous (ard, adaad, first epochs of iad1) batch norm does not see x either. The log and the
+checkpoint hold the agreement of student and teacher on held-out images.
 """
 
 from collections.abc import Callable, Mapping
@@ -183,7 +184,7 @@ class TeacherStudent:
         teachers = {net.role: net for net in (teacher, natural) if net}
         run = Run(job, self, student, teachers=teachers, measure=partial(agreement, teacher))
         for batch in run:
-            trusting = batch.epoch < begin * job.epochs
+            trusting = batch.epoch / job.epochs < begin
             step = DistillationStep(student, teacher, natural, batch, self.terms(trusting))
             step.x_adv = self.perturb(step, threat)
             run.step(LOSSES[self.variant](step).mean())

@@ -17,7 +17,8 @@ from leaderboard.errors import LeaderboardError
 class Commands(click.Group):
     """Imports a command when it is used, and reports a user's error in one line.
 
-    Exit codes: 0 done, 1 a check failed, 2 an error in the input, 130 interrupted.
+    Exit codes: 0 done, 1 a check or a step of a campaign failed, 2 an error in the input or a
+    record that could be checked in part only, 130 interrupted.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -48,7 +48,7 @@ the match's groups, classes, channels and size."""
 
 
 class ArchitectureError(CrossfireError):
-    """A network can't be built as its checkpoint, or the user, names it."""
+    """A network can't be built as its checkpoint, or the user, names it, or is not for the data."""
 
 
 def architectures() -> list[str]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
@@ -130,6 +131,15 @@ def test_in_the_warm_up_there_is_no_distillation(
     logs = [(tmp_path / name / "log.csv").read_text().splitlines() for name in ("warm", "half")]
     firsts = [dict(zip(log[0].split(","), log[1].split(","), strict=True)) for log in logs]
     assert firsts[0]["loss"] == firsts[1]["loss"], "the first epoch is the same"
+
+
+def test_a_warm_up_of_28_percent_of_25_epochs_lasts_seven(tmp_path: Path) -> None:
+    """Although 0.28 * 25 is a little more than 7 in floating point."""
+    logs = []
+    for share in (1.0, 0.28):
+        MAT(steps=1, warm_up=share).fit(small_job(tmp_path / str(share), examples=32, epochs=25))
+        logs.append(pd.read_csv(tmp_path / str(share) / "log.csv")["loss"])
+    assert list(logs[0].eq(logs[1])) == [True] * 7 + [False] * 18
 
 
 def test_peers_are_attacked_from_different_starts(tmp_path: Path) -> None:

@@ -81,6 +81,21 @@ def test_the_gradients_of_a_linear_two_class_model_are_aligned(tmp_path: Path) -
     assert torch.allclose(misalignment(linear, two, LINF), torch.zeros(32), atol=1e-5)
 
 
+@pytest.mark.parametrize(("certainty", "directed"), [(25.0, 32), (40.0, 32), (500.0, 0)])
+def test_gradients_of_certain_predictions_are_aligned_or_left_out(
+    certainty: float, directed: int, tmp_path: Path
+) -> None:
+    job = small_job(tmp_path)
+    batch = first_batch(job)
+    linear = linear_model(0, (1, 8, 8))
+    linear.bias[0] += certainty
+    net, sure = job.place(linear, "net"), type(batch)(**{**batch.__dict__, "y": batch.y * 0})
+    apart = misalignment(net, sure, LINF)
+    assert torch.allclose(apart, torch.zeros(directed), atol=1e-5)
+    loss = GradAlign(weight=1.0).loss(net, sure, sure.x, LINF)
+    assert torch.allclose(loss, F.cross_entropy(net(sure.x), sure.y), atol=1e-5)
+
+
 def test_gradalign_reaches_weights_through_the_gradient_at_the_random_point(
     tmp_path: Path,
 ) -> None:

@@ -144,7 +144,7 @@ def _loaded(spec: str, found: Found, model: nn.Module) -> LoadedModel:
 def _check_metadata(spec: str, metadata: Metadata, data: Dataset) -> None:
     theirs, ours = (metadata.channels, metadata.classes), (data.channels, data.classes)
     if theirs != ours:
-        raise CrossfireError(
+        raise ArchitectureError(
             f"{spec} is for {theirs[0]} channels and {theirs[1]} classes, {data.name} has "
             f"{ours[0]} and {ours[1]}; its own data set was --dataset {metadata.dataset}"
         )

@@ -93,6 +93,21 @@ def test_a_model_of_robustbench_is_measured_on_the_data_set_of_its_id(
     assert message in result.stderr
 
 
+def test_without_a_model_runs_of_other_data_are_left_out(tmp_path: Path) -> None:
+    get_defense("undefended")().fit(small_job(tmp_path / "runs" / "digits", epochs=1))
+    np.savez(
+        tmp_path / "grey.npz",
+        **{"x_train": np.full((9, 8, 8), 200, np.uint8), "y_train": np.arange(9) % 3},
+        **{"x_test": np.full((3, 8, 8), 200, np.uint8), "y_test": np.arange(3)},
+    )
+    where = ("--runs", tmp_path / "runs", "--board", tmp_path / "board")
+    output = run(
+        "evaluate", "--dataset", f"npz:{tmp_path}/grey.npz", "--threat", "linf:0.1", *where
+    )
+    assert output.startswith("left out: ")
+    assert "is for 1 channels and 10 classes" in output
+
+
 def test_a_record_identifies_its_data_by_content(tmp_path: Path) -> None:
     digits, file = load("digits"), tmp_path / "mine.npz"
     parts = {"train": digits.train, "test": digits.test}
