@@ -43,7 +43,7 @@ def duration(seconds: float | None) -> str:
 
 
 @contextmanager
-def display(mode: str | None = None) -> Iterator[Progress]:
+def shown(mode: str | None = None) -> Iterator[Progress]:
     """Yield the callback that shows progress in one of `MODES`.
 
     Without a mode it is rich on a terminal and in a notebook, and plain elsewhere; nothing is shown

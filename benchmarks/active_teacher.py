@@ -16,7 +16,7 @@ from teaching.figures import draw
 from teaching.study import study
 from teaching.tables import renew
 
-from bench.display import display
+from bench.display import shown
 from bench.errors import CrossfireError
 
 
@@ -29,7 +29,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     try:
-        with display() as progress:
+        with shown() as progress:
             rows = study(given.out / "runs.csv", given.teachers, progress, small=given.small)
         draw(rows, given.out)
         renew(rows, given.out)

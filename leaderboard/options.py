@@ -1,6 +1,10 @@
-"""Renamed options of defenses: records keep the old names, which are read as the new ones."""
+"""Options of defenses: those that name a teacher, and renamed ones, which records keep by their old
+names."""
 
 from typing import Any
+
+TEACHERS = ("teacher", "natural_teacher")
+"""Options that name a checkpoint, which may have a seed of its own."""
 
 RENAMED: dict[str, dict[str, str]] = {
     "mat": {"lessons_on": "distill_on", "specialists_ask": "specialists_learn_from"},

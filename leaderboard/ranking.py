@@ -20,7 +20,7 @@ from typing import Any
 
 from leaderboard.flags import count
 from leaderboard.naming import Facts, names
-from leaderboard.options import current
+from leaderboard.options import TEACHERS, current
 from leaderboard.schema import Data, Finding, Protocol, Record
 from leaderboard.seeds import Runs
 from leaderboard.separation import Ranks, ranks
@@ -31,9 +31,6 @@ _RECIPE = ("data_sha256", "threats", "epochs", "batch_size", "selected_on", "tag
 _OF_A_RUN = ("seed", "dataset", "data_sha256", "teachers")
 """Settings that do not belong to the recipe: data are identified by their hash among the facts, not
 their name, and teachers by their name, because each seed has its own."""
-
-_TEACHERS = ("teacher", "natural_teacher")
-"""Hyper-parameters that name a checkpoint, which may have a seed of its own."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +155,7 @@ def _choices(config: dict[str, Any], seed: int) -> dict[str, Any]:
     for name, value in left.items():
         if isinstance(value, dict):
             left[name] = _choices(value, seed)
-        elif name in _TEACHERS and isinstance(value, str):
+        elif name in TEACHERS and isinstance(value, str):
             left[name] = value.removesuffix(f"-{seed}").removesuffix(f"-s{seed}")
     return left
 

@@ -14,22 +14,22 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bench.threats import Norm
-from bench.threats.geometry import Batch, lift, room
+from bench.threats.geometry import Points, lift, room
 from bench.threats.root_finding import find_root
 
-Reach = Callable[[Batch, Float[Tensor, " n"]], Batch]
+Reach = Callable[[Points, Float[Tensor, " n"]], Points]
 """(point, value there of the function that is 0 on the plane) -> least movement to the plane."""
 
 PRECISION = 1e-4
 """The movement may fall short of the plane by this share of the distance."""
 
 
-def toward(norm: Norm, gradient: Batch) -> Reach:
+def toward(norm: Norm, gradient: Points) -> Reach:
     """The least movement to the zeros of an affine function with this gradient."""
     rate = gradient.abs().flatten(1)
     movement = _MOVEMENTS[norm](rate)
 
-    def reach(point: Batch, value: Float[Tensor, " n"]) -> Batch:
+    def reach(point: Points, value: Float[Tensor, " n"]) -> Points:
         way = gradient * lift(-value, gradient)
         limit = room(point, way).flatten(1)
         return way.sign_().mul_(movement(limit, value.abs()[:, None]).reshape(way.shape))

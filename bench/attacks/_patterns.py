@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from bench.threats import Norm
-from bench.threats.geometry import Batch
+from bench.threats.geometry import Points
 
 DECAY: dict[Norm, int] = {"l2": 2, "l1": 4}
 """How fast a pattern decays: the k-th square ring around the centre adds k to the power −DECAY."""
@@ -24,7 +24,7 @@ def side(area: float, h: int, w: int, norm: Norm) -> int:
 
 
 def window(
-    top: Int[Tensor, " n"], left: Int[Tensor, " n"], size: Int[Tensor, " n"], like: Batch
+    top: Int[Tensor, " n"], left: Int[Tensor, " n"], size: Int[Tensor, " n"], like: Points
 ) -> Float[Tensor, "n 1 h w"]:
     """1 inside each slot's square, 0 outside."""
     rows = _offset(top, like.shape[2])
@@ -39,7 +39,7 @@ def placed(
     which: Int[Tensor, " n"],
     top: Int[Tensor, " n"],
     left: Int[Tensor, " n"],
-    like: Batch,
+    like: Points,
 ) -> Float[Tensor, "n 1 h w"]:
     """Each slot's pattern with its corner at (top, left); patterns are 0 beyond their own size."""
     last = patterns.shape[1] - 1

@@ -24,7 +24,7 @@ from bench.attacks.base import Response, Slots
 from bench.attacks.objectives import Objective, value
 from bench.compute.random_streams import uniform
 from bench.threats import Threat
-from bench.threats.geometry import Batch, l1_project, l1_signs, lift, pick
+from bench.threats.geometry import Points, l1_project, l1_signs, lift, pick
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,6 @@ class SparseAPGD:
         return (done > 0) & (done % period == 0)
 
 
-def _support(delta: Batch) -> Float[Tensor, " n"]:
+def _support(delta: Points) -> Float[Tensor, " n"]:
     """The number of nonzero entries."""
     return torch.ne(delta, 0, out=torch.empty_like(delta)).flatten(1).sum(1)

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from bench.threats import Threat
-from bench.threats.geometry import Batch
+from bench.threats.geometry import Points
 from bench.types import Model
 
 
@@ -139,7 +139,7 @@ def query(model: Model, attack: Attack, slots: Slots) -> Response:
     return Response(logits.detach(), loss.detach(), gradient)
 
 
-def drive(model: Model, attack: Attack, slots: Slots, threat: Threat) -> Batch:
+def drive(model: Model, attack: Attack, slots: Slots, threat: Threat) -> Points:
     """Run an attack on its slots to the end and return the last points; the engine does the same
     faster."""
     slots = attack.start(slots, threat)

@@ -12,7 +12,7 @@ from bench.errors import CrossfireError, reason
 from bench.plugins.registry import load_file
 from bench.plugins.specs import Spec
 from bench.threats import Threat
-from bench.threats.geometry import Batch
+from bench.threats.geometry import Points
 
 Run = Callable[[nn.Module, Tensor, Tensor, Threat, int], Tensor]
 """(model, images (n, c, h, w), labels (n,), threat, seed) -> adversarial examples (n, c, h, w)."""
@@ -31,8 +31,8 @@ class ExternalAttack:
     bounded: bool = True
 
     def points(
-        self, model: nn.Module, x: Batch, y: Int[Tensor, " n"], threat: Threat, seed: int
-    ) -> Batch:
+        self, model: nn.Module, x: Points, y: Int[Tensor, " n"], threat: Threat, seed: int
+    ) -> Points:
         """The attack's examples for images x (n, c, h, w) in [0, 1]; it gets copies of x and y.
 
         Raises:

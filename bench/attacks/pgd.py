@@ -22,7 +22,7 @@ from bench.compute import random_streams
 from bench.data.splits import outside_box
 from bench.errors import CrossfireError
 from bench.threats import Threat
-from bench.threats.geometry import GEOMETRY, Batch, lift
+from bench.threats.geometry import GEOMETRY, Points, lift
 from bench.types import Model
 
 Loss = Callable[[Float[Tensor, "n k"], Int[Tensor, " n"]], Float[Tensor, " n"]]
@@ -80,7 +80,7 @@ class PGD:
 @torch.inference_mode(mode=False)
 def pgd(
     model: Model,
-    x: Batch,
+    x: Points,
     y: Int[Tensor, " n"],
     threat: Threat,
     *,
@@ -91,7 +91,7 @@ def pgd(
     random_start: bool = True,
     seed: int = 0,
     indices: Int[Tensor, " n"] | None = None,
-) -> Batch:
+) -> Points:
     """Adversarial examples of x (n, c, h, w) in [0, 1]: for each image the last point of a restart
     that is misclassified, or else of the one with the largest loss.
 

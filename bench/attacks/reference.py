@@ -15,20 +15,20 @@ from torch import Tensor, nn
 
 from bench.errors import CrossfireError
 from bench.threats import Norm, Threat
-from bench.threats.geometry import Batch
+from bench.threats.geometry import Points
 
 NAMES: dict[Norm, str] = {"linf": "Linf", "l2": "L2", "l1": "L1"}
 
 
 def autoattack_reference(
     model: nn.Module,
-    x: Batch,
+    x: Points,
     y: Int[Tensor, " n"],
     threat: Threat,
     seed: int = 0,
     *,
     batch_size: int = 250,
-) -> Batch:
+) -> Points:
     """Adversarial examples of x (n, c, h, w) in [0, 1] by pyautoattack, standard version.
 
     An image that no attack breaks is returned unchanged. The targeted DLR loss needs four classes

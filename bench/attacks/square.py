@@ -22,7 +22,7 @@ from bench.attacks import _patterns
 from bench.attacks.base import Response, Slots
 from bench.compute import random_streams
 from bench.threats import Threat
-from bench.threats.geometry import SLACK, Batch, l1_project, l2_distance, lift, pick
+from bench.threats.geometry import SLACK, Points, l1_project, l2_distance, lift, pick
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """After each of these queries the squares' area is halved."""
@@ -61,7 +61,7 @@ class Square:
         loss = torch.where(better, response.loss, slots.memory["best_loss"])
         return slots.next(point, slots.t >= self.queries, best=best, best_loss=loss)
 
-    def _change(self, slots: Slots, best: Batch, threat: Threat) -> Batch:
+    def _change(self, slots: Slots, best: Points, threat: Threat) -> Points:
         _, c, h, w = best.shape
         sides = tuple(
             _patterns.side(self.area / 2**halvings, h, w, threat.norm)
@@ -84,7 +84,7 @@ class Square:
         return _spend(slots.x, _shift(best - slots.x, pattern, square, other, threat), threat)
 
 
-def _shift(delta: Batch, pattern: Batch, square: Tensor, other: Tensor, threat: Threat) -> Batch:
+def _shift(delta: Points, pattern: Points, square: Tensor, other: Tensor, threat: Threat) -> Points:
     """Set both squares to zero and fill the first with the pattern, which gets their budget and
     what was unspent."""
     power = 2 if threat.norm == "l2" else 1
@@ -103,7 +103,7 @@ def _shift(delta: Batch, pattern: Batch, square: Tensor, other: Tensor, threat: 
     return pattern.addcmul_(delta, 1 - either)
 
 
-def _spend(x: Batch, delta: Batch, threat: Threat) -> Batch:
+def _spend(x: Points, delta: Points, threat: Threat) -> Points:
     """The point that spends the whole budget in the direction of delta, within the box."""
     if threat.norm == "l1":
         return x + l1_project(x, delta, threat.eps)
@@ -111,7 +111,7 @@ def _spend(x: Batch, delta: Batch, threat: Threat) -> Batch:
     return torch.addcmul(x, delta, lift(scale, x)).clamp_(0, 1)
 
 
-def _tiles(x: Batch, key: Int[Tensor, " n"], threat: Threat) -> Batch:
+def _tiles(x: Points, key: Int[Tensor, " n"], threat: Threat) -> Points:
     """Five patterns along each side of the image, with a random sign per channel, half of them
     transposed."""
     _, c, h, w = x.shape

@@ -63,7 +63,7 @@ def dry_run(file: Path, jobs: int | None, display: str | None) -> str:
         CrossfireError: the file is wrong, or a recipe can't be trained.
     """
     from bench.campaign.execution.cost import forecast
-    from bench.display import display as shown
+    from bench.display import shown
 
     plan = make(read(file))
     state = State.load(plan)

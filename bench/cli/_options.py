@@ -1,9 +1,10 @@
-"""Options that several commands share."""
+"""Arguments and options that several commands share."""
 
 from pathlib import Path
 
 import click
 
+campaign_file = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 board = click.option(
     "--board",
     type=click.Path(file_okay=False, path_type=Path),

@@ -67,11 +67,11 @@ def _threat_options(default: str) -> list[click.Option]:
 
 def _train(name: str, kind: type, values: dict[str, Any]) -> None:
     """Train the defense `kind` with the values of all options, and print a summary."""
-    from bench.display import display
+    from bench.display import shown
     from bench.training import Job, check_ranges, check_used, default_folder, summary, threats_of
 
     own = {item.name: values.pop(item.name) for item in fields(kind) if item.name in values}
-    with display(values.pop("display")) as progress:
+    with shown(values.pop("display")) as progress:
         threats = threats_of(values.pop("threat"), values["dataset"], values.pop("budgets"))
         out = values.pop("out") or default_folder(Path(name).stem, kind, threats, values)
         job = Job(

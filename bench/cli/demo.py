@@ -22,7 +22,7 @@ def command(folder: Path, display: str | None) -> None:
     Needs no network, and about two minutes on two cores.
     """
     from bench.campaign.demo import run_demo
-    from bench.display import display as shown
+    from bench.display import shown
     from bench.report import render
     from leaderboard.ranking import tables
 

@@ -59,7 +59,7 @@ def command(
         _refuse_options(context)
         context.exit(0 if _installation(form) else 1)
     from bench.diagnosis import examine
-    from bench.display import display as shown
+    from bench.display import shown
     from bench.report.diagnosis import to_text
     from leaderboard.diagnosis import keep, to_json
     from leaderboard.store import Board

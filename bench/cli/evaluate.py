@@ -93,7 +93,7 @@ def command(
     robustbench:ID or hf-hub:REPO. Without one, every training run without a record is evaluated.
     """
     with imports_uncollected():
-        from bench.display import display as shown
+        from bench.display import shown
         from bench.evaluation.settings import Settings
         from bench.measurement import Measurement, checkpoints, line
         from bench.models import ArchitectureError

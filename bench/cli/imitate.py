@@ -76,7 +76,7 @@ def command(
     """
     if not (find_spec("gymnasium") and find_spec("stable_baselines3")):
         raise CrossfireError("it needs gymnasium; run: pip install 'crossfire-bench[imitation]'")
-    from bench.display import display as shown
+    from bench.display import shown
     from imitation_learning.study import Study, work
 
     study = Study(

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import click
 
-from bench.cli import _campaign
 from bench.cli import _options as options
 
 
 @click.command("results")
-@_campaign.file
+@options.campaign_file
 @click.option(
     "--format",
     "form",

@@ -6,12 +6,11 @@ from typing import Any
 
 import click
 
-from bench.cli import _campaign
 from bench.cli import _options as options
 
 
 @click.command("run")
-@_campaign.file
+@options.campaign_file
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from bench.cli import _campaign
+from bench.cli import _options as options
 
 
 @click.command("status")
-@_campaign.file
+@options.campaign_file
 @click.option("--all", "all_steps", is_flag=True, help="Show waiting and finished steps too.")
 @click.option("--json", is_flag=True, help="Every step as JSON.")
 def command(file: Path, all_steps: bool, json: bool) -> None:

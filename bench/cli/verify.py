@@ -43,7 +43,7 @@ def command(
 
     Exit code 1 when any is INVALID, else 2 when any is PARTLY CHECKED.
     """
-    from bench.display import display as shown
+    from bench.display import shown
     from bench.plugins.specs import split
     from bench.verify import Options, summary, verify_all
 

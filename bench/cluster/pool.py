@@ -90,7 +90,7 @@ class Pool:
         self._gpu = wanted != "cpu" and ray.cluster_resources().get("GPU", 0) >= 1
         resources = {"num_gpus": 1, "num_cpus": 0} if self._gpu else {"num_cpus": 1}
         self._task = ray.remote(_task).options(name="attack", max_retries=RETRIES, **resources)
-        self._capacity = evaluation.settings.capacity or (1024 if self._gpu else 128)
+        self._capacity = evaluation.settings.capacity_on("cuda" if self._gpu else "cpu")
         self._pieces = int(evaluation.clean.sum()) * len(evaluation.suites)
         self._open: dict[Any, Chunk] = {}
 

@@ -20,7 +20,7 @@ from bench.attacks.pgd import PGD
 from bench.compute import random_streams
 from bench.diagnosis.rules import RULES
 from bench.diagnosis.subject import Subject, follow
-from bench.threats.geometry import GEOMETRY, Batch
+from bench.threats.geometry import GEOMETRY, Points
 from leaderboard.diagnosis import Check
 
 INSIDE = 0.95
@@ -30,7 +30,7 @@ PLACE = 0.5
 TRIVIAL = 0.5
 """If random points succeed on more than this share of images, the task is too easy."""
 
-Features = Callable[[Batch], Float[Tensor, "n p"]]
+Features = Callable[[Points], Float[Tensor, "n p"]]
 
 
 def active_test(subject: Subject) -> Check:
@@ -52,7 +52,7 @@ def active_test(subject: Subject) -> Check:
     return rule.among(missed, int(usable.sum()), advice)
 
 
-def features_of(model: nn.Module, x: Batch) -> tuple[Features, str]:
+def features_of(model: nn.Module, x: Points) -> tuple[Features, str]:
     """The input of the last linear layer as a function of images; without such a layer, the
     logits."""
     seen: list[tuple[nn.Linear, tuple[int, ...]]] = []
@@ -72,7 +72,7 @@ def features_of(model: nn.Module, x: Batch) -> tuple[Features, str]:
     return (lambda points: _input_of(model, seen[-1][0], points)), "features"
 
 
-def _input_of(model: nn.Module, layer: nn.Linear, points: Batch) -> Float[Tensor, "n p"]:
+def _input_of(model: nn.Module, layer: nn.Linear, points: Points) -> Float[Tensor, "n p"]:
     caught: list[Tensor] = []
     hook = layer.register_forward_hook(lambda _, inputs, __: caught.append(inputs[0]))
     try:
@@ -103,7 +103,7 @@ class Task(nn.Module):
         super().__init__()
         self.readout = readout
 
-    def forward(self, points: Batch) -> Float[Tensor, "n 2"]:
+    def forward(self, points: Points) -> Float[Tensor, "n 2"]:
         """Images (n, c, h, w) -> logits (n, 2); class 1 is the planted point's."""
         value = (self.readout.features(points) * self.readout.weight).sum(1) + self.readout.bias
         return torch.stack([torch.zeros_like(value), value], 1)
@@ -131,14 +131,14 @@ def fit(subject: Subject, features: Features) -> tuple[Readout, Tensor]:
     return Readout(features, weight * unit[:, None], bias), gap > 1e-6 * top.abs()
 
 
-def inside(subject: Subject, keys: Tensor, share: float) -> Batch:
+def inside(subject: Subject, keys: Tensor, share: float) -> Points:
     """A random point of each image's ball of `share` · ε; in ℓ∞ uniform."""
     u = random_streams.uniform(keys, *subject.x.shape[1:])
     eps = share * subject.threat.eps
     return subject.x + GEOMETRY[subject.threat.norm].random(subject.x, u, eps)
 
 
-def on_the_boundary(subject: Subject, keys: Tensor) -> Batch:
+def on_the_boundary(subject: Subject, keys: Tensor) -> Points:
     """A random point on the surface of each image's ball, in the box; in ℓ∞ a corner."""
     geometry, eps = GEOMETRY[subject.threat.norm], subject.threat.eps
     u = random_streams.uniform(keys, *subject.x.shape[1:])

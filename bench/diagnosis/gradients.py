@@ -16,7 +16,7 @@ from bench.diagnosis.rules import RULES
 from bench.diagnosis.subject import Subject
 from bench.evaluation import gates
 from bench.threats import Norm
-from bench.threats.geometry import Batch, l2_distance, lift
+from bench.threats.geometry import Points, l2_distance, lift
 from bench.types import Values
 from leaderboard.diagnosis import Check
 
@@ -49,7 +49,7 @@ def gradient_checks(subject: Subject) -> Iterator[Check]:
     yield RULES["A13"].found(instability(subject))
 
 
-def _gradient(subject: Subject, loss: Callable[..., Values]) -> Batch:
+def _gradient(subject: Subject, loss: Callable[..., Values]) -> Points:
     gradient = losses.input_gradient(lambda x: loss(subject.model(x), subject.y), subject.x)
     return gradient.nan_to_num_()
 
@@ -61,11 +61,11 @@ def zero_gradients(subject: Subject) -> float:
     return float((zero[0] | zero[1]).float().mean())
 
 
-def _margins(subject: Subject, points: Batch) -> Float[Tensor, " n"]:
+def _margins(subject: Subject, points: Points) -> Float[Tensor, " n"]:
     return losses.margin(subject.judge.logits(points), subject.y)
 
 
-def wrong_derivatives(subject: Subject, gradient: Batch) -> float:
+def wrong_derivatives(subject: Subject, gradient: Points) -> float:
     """Share of images where no central difference of the margin along its gradient, over a small
     step and over a larger one, is within a factor of 2 of the gradient's norm."""
     length = l2_distance(gradient)
@@ -80,7 +80,7 @@ def wrong_derivatives(subject: Subject, gradient: Batch) -> float:
     return float(wrong.float().mean())
 
 
-def alike_nearby(subject: Subject, gradient: Batch) -> float:
+def alike_nearby(subject: Subject, gradient: Points) -> float:
     """Median cosine between the gradient of the margin at an image and the mean of `DRAWS`
     gradients in a box around it that is smaller than the threat."""
     keys, total = (
@@ -94,7 +94,7 @@ def alike_nearby(subject: Subject, gradient: Batch) -> float:
     return float(F.cosine_similarity(gradient.flatten(1), total.flatten(1), dim=1).median())
 
 
-def reflected(points: Batch) -> Batch:
+def reflected(points: Points) -> Points:
     """Points outside [0, 1] by less than 1, reflected at the bounds: clipping would concentrate
     them on the bounds."""
     return 1 - (1 - points.abs()).abs()
@@ -108,7 +108,7 @@ def neighbourhood(subject: Subject) -> float:
     return widths[subject.threat.norm]
 
 
-def vanishing(gradient: Batch) -> float:
+def vanishing(gradient: Points) -> float:
     """Share of images whose gradient's norm is less than a thousandth of the largest norm."""
     length = l2_distance(gradient)
     return float((length < 1e-3 * length.amax()).float().mean())
@@ -124,7 +124,7 @@ def _tangent(subject: Subject) -> Check:
     """P10, as before evaluations: a step has the effect that its gradient predicts."""
     rule, norm = RULES["P10"], subject.threat.norm
     ratio = gates.linearity(subject.model, subject.x, subject.y, subject.threat)
-    linear = gates.FLAT[norm] <= ratio <= gates.STEEP
+    linear = gates.LEAST_RATIO[norm] <= ratio <= gates.MOST_RATIO
     return rule.found(ratio, "pass" if linear else "fail")
 
 

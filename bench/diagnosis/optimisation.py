@@ -6,7 +6,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from bench.attacks.base import query
@@ -16,13 +16,12 @@ from bench.diagnosis.subject import Path, Subject, survivors
 from bench.evaluation.suites import Stage
 from bench.threats import Threat
 from bench.threats.geometry import GEOMETRY
+from bench.types import Flags
 from leaderboard.diagnosis import Check
 
 FACTORS = (Fraction(1, 4), Fraction(1, 2), Fraction(1), Fraction(2), Fraction(4))
 STRAIGHT = 0.02
 """A curve whose largest height above its chord is less has no break point."""
-
-Flags = Bool[Tensor, " n"]
 
 
 def optimisation_checks(subject: Subject, path: Path) -> Iterator[Check]:

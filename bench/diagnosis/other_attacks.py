@@ -8,8 +8,6 @@ from itertools import takewhile
 from typing import Any
 
 import torch
-from jaxtyping import Bool
-from torch import Tensor
 
 from bench.attacks.base import drive
 from bench.attacks.margin import MarginPGD
@@ -23,10 +21,8 @@ from bench.evaluation.proposer import Proposer
 from bench.evaluation.repair import straight_through
 from bench.evaluation.suites import Stage, get
 from bench.threats.geometry import GEOMETRY
-from bench.types import Model
+from bench.types import Flags, Model
 from leaderboard.diagnosis import Check
-
-Flags = Bool[Tensor, " n"]
 
 
 def white_box(subject: Subject) -> Flags:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from bench.diagnosis.rules import RULES
 from bench.evaluation import gates
-from bench.threats.geometry import Batch
+from bench.threats.geometry import Points
 from leaderboard.diagnosis import Check, Verdict
 from leaderboard.schema import Finding
 
@@ -16,7 +16,7 @@ SAMPLE = 16
 """Images on which the gates run, as many as before an evaluation."""
 
 
-def preflight(model: nn.Module, x: Batch, y: Int[Tensor, " n"]) -> Iterator[Check]:
+def preflight(model: nn.Module, x: Points, y: Int[Tensor, " n"]) -> Iterator[Check]:
     """P1 to P6, P8, P9 and P11 to P13 on a few images (n, c, h, w) with labels (n,), up to the
     first one that forbids attacks."""
     x, y = x[:SAMPLE], y[:SAMPLE]

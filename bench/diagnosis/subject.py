@@ -18,7 +18,7 @@ from bench.evaluation.proposer import Proposer
 from bench.evaluation.queue import wrong_classes
 from bench.evaluation.suites import Stage
 from bench.threats import Threat
-from bench.threats.geometry import Batch
+from bench.threats.geometry import Points
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Subject:
     decreasing logit."""
 
     model: nn.Module
-    x: Batch
+    x: Points
     y: Int[Tensor, " n"]
     numbers: Int[Tensor, " n"]
     target_classes: Int[Tensor, "n r"]
@@ -67,7 +67,7 @@ class Subject:
     def of(
         cls,
         model: nn.Module,
-        x: Batch,
+        x: Points,
         y: Int[Tensor, " n"],
         threat: Threat,
         seed: int = 0,
@@ -116,10 +116,10 @@ class Path:
     finite: Bool[Tensor, " n"]
 
 
-def follow(subject: Subject, attack: Attack, attempt: int = 0) -> Path:
+def follow(subject: Subject, attack: Attack) -> Path:
     """Run an untargeted attack to its end on every example, even after a success."""
     proposer, threat = Proposer(subject.model), subject.threat
-    slots = attack.start(subject.slots(attack.name, attempt), threat)
+    slots = attack.start(subject.slots(attack.name), threat)
     found = torch.zeros_like(subject.y, dtype=torch.bool)
     last, finite, losses = found, ~found, []
     ended = found

@@ -22,7 +22,7 @@ from bench.evaluation.settings import Settings
 from bench.evaluation.suites import Stage
 from bench.models.checkpoint import weights_sha256
 from bench.threats import Threat
-from bench.threats.geometry import Batch
+from bench.threats.geometry import Points
 from leaderboard.schema import UNION_ONLY, Finding
 
 SAMPLE = 16
@@ -35,7 +35,7 @@ class AttackedModel:
     on which its fast form is compared with the original. Call `prepare` before anything else."""
 
     model: nn.Module
-    sample: Batch
+    sample: Points
     settings: Settings
     findings: Sequence[Finding]
     weights: str
@@ -48,7 +48,7 @@ class AttackedModel:
         """Move the model to a device, and make its judge and its fast form there."""
         self.device = device
         self.model, self.sample = self.model.to(device), self.sample.to(device)
-        self.capacity = self.settings.capacity or (1024 if device.type == "cuda" else 128)
+        self.capacity = self.settings.capacity_on(device.type)
         # On a CPU small batches are faster, because their activations fit into the caches.
         limit = 64 if device.type == "cpu" else max(self.capacity, 256)
         self.judge = Judge(self.model, limit=limit, votes=POLL if self.random else 1)

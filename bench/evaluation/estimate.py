@@ -133,5 +133,10 @@ def _pace(evaluation: Evaluation, examples: Examples, column: Column, number: in
 def _memory(evaluation: Evaluation) -> int:
     if evaluation.attacked.device.type == "cuda":
         return torch.cuda.max_memory_allocated(evaluation.attacked.device)
+    return peak_memory()
+
+
+def peak_memory() -> int:
+    """The largest memory, in bytes, that this process has had."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

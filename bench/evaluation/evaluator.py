@@ -22,8 +22,7 @@ from torch import Tensor, nn
 from bench import losses
 from bench.compute.processor import keep_memory
 from bench.data.splits import sha256
-from bench.display import Progress
-from bench.display import display as shown
+from bench.display import Progress, shown
 from bench.evaluation import gates, inputs, suites
 from bench.evaluation.attacked import checked
 from bench.evaluation.description import describe

@@ -18,14 +18,12 @@ from bench.errors import CrossfireError, reason
 from bench.evaluation.judge import VOTES
 from bench.evaluation.repair import Inset
 from bench.threats import Norm, Threat
-from bench.threats.geometry import GEOMETRY, Batch
-from bench.types import Model
+from bench.threats.geometry import GEOMETRY, Points
+from bench.types import Logits, Model
 from leaderboard.schema import Finding
 
-Logits = Float[Tensor, "n k"]
-
-STEEP = 3.0
-FLAT: dict[Norm, float] = {"linf": 0.4, "l2": 0.4, "l1": 0.2}
+MOST_RATIO = 3.0
+LEAST_RATIO: dict[Norm, float] = {"linf": 0.4, "l2": 0.4, "l1": 0.2}
 """P10's limits of the ratio between the change of a margin and its linear prediction. In ℓ1 the
 lower limit is smaller, because the steepest step moves fewer pixels than the prediction assumes."""
 
@@ -69,7 +67,7 @@ def refuse(findings: list[Finding]) -> None:
             raise Refusal(f"refused ({finding.id}): {finding.message}")
 
 
-def image_range(images: Batch) -> Iterator[Finding]:
+def image_range(images: Points) -> Iterator[Finding]:
     """P2: pixels are float32 in [0, 1]; a model's normalisation belongs inside the model."""
     if message := outside_box(images):
         yield Finding("P2", "refuse", message, None)
@@ -86,7 +84,7 @@ def mode(model: Model) -> Iterator[Finding]:
         yield Finding("P3", "refuse", message, float(len(training)))
 
 
-def with_noise(model: Model, images: Batch, logits: Logits) -> Float[Tensor, "m k"]:
+def with_noise(model: Model, images: Points, logits: Logits) -> Float[Tensor, "m k"]:
     """The logits of the images, followed by those of as many images of noise."""
     return torch.cat([logits, predicted(model, _noise(images))])
 
@@ -99,7 +97,7 @@ def finite(logits: Logits) -> Iterator[Finding]:
         yield Finding("P1", "refuse", message, float(bad))
 
 
-def determinism(model: Model, images: Batch, first: Logits) -> Iterator[Finding]:
+def determinism(model: Model, images: Points, first: Logits) -> Iterator[Finding]:
     """P4: five passes over the same images agree to 1e-4 of the logits' norm."""
     others = [predicted(model, images) for _ in range(4)]
     gap = max(
@@ -110,7 +108,7 @@ def determinism(model: Model, images: Batch, first: Logits) -> Iterator[Finding]
         yield Finding("P4", "flag", message, gap)
 
 
-def batch_independence(model: Model, images: Batch, together: Logits) -> Iterator[Finding]:
+def batch_independence(model: Model, images: Points, together: Logits) -> Iterator[Finding]:
     """P5: an image's logits don't depend on the other images of its batch or on their order."""
     alone = torch.cat([predicted(model, image[None]) for image in images])
     reordered = predicted(model, images.flip(0)).flip(0)
@@ -127,7 +125,7 @@ def probabilities(outputs: Logits) -> Iterator[Finding]:
         yield Finding("P6", "flag", "outputs look like probabilities; remove the softmax", None)
 
 
-def gradients(model: Model, images: Batch, labels: Int[Tensor, " n"]) -> Iterator[Finding]:
+def gradients(model: Model, images: Points, labels: Int[Tensor, " n"]) -> Iterator[Finding]:
     """P8, P12, P13 and P7: the loss has a gradient with respect to the pixels, also where they are
     0 or 1, and it is not exactly zero."""
     noise = _noise(images)
@@ -149,7 +147,7 @@ def gradients(model: Model, images: Batch, labels: Int[Tensor, " n"]) -> Iterato
         yield Finding("P7", "flag", f"{message}: gradients may be masked", zero)
 
 
-def bounds(images: Batch, slopes: Batch, inner_slopes: Batch) -> Iterator[Finding]:
+def bounds(images: Points, slopes: Points, inner_slopes: Points) -> Iterator[Finding]:
     """P12: where pixels are 0 or 1, the slopes of the loss are finite and not zero, as far as its
     slopes slightly inside [0, 1] are."""
     there = ((images == 0) | (images == 1)) & inner_slopes.isfinite() & (inner_slopes != 0)
@@ -160,7 +158,7 @@ def bounds(images: Batch, slopes: Batch, inner_slopes: Batch) -> Iterator[Findin
         yield Finding("P12", "info", f"{message}; attacks query the model slightly inside", share)
 
 
-def plateaus(slopes: Batch, noise_slopes: Batch) -> Iterator[Finding]:
+def plateaus(slopes: Points, noise_slopes: Points) -> Iterator[Finding]:
     """P13: in images with any gradient, the pixels that have one in noise have one too."""
     some = (slopes != 0).flatten(1).any(1)
     slopes, noise_slopes = slopes[some], noise_slopes[some]
@@ -174,7 +172,7 @@ def plateaus(slopes: Batch, noise_slopes: Batch) -> Iterator[Finding]:
         yield Finding("P13", "info", message, share)
 
 
-def optimisation(model: Model, images: Batch) -> Iterator[Finding]:
+def optimisation(model: Model, images: Points) -> Iterator[Finding]:
     """P11: the forward pass computes no gradient itself."""
     engine = torch.autograd
     with (
@@ -189,15 +187,15 @@ def optimisation(model: Model, images: Batch) -> Iterator[Finding]:
         yield Finding("P11", "flag", f"{message}; {advice}", float(taken))
 
 
-def _noise(images: Batch) -> Batch:
+def _noise(images: Points) -> Points:
     return torch.rand(images.shape, generator=torch.Generator().manual_seed(0)).to(images)
 
 
-def _slopes(model: Model, images: Batch, labels: Int[Tensor, " n"]) -> Batch:
+def _slopes(model: Model, images: Points, labels: Int[Tensor, " n"]) -> Points:
     return losses.input_gradient(lambda x: losses.cross_entropy(model(x), labels), images)
 
 
-def linearity(model: Model, images: Batch, labels: Int[Tensor, " n"], threat: Threat) -> float:
+def linearity(model: Model, images: Points, labels: Int[Tensor, " n"], threat: Threat) -> float:
     """The change of the margin by one step along the steepest direction, divided by the largest
     change in the threat that the gradient predicts: the median over the images."""
     geometry, point = GEOMETRY[threat.norm], images.detach().clone().requires_grad_()
@@ -210,12 +208,12 @@ def linearity(model: Model, images: Batch, labels: Int[Tensor, " n"], threat: Th
 
 
 def tangent(
-    model: Model, images: Batch, labels: Int[Tensor, " n"], threat: Threat
+    model: Model, images: Points, labels: Int[Tensor, " n"], threat: Threat
 ) -> Iterator[Finding]:
     """P10: one step changes the margin about as much as its gradient predicts: for the median
-    image, at least `FLAT` times and at most `STEEP` times as much."""
+    image, at least `LEAST_RATIO` times and at most `MOST_RATIO` times as much."""
     ratio = linearity(model, images, labels, threat)
-    if not FLAT[threat.norm] <= ratio <= STEEP:
+    if not LEAST_RATIO[threat.norm] <= ratio <= MOST_RATIO:
         message = (
             f"{threat}: a step changes margins by {ratio:.2g} times what their gradients predict: "
             "gradients are unreliable, and the suite's escalation runs if it has one"
@@ -238,7 +236,7 @@ def class_count(classes: int, labels: Int[Tensor, " n"]) -> Iterator[Finding]:
         yield Finding("P9", "info", message, float(classes))
 
 
-def preflight(model: Model, images: Batch, labels: Int[Tensor, " n"]) -> list[Finding]:
+def preflight(model: Model, images: Points, labels: Int[Tensor, " n"]) -> list[Finding]:
     """Every check on a few images (n, c, h, w).
 
     Raises:
@@ -265,7 +263,7 @@ def preflight(model: Model, images: Batch, labels: Int[Tensor, " n"]) -> list[Fi
     return findings
 
 
-def predicted(model: Model, images: Batch) -> Logits:
+def predicted(model: Model, images: Points) -> Logits:
     """The model's logits (n, classes), float32.
 
     Raises:

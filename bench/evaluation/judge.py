@@ -14,7 +14,7 @@ from torch import Tensor
 from bench.compute.precision import exact_float32
 from bench.errors import CrossfireError
 from bench.threats import Threat
-from bench.threats.geometry import GEOMETRY, Batch
+from bench.threats.geometry import GEOMETRY, Points
 from bench.types import Model
 
 TOLERANCE = 1e-6
@@ -38,7 +38,7 @@ def allowed(threat: Threat) -> float:
     return threat.eps * (1 + TOLERANCE) if threat.norm == "l1" else threat.eps + TOLERANCE
 
 
-def distances(x: Batch, points: Batch, threat: Threat) -> Float[Tensor, " n"]:
+def distances(x: Points, points: Points, threat: Threat) -> Float[Tensor, " n"]:
     """‖points − x‖ in the threat's norm, in float64; infinite where a point is not finite or leaves
     the box."""
     delta = points.double() - x.double()
@@ -55,26 +55,32 @@ class Judge:
     limit: int = 256
     votes: int = 1
 
-    def logits(self, points: Batch) -> Float[Tensor, "n k"]:
+    def logits(self, points: Points) -> Float[Tensor, "n k"]:
         """The model's float32 logits, also inside an automatic cast to bf16."""
         plain = torch.autocast(points.device.type, enabled=False)
         with plain, exact_float32(), torch.no_grad():
             return torch.cat([self.model(part).float() for part in torch.split(points, self.limit)])
 
-    def wrong(self, points: Batch, y: Int[Tensor, " n"]) -> Bool[Tensor, " n"]:
+    def wrong(self, points: Points, y: Int[Tensor, " n"]) -> Bool[Tensor, " n"]:
         """Whether the model misclassifies each point, or returns non-finite logits."""
         return self.errors(points, y, self.votes) > 0.5
 
-    def errors(self, points: Batch, y: Int[Tensor, " n"], passes: int) -> Float[Tensor, " n"]:
+    def errors(self, points: Points, y: Int[Tensor, " n"], passes: int) -> Float[Tensor, " n"]:
         """The share of some passes that misclassify each point, or return non-finite logits."""
         return torch.stack([self._vote(points, y) for _ in range(passes)]).float().mean(0)
 
-    def _vote(self, points: Batch, y: Int[Tensor, " n"]) -> Bool[Tensor, " n"]:
+    def _vote(self, points: Points, y: Int[Tensor, " n"]) -> Bool[Tensor, " n"]:
         logits = self.logits(points)
         return (logits.argmax(1) != y) | ~logits.isfinite().all(1)
 
     def adversarial(
-        self, x: Batch, points: Batch, y: Int[Tensor, " n"], threat: Threat, *, bounded: bool = True
+        self,
+        x: Points,
+        points: Points,
+        y: Int[Tensor, " n"],
+        threat: Threat,
+        *,
+        bounded: bool = True,
     ) -> tuple[Bool[Tensor, " n"], Float[Tensor, " n"]]:
         """Which points are adversarial examples of x under the threat, and their distances from x
         (float64).

@@ -18,7 +18,7 @@ from bench.compute.compilation import Compiling
 from bench.compute.precision import Precision, fold_batch_norm, resolve
 from bench.compute.random_streams import fold, uniform
 from bench.evaluation.repair import freeze
-from bench.threats.geometry import Batch
+from bench.threats.geometry import Points
 from bench.types import Model
 
 _AGREEMENT = 0.1
@@ -42,11 +42,11 @@ class Proposer:
     repeats: int = 1
     blur: float = 0.0
 
-    def __call__(self, points: Batch) -> Float[Tensor, "n k"]:
+    def __call__(self, points: Points) -> Float[Tensor, "n k"]:
         """Logits, differentiable with respect to the points."""
         return self.network(points.to(self.dtype)).float()
 
-    def logits(self, points: Batch) -> Float[Tensor, "n k"]:
+    def logits(self, points: Points) -> Float[Tensor, "n k"]:
         """Logits without gradients, in batches of at most `limit`."""
         with torch.no_grad():
             return torch.cat([self(part) for part in torch.split(points, self.limit)])
@@ -73,7 +73,7 @@ class Proposer:
         mean = _mean(responses)
         return replace(mean, logits=responses[0].logits) if self.blur else mean
 
-    def _blurred(self, slots: Slots, repeat: int) -> Batch:
+    def _blurred(self, slots: Slots, repeat: int) -> Points:
         key = fold(fold(slots.key, "blur"), repeat)
         noise = uniform(fold(key, slots.t), *slots.x.shape[1:])
         return slots.point + self.blur * (2 * noise - 1)
@@ -96,7 +96,7 @@ def _mean(responses: list[Response]) -> Response:
 
 def proposer(
     model: nn.Module,
-    sample: Batch,
+    sample: Points,
     *,
     precision: Precision = "auto",
     compiled: bool | None = None,
@@ -125,7 +125,7 @@ def proposer(
     return fast
 
 
-def _agree(exact: Proposer, fast: Proposer, sample: Batch) -> bool:
+def _agree(exact: Proposer, fast: Proposer, sample: Points) -> bool:
     with torch.no_grad():
         original, other = exact(sample), fast(sample)
     spread = (original.amax(1) - original.amin(1)).mean()

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from bench.losses import input_gradient
-from bench.threats.geometry import Batch
+from bench.threats.geometry import Points
 from bench.types import Model
 
 STEPPED: frozenset[Callable[..., Any]] = frozenset(
@@ -53,7 +53,7 @@ class Inset(nn.Module):
         super().__init__()
         self.inner = inner
 
-    def forward(self, points: Batch) -> Float[Tensor, "n k"]:
+    def forward(self, points: Points) -> Float[Tensor, "n k"]:
         """Logits near points (n, c, h, w), with the gradient there."""
         least = INSET.get(points.dtype, 1e-5)
         inside = points.detach().clamp(least, 1 - least)
@@ -88,7 +88,7 @@ class StraightThrough(TorchFunctionMode):
         return value
 
 
-def repaired(model: nn.Module, sample: Batch, *, probabilities: bool) -> tuple[Model, torch.dtype]:
+def repaired(model: nn.Module, sample: Points, *, probabilities: bool) -> tuple[Model, torch.dtype]:
     """The model with straight-through steps, and the data type of its images; with
     `probabilities`, its outputs are their logarithms.
 
@@ -128,7 +128,7 @@ def straight_through(
     `probabilities`."""
     least = LEAST[dtype]
 
-    def logits(points: Batch) -> Float[Tensor, "n k"]:
+    def logits(points: Points) -> Float[Tensor, "n k"]:
         with StraightThrough(points.shape):
             outputs: Tensor = model(points)
         return outputs.clamp_min(least).log() if probabilities else outputs
@@ -136,10 +136,10 @@ def straight_through(
     return logits
 
 
-def _slopes(model: Model, images: Batch) -> Float[Tensor, "n d"]:
+def _slopes(model: Model, images: Points) -> Float[Tensor, "n d"]:
     """Gradients of the largest logit minus the smallest, in float64."""
 
-    def spread(points: Batch) -> Float[Tensor, " n"]:
+    def spread(points: Points) -> Float[Tensor, " n"]:
         logits = model(points)
         return logits.amax(1) - logits.amin(1)
 

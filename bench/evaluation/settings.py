@@ -36,6 +36,10 @@ class Settings:
     capacity: int | None = None
     union_only: bool = False
 
+    def capacity_on(self, device: str) -> int:
+        """The batch size on a `cpu` or a `cuda` device."""
+        return self.capacity or (1024 if device == "cuda" else 128)
+
     def __post_init__(self) -> None:
         """Check what can be checked without model and data."""
         threats = self.threat if isinstance(self.threat, tuple | list) else (self.threat,)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bench.evaluation.judge import CLEAR, VOTES, Judge, allowed
 from bench.evaluation.queue import Array, Column, Examples, Job
-from bench.threats.geometry import Batch
+from bench.threats.geometry import Points
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class Verdicts:
         """Whether the model's outputs are random."""
         return self.judge.votes > 1
 
-    def originals(self, rows: Array) -> tuple[Batch, Int[Tensor, " n"]]:
+    def originals(self, rows: Array) -> tuple[Points, Int[Tensor, " n"]]:
         """Images (n, c, h, w) and labels (n,) that no attack can have changed."""
         chosen = torch.from_numpy(rows)
         images = self.examples.floats(chosen, self.device)
         return images, self.examples.labels[chosen].to(self.device)
 
-    def write(self, rows: Array, points: Batch, steps: Array) -> None:
+    def write(self, rows: Array, points: Points, steps: Array) -> None:
         """Judge points (n, c, h, w) of rows (n,), and store those that break a robust example."""
         x, y = self.originals(rows)
         threat, bounded = self.job.threat, self.job.stage.attack.bounded
@@ -48,7 +48,7 @@ class Verdicts:
                 self.column.broken(row, self.job.number, step, distance, point)
 
     def _confirmed(
-        self, broken: Bool[Tensor, " n"], points: Batch, y: Int[Tensor, " n"], rows: Array
+        self, broken: Bool[Tensor, " n"], points: Points, y: Int[Tensor, " n"], rows: Array
     ) -> Bool[Tensor, " n"]:
         """The broken points; of a random model those that many further passes misclassify too."""
         if not self.random or not bool(broken.any()):

@@ -18,7 +18,7 @@ from torch import Tensor
 from bench.threats import Norm
 from bench.threats.root_finding import find_root
 
-Batch = Float[Tensor, "n *shape"]
+Points = Float[Tensor, "n *shape"]
 Radius = float | Float[Tensor, " n"]
 
 SLACK = 1e-5
@@ -33,7 +33,7 @@ def lift(values: Tensor, like: Tensor) -> Tensor:
     return values.reshape(-1, *(1,) * (like.dim() - 1))
 
 
-def pick(rows: Bool[Tensor, " n"], new: Batch, old: Batch) -> Batch:
+def pick(rows: Bool[Tensor, " n"], new: Points, old: Points) -> Points:
     """`new` in some rows, `old` in the others. On a CPU nothing is copied if no row is chosen; on a
     GPU that test would synchronise."""
     if not rows.is_cuda and not bool(rows.any()):
@@ -61,12 +61,12 @@ def _sum(values: Tensor) -> Tensor:
     return values.flatten(1).sum(1)
 
 
-def box(x: Batch, delta: Batch) -> Batch:
+def box(x: Points, delta: Points) -> Points:
     """The perturbation closest to delta with x + delta in [0, 1]."""
     return torch.clamp(delta, -x, 1 - x)
 
 
-def room(x: Batch, direction: Batch) -> Batch:
+def room(x: Points, direction: Points) -> Points:
     """How far each pixel can move within [0, 1]: 1 − x where direction > 0, elsewhere x."""
     upwards: Tensor = torch.gt(direction, 0, out=torch.empty_like(x))
     return upwards.sub_(x).abs_()  # several times faster than torch.where
@@ -76,23 +76,23 @@ EDGE = 1e-6
 """A pixel this close to 0 or 1 counts as being on the bound, because x + delta is rounded."""
 
 
-def linf_distance(delta: Batch) -> Float[Tensor, " n"]:
+def linf_distance(delta: Points) -> Float[Tensor, " n"]:
     """max |delta_i|."""
     return delta.flatten(1).abs().amax(1)
 
 
-def linf_project(x: Batch, delta: Batch, eps: Radius) -> Batch:
+def linf_project(x: Points, delta: Points, eps: Radius) -> Points:
     """Clip each coordinate."""
     radius = _radius(eps, x)
     return torch.clamp(delta, (-x).clamp_min_(-radius), (1 - x).clamp_max_(radius))
 
 
-def linf_steepest(gradient: Batch, point: Batch) -> Batch:
+def linf_steepest(gradient: Points, point: Points) -> Points:
     """The sign of the gradient."""
     return gradient.sign()
 
 
-def linf_gap(x: Batch, delta: Batch, gradient: Batch, eps: Radius) -> Float[Tensor, " n"]:
+def linf_gap(x: Points, delta: Points, gradient: Points, eps: Radius) -> Float[Tensor, " n"]:
     """max of ⟨gradient, delta' − delta⟩ over delta' in ball ∩ box: each coordinate at a bound."""
     radius = _radius(eps, x)
     up = (1 - x).clamp_max_(radius).sub_(delta)
@@ -100,18 +100,18 @@ def linf_gap(x: Batch, delta: Batch, gradient: Batch, eps: Radius) -> Float[Tens
     return _sum(torch.maximum(gradient * up, gradient * down))
 
 
-def linf_start(u: Batch, eps: Radius) -> Batch:
+def linf_start(u: Points, eps: Radius) -> Points:
     """Uniform in the ball, from uniform numbers u in (0, 1)."""
     return (2 * u - 1) * _radius(eps, u)
 
 
-def l2_distance(delta: Batch) -> Float[Tensor, " n"]:
+def l2_distance(delta: Points) -> Float[Tensor, " n"]:
     """The Euclidean norm."""
     lengths: Tensor = torch.linalg.vector_norm(delta.flatten(1), dim=1)
     return lengths
 
 
-def l2_project(x: Batch, delta: Batch, eps: Radius) -> Batch:
+def l2_project(x: Points, delta: Points, eps: Radius) -> Points:
     """clip(s · delta) to the box, with the largest s ≤ 1 for which its norm is at most eps."""
     size, limit = delta.abs().flatten(1), room(x, delta).flatten(1)
     radius = _inner_radius(eps, size, ROUNDING * size.shape[1] ** 0.5)
@@ -126,7 +126,7 @@ def l2_project(x: Batch, delta: Batch, eps: Radius) -> Batch:
     return box(x, delta * lift(scale, x))
 
 
-def l2_steepest(gradient: Batch, point: Batch) -> Batch:
+def l2_steepest(gradient: Points, point: Points) -> Points:
     """The gradient at unit length."""
     length = l2_distance(gradient)
     extreme = ~((length >= 1e-12) & length.isfinite())
@@ -138,23 +138,23 @@ def l2_steepest(gradient: Batch, point: Batch) -> Batch:
     return gradient / lift(length, gradient).clamp_min(1e-12)
 
 
-def l2_gap(x: Batch, delta: Batch, gradient: Batch, eps: Radius) -> Float[Tensor, " n"]:
+def l2_gap(x: Points, delta: Points, gradient: Points, eps: Radius) -> Float[Tensor, " n"]:
     """eps · ‖gradient‖₂ − ⟨gradient, delta⟩: an upper bound, because the box is ignored."""
     spent = (gradient * delta).flatten(1).sum(1)
     return eps * l2_distance(gradient) - spent
 
 
-def l2_start(u: Batch, eps: Radius) -> Batch:
+def l2_start(u: Points, eps: Radius) -> Points:
     """Uniform on the sphere of radius eps, from uniform numbers u in (0, 1)."""
     return l2_steepest(torch.erfinv(2 * u - 1), u) * _radius(eps, u)
 
 
-def l1_distance(delta: Batch) -> Float[Tensor, " n"]:
+def l1_distance(delta: Points) -> Float[Tensor, " n"]:
     """Σ |delta_i|."""
     return delta.flatten(1).abs().sum(1)
 
 
-def l1_project(x: Batch, delta: Batch, eps: Radius) -> Batch:
+def l1_project(x: Points, delta: Points, eps: Radius) -> Points:
     """sign(delta) · min(max(|delta| − λ, 0), room), with the least λ ≥ 0 that is inside the ball.
 
     Soft-thresholding that respects the box (Croce & Hein 2021, prop. 2.1).
@@ -177,8 +177,8 @@ def l1_project(x: Batch, delta: Batch, eps: Radius) -> Batch:
 
 
 def l1_largest(
-    gradient: Batch, point: Batch, sparsity: float | Float[Tensor, " n"] = 0.05
-) -> Batch:
+    gradient: Points, point: Points, sparsity: float | Float[Tensor, " n"] = 0.05
+) -> Points:
     """The largest gradient entries whose pixels are not on the bound of the box; zeros elsewhere.
 
     `sparsity` is the share of the entries that is taken. 5 % more are taken, as in all earlier
@@ -199,20 +199,20 @@ def _ascending(rows: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
     return rows.sort(dim=1).values
 
 
-def l1_steepest(gradient: Batch, point: Batch) -> Batch:
+def l1_steepest(gradient: Points, point: Points) -> Points:
     """The largest gradient entries scaled to unit ℓ1 norm. They keep their proportions, because
     equal steps could not move budget from one entry to another."""
     step = l1_largest(gradient, point)
     return step.div_(lift(l1_distance(step), step).clamp_min(1e-30))
 
 
-def l1_signs(gradient: Batch, point: Batch, sparsity: float | Float[Tensor, " n"]) -> Batch:
+def l1_signs(gradient: Points, point: Points, sparsity: float | Float[Tensor, " n"]) -> Points:
     """The signs of the largest gradient entries at unit ℓ1 norm (Croce & Hein 2021)."""
     step = l1_largest(gradient, point, sparsity).sign_()
     return step.div_(lift(l1_distance(step), step).clamp_min(1))
 
 
-def l1_gap(x: Batch, delta: Batch, gradient: Batch, eps: Radius) -> Float[Tensor, " n"]:
+def l1_gap(x: Points, delta: Points, gradient: Points, eps: Radius) -> Float[Tensor, " n"]:
     """A fractional knapsack: the steepest coordinates move to their bound until eps is spent.
 
     Only the 256 steepest coordinates are used; the remaining budget is spent at the slope of the
@@ -227,7 +227,7 @@ def l1_gap(x: Batch, delta: Batch, gradient: Batch, eps: Radius) -> Float[Tensor
     return (used * steep.values).sum(1) + rest - spent
 
 
-def l1_start(u: Batch, eps: Radius) -> Batch:
+def l1_start(u: Points, eps: Radius) -> Points:
     """Uniform on the surface of the ball (normalised Laplace), from uniform numbers u in (0, 1)."""
     v = 2 * u - 1
     laplace = -v.sign() * torch.log1p(-v.abs())
@@ -238,17 +238,17 @@ def l1_start(u: Batch, eps: Radius) -> Batch:
 class Geometry:
     """The maps of a norm."""
 
-    distance: Callable[[Batch], Float[Tensor, " n"]]
-    project: Callable[[Batch, Batch, Radius], Batch]
-    steepest: Callable[[Batch, Batch], Batch]
-    start: Callable[[Batch, Radius], Batch]
-    gap: Callable[[Batch, Batch, Batch, Radius], Float[Tensor, " n"]]
+    distance: Callable[[Points], Float[Tensor, " n"]]
+    project: Callable[[Points, Points, Radius], Points]
+    steepest: Callable[[Points, Points], Points]
+    start: Callable[[Points, Radius], Points]
+    gap: Callable[[Points, Points, Points, Radius], Float[Tensor, " n"]]
 
-    def random(self, x: Batch, u: Batch, eps: Radius) -> Batch:
+    def random(self, x: Points, u: Points, eps: Radius) -> Points:
         """A random perturbation of x within ball ∩ box, from uniform numbers u in (0, 1)."""
         return self.project(x, self.start(u, eps), eps)
 
-    def full_step(self, x: Batch, gradient: Batch, eps: float) -> Batch:
+    def full_step(self, x: Points, gradient: Points, eps: float) -> Points:
         """The perturbation of x by one step of length eps along the steepest direction."""
         return self.project(x, eps * self.steepest(gradient, x), eps)
 

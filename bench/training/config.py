@@ -21,7 +21,6 @@ _NOT_SETTINGS = (
     "nodes",
     "resume",
     "tensorboard",
-    "root",
     "progress",
     "notify",
 )

@@ -116,7 +116,6 @@ class Job:
     tensorboard: bool = field(
         default=False, metadata={"help": "Write TensorBoard's event files too."}
     )
-    root: Path | None = None
     progress: Callable[[int, int, str], None] = _no_progress
     notify: Callable[[str], None] = logging.getLogger("bench").warning
 
@@ -143,7 +142,7 @@ class Job:
             CrossfireError: it has no training images, too few to hold some out, or those that are
                 used are of a single class.
         """
-        data = load(self.dataset, root=self.root)
+        data = load(self.dataset)
         if not len(data.train) or not len(data.heldout):
             raise CrossfireError(f"{self.dataset} has fewer than two training images; add some")
         labels = data.train.labels

@@ -24,7 +24,7 @@ def check_threats(threats: object) -> None:
 def check_ranges(options: Any) -> None:  # noqa: ANN401
     """Check a dataclass's options: each is one of the choices of its field; numbers are finite and
     lie from `least` (default 0, or the field's own default if that is less) to `most` in the
-    metadata of the field.
+    metadata of the field; and what is only for some `variants` there is not set in others.
 
     Raises:
         CrossfireError: one does not; the message names its option.
@@ -37,11 +37,14 @@ def check_ranges(options: Any) -> None:  # noqa: ANN401
             known = isinstance(number, int | float) and not isinstance(number, bool)
             if "help" in item.metadata and known:
                 _check(item, number)
+        variants = item.metadata.get("variants")
+        if variants and value != item.default and options.variant not in variants:
+            raise _unread(item, f"variant {' or '.join(variants)}", "variant")
 
 
 def check_used(options: Any, *, several: bool) -> None:  # noqa: ANN401
     """Check that no option of a defense is set that is not read: `threats` in the metadata of its
-    field says whether it is under `one` threat or under `several`, `variants` in which variants.
+    field says whether it is under `one` threat or under `several`.
 
     Raises:
         CrossfireError: one is; the message names it.
@@ -53,9 +56,6 @@ def check_used(options: Any, *, several: bool) -> None:  # noqa: ANN401
         needed = item.metadata.get("threats", present)
         if needed != present:
             raise _unread(item, f"{needed} threat{'s' if needed == 'several' else ''}", "threat")
-        variants = item.metadata.get("variants")
-        if variants and options.variant not in variants:
-            raise _unread(item, f"variant {' or '.join(variants)}", "variant")
 
 
 def _unread(item: Field[Any], where: str, flag: str) -> CrossfireError:

@@ -6,7 +6,7 @@ import sys
 import click
 import pytest
 
-from bench.display import Clock, display, duration
+from bench.display import Clock, duration, shown
 
 
 def test_the_remaining_time_follows_the_speed() -> None:
@@ -36,18 +36,18 @@ def test_durations_have_the_form_of_a_clock(seconds: float | None, text: str) ->
 
 
 def test_plain_mode_prints_few_lines_and_the_last_one(capsys: pytest.CaptureFixture[str]) -> None:
-    with display("plain") as progress:
+    with shown("plain") as progress:
         for done in range(1, 101):
             progress(done, 100, "at on digits")
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    lines = shown.err.splitlines()
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    lines = printed.err.splitlines()
     assert lines[-1] == "at on digits: 100/100 (100 %), 0:00 left"
     assert len(lines) == 2
 
 
 def test_json_lines_parse(capsys: pytest.CaptureFixture[str]) -> None:
-    with display("json") as progress:
+    with shown("json") as progress:
         progress(5, 10, "at")
     line = json.loads(capsys.readouterr().err)
     assert line == {"text": "at", "done": 5, "total": 10, "seconds_left": None}
@@ -55,11 +55,11 @@ def test_json_lines_parse(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("mode", ["none", "rich"])
 def test_progress_is_never_on_stdout(mode: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with display(mode) as progress:
+    with shown(mode) as progress:
         progress(1, 1, "at")
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    assert (mode == "none") == (shown.err == "")
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert (mode == "none") == (printed.err == "")
 
 
 @pytest.mark.parametrize("mode", [None, "plain", "rich"])
@@ -67,7 +67,7 @@ def test_nothing_is_shown_where_stderr_is_closed(
     mode: str | None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stderr", None)
-    with display(mode) as progress:
+    with shown(mode) as progress:
         progress(1, 1, "at")
     assert capsys.readouterr().out == ""
 
@@ -76,7 +76,7 @@ def test_names_are_shown_as_they_are_in_a_bar(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
-    with display("rich") as progress:
+    with shown("rich") as progress:
         progress(1, 2, "at[v2] [/x] a:100:b")
     assert "at[v2] [/x] a:100:b" in capsys.readouterr().err
 
@@ -85,9 +85,9 @@ def test_output_during_a_bar_goes_to_stdout(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")  # so that the bar takes stderr for a terminal
-    with display("rich") as progress:
+    with shown("rich") as progress:
         progress(1, 2, "verify")
         click.echo("VALID")
-    shown = capsys.readouterr()
-    assert shown.out == "VALID\n"
-    assert "VALID" not in shown.err
+    printed = capsys.readouterr()
+    assert printed.out == "VALID\n"
+    assert "VALID" not in printed.err

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.errors import CrossfireError
 from bench.models.checkpoint import load
 from bench.training import Batch, Job, Net, adversarial, logits_and_gradient
 from defenses._active import active, least_certain
@@ -260,6 +261,14 @@ def test_without_resuming_the_teacher_is_trained_again_too(tmp_path: Path) -> No
     TeacherStudent(steps=1).fit(job)
     assert path.stat().st_mtime_ns > written
     assert said == []
+
+
+def test_an_option_of_another_variant_is_refused_before_a_teacher_is_trained(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(CrossfireError, match="gamma is for variant iad2"):
+        TeacherStudent("rslad", gamma=0.5).fit(small_job(tmp_path / "run", epochs=1))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_named_teacher_is_used(tmp_path: Path) -> None:

@@ -72,12 +72,12 @@ class Campaign:
     runs: tuple[Run, ...]
     evaluations: tuple[Evaluation, ...]
     compares: tuple[Compare, ...]
-    dataset: str = "digits"
-    checkpoints: str = "runs"
-    board: str = "board"
-    images: Kept = "all"
-    keep_weights: Kept = "none"
-    cpus: int = 1
+    dataset: str
+    checkpoints: str
+    board: str
+    images: Kept
+    keep_weights: Kept
+    cpus: int
 
     def board_at(self, name: str) -> Path:
         """The folder of a board; it need not exist yet."""

@@ -8,9 +8,7 @@ from bench.campaign.definition.campaign import Run
 from bench.campaign.definition.toml import Table
 from bench.errors import unknown
 from bench.plugins import specs
-
-TEACHERS = ("teacher", "natural_teacher")
-"""Options that name a model: a run of the same file, or any other model."""
+from leaderboard.options import TEACHERS
 
 
 def resolve_teachers(runs: list[Run], tables: dict[str, Table], folder: Path) -> list[Run]:

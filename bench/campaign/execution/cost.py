@@ -6,8 +6,6 @@ records of the same suites. Without such records a few examples of the briefly t
 attacked, which is a lower bound: attacks on a trained network cost more.
 """
 
-import resource
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -22,7 +20,7 @@ from bench.campaign.definition.toml import Table
 from bench.campaign.execution.plan import Plan, Step
 from bench.campaign.execution.state import State
 from bench.display import Progress, duration
-from bench.evaluation.estimate import estimate
+from bench.evaluation.estimate import estimate, peak_memory
 from bench.evaluation.settings import Settings
 from bench.measurement import Measurement
 from bench.models.checkpoint import metadata_of
@@ -109,7 +107,7 @@ def forecast(plan: Plan, state: State, progress: Progress) -> Forecast:
         len(evaluations),
         sum(measured, Cost()),
         sum(_suites(step) not in known for step in evaluations),
-        _memory(),
+        peak_memory(),
     )
 
 
@@ -210,8 +208,3 @@ def _evaluation_cost(plan: Plan, step: Step, scratch: Path) -> Cost:
     measurement = Measurement(settings, examples=one.examples, arch=run.options.own_arch)
     found = estimate(measurement.prepare(model)[1])
     return Cost(found.forward + found.backward, found.seconds, float(found.disk))
-
-
-def _memory() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.campaign.definition.campaign import Campaign, Run
-from bench.campaign.definition.teachers import TEACHERS
 from bench.campaign.execution.plan import Step
 from bench.errors import CrossfireError
 from bench.plugins.registry import recorded_name
 from bench.training import threats_of
-from leaderboard.options import current
+from leaderboard.options import TEACHERS, current
 from leaderboard.schema import Record
 
 _RESOLVED = ("arch", "augment")

@@ -8,12 +8,12 @@ from typing import Literal
 
 from bench.campaign.definition.campaign import Campaign, Evaluation, Kept, Run
 from bench.campaign.definition.options import flag
-from bench.campaign.definition.teachers import TEACHERS
 from bench.campaign.execution import identity
 from bench.data import path_of
 from bench.evaluation.protocol import VERSION
 from bench.plugins import specs
 from bench.plugins.source import modules
+from leaderboard.options import TEACHERS
 
 Kind = Literal["train", "evaluate"]
 

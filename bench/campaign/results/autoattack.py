@@ -9,34 +9,34 @@ from bench.campaign.results.records import Runs, SeedRecords, main_tag
 from bench.report.listing import Listing
 from leaderboard.flags import disagreements
 
-REFERENCE = "autoattack"
+REFERENCE, SUITE = "autoattack", "crossfire"
 
 
-def against_autoattack(runs: Runs, suite: str = "crossfire") -> Listing | None:
+def against_autoattack(runs: Runs) -> Listing | None:
     """A row for each run that both suites attacked on the same images and under the same threats,
     with its first such seed; None without any."""
     under = ("linf", "l2", "l1", "union")
     theirs = [column_of(runs, main_tag(runs), one, REFERENCE) for one in under]
-    shown = [*theirs, replace(theirs[-1], suite=suite)]
+    shown = [*theirs, replace(theirs[-1], suite=SUITE)]
     rows = [row for name, seeds in runs.items() for row in _row(name, seeds, shown)]
     note = (
-        f"missed: verdicts that {REFERENCE} broke and {suite} did not; extra: the reverse; "
+        f"missed: verdicts that {REFERENCE} broke and {SUITE} did not; extra: the reverse; "
         "passes are those of the attacks"
     )
-    head = ("run", "linf", "l2", "l1", "union", f"union, {suite}", "missed", "extra")
-    title = f"{suite} beside AutoAttack"
-    cost = (f"passes, {REFERENCE}", f"passes, {suite}")
+    head = ("run", "linf", "l2", "l1", "union", f"union, {SUITE}", "missed", "extra")
+    title = f"{SUITE} beside AutoAttack"
+    cost = (f"passes, {REFERENCE}", f"passes, {SUITE}")
     return Listing(title, note, (*head, *cost), rows) if rows else None
 
 
-def alarms(runs: Runs, suite: str = "crossfire") -> Listing | None:
+def alarms(runs: Runs) -> Listing | None:
     """A row for each threat: in how many verdicts an alarm made the suite repair the model, and run
     all of AutoAttack; None if the suite was not run."""
     verdicts: Counter[str] = Counter()
     ran: Counter[tuple[str, str]] = Counter()
     tag, everyone = main_tag(runs), [one for seeds in runs.values() for one in seeds.values()]
     for record in (record for one in everyone for record in one.of(tag)):
-        verdicts.update(v.threat for v in record.verdicts if v.suite == suite)
+        verdicts.update(v.threat for v in record.verdicts if v.suite == SUITE)
         for message in (finding.message for finding in record.findings if finding.id == "A16"):
             threat = message.rpartition(": ")[0]
             ran.update((threat, work) for work in ("margin-repaired", "fab") if work in message)
@@ -45,7 +45,7 @@ def alarms(runs: Runs, suite: str = "crossfire") -> Listing | None:
         for threat, count in verdicts.items()
     ]
     note = (
-        f"verdicts, and in how many of them an alarm made {suite} repair the model, and run all of "
+        f"verdicts, and in how many of them an alarm made {SUITE} repair the model, and run all of "
         "AutoAttack"
     )
     head = ("threat", "verdicts", "repaired", "AutoAttack")

@@ -10,12 +10,12 @@ from bench.campaign.results.autoattack import REFERENCE, against_autoattack
 from bench.campaign.results.columns import Column, column_of
 from bench.campaign.results.records import Runs, SeedRecords, main_tag
 from bench.report.listing import Listing
+from leaderboard.budget import NORMS
 from leaderboard.flags import count
 from leaderboard.seeds import Runs as Flags
 from leaderboard.seeds import compare_runs
 from leaderboard.separation import holm
 
-NORMS = ("linf", "l2", "l1")
 STRONGEST = {REFERENCE: 1, "crossfire": 2}
 """The places of suites after all others: the last suite decides the order of runs."""
 
