@@ -12,7 +12,7 @@ Kept = Literal["all", "first", "none"]
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluate:
     """One `[[evaluate]]` table: checkpoint, runs and attacks. None for `runs` or `seeds` means all;
     otherwise the first `seeds` seeds are evaluated."""
 
@@ -70,7 +70,7 @@ class Campaign:
     path: Path
     folder: Path
     runs: tuple[Run, ...]
-    evaluations: tuple[Evaluation, ...]
+    evaluations: tuple[Evaluate, ...]
     compares: tuple[Compare, ...]
     dataset: str
     checkpoints: str

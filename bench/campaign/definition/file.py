@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from bench.campaign.definition.campaign import Campaign, Compare, Evaluation, Kept, Run
+from bench.campaign.definition.campaign import Campaign, Compare, Evaluate, Kept, Run
 from bench.campaign.definition.options import (
     MODEL_OPTIONS,
     Context,
@@ -130,10 +130,10 @@ def _name_of(table: Table) -> str:
     return str(table.values.get("name", table.values.get("defense", table.values.get("model"))))
 
 
-def _evaluations(top: Table, runs: list[Run], context: Context) -> tuple[Evaluation, ...]:
+def _evaluations(top: Table, runs: list[Run], context: Context) -> tuple[Evaluate, ...]:
     tables = top.tables("evaluate")
     if not tables:
-        return (Evaluation(), Evaluation(checkpoint="last"))
+        return (Evaluate(), Evaluate(checkpoint="last"))
     found = [_evaluation(table, runs, context) for table in tables]
     for number, (table, one) in enumerate(zip(tables, found, strict=True)):
         if one.name in [other.name for other in found[:number]]:
@@ -141,8 +141,8 @@ def _evaluations(top: Table, runs: list[Run], context: Context) -> tuple[Evaluat
     return tuple(found)
 
 
-def _evaluation(table: Table, runs: list[Run], context: Context) -> Evaluation:
-    hints = get_type_hints(Evaluation)
+def _evaluation(table: Table, runs: list[Run], context: Context) -> Evaluate:
+    hints = get_type_hints(Evaluate)
     table.check(hints)
     values = {key: table.get(key, hints[key]) for key in table.values}
     for key in ("examples", "seeds"):
@@ -154,10 +154,10 @@ def _evaluation(table: Table, runs: list[Run], context: Context) -> Evaluation:
     check_threats(table, values.get("threat", "union"), context, values.get("budgets"))
     for name in values.get("runs") or ():
         check_run(table, "runs", name, runs)
-    return Evaluation(**values)
+    return Evaluate(**values)
 
 
-def _compare(table: Table, runs: list[Run], evaluations: tuple[Evaluation, ...]) -> Compare:
+def _compare(table: Table, runs: list[Run], evaluations: tuple[Evaluate, ...]) -> Compare:
     table.check(("a", "b", "under", "suite"))
     for key in ("a", "b"):
         if key not in table.values:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Literal
 
-from bench.campaign.definition.campaign import Campaign, Evaluation, Kept, Run
+from bench.campaign.definition.campaign import Campaign, Evaluate, Kept, Run
 from bench.campaign.definition.options import flag
 from bench.campaign.execution import identity
 from bench.data import path_of
@@ -37,7 +37,7 @@ class Step:
     files: tuple[str, ...] = ()
     devices: int = 1
     board: str = ""
-    evaluation: Evaluation | None = None
+    evaluation: Evaluate | None = None
 
 
 Trainings = Mapping[tuple[str, int], Step]
@@ -166,7 +166,7 @@ def _evaluations(
 
 
 def _evaluation(
-    campaign: Campaign, run: Run, position: int, one: Evaluation, trainings: Trainings, data: str
+    campaign: Campaign, run: Run, position: int, one: Evaluate, trainings: Trainings, data: str
 ) -> Step:
     seed = run.seeds[position]
     called, model = run.name, str(run.model)
@@ -227,7 +227,7 @@ def _evaluation(
     )
 
 
-def _attackers(one: Evaluation) -> Iterator[str]:
+def _attackers(one: Evaluate) -> Iterator[str]:
     """The runs of `l2l`, or their attackers, whose learned attacks are suites of an evaluation."""
     for suite in one.suites:
         if suite.startswith("l2l:"):

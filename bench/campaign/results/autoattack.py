@@ -5,14 +5,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from bench.campaign.results.columns import Column, column_of
-from bench.campaign.results.records import Runs, SeedRecords, main_tag
+from bench.campaign.results.records import Collected, SeedRecords, main_tag
 from bench.report.listing import Listing
 from leaderboard.flags import disagreements
 
 REFERENCE, SUITE = "autoattack", "crossfire"
 
 
-def against_autoattack(runs: Runs) -> Listing | None:
+def against_autoattack(runs: Collected) -> Listing | None:
     """A row for each run that both suites attacked on the same images and under the same threats,
     with its first such seed; None without any."""
     under = ("linf", "l2", "l1", "union")
@@ -29,7 +29,7 @@ def against_autoattack(runs: Runs) -> Listing | None:
     return Listing(title, note, (*head, *cost), rows) if rows else None
 
 
-def alarms(runs: Runs) -> Listing | None:
+def alarms(runs: Collected) -> Listing | None:
     """A row for each threat: in how many verdicts an alarm made the suite repair the model, and run
     all of AutoAttack; None if the suite was not run."""
     verdicts: Counter[str] = Counter()

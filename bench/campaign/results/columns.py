@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench.campaign.results.records import Runs, SeedRecords
+from bench.campaign.results.records import Collected, SeedRecords
 from leaderboard.flags import conjunction, count
 from leaderboard.schema import Record, Verdict
-from leaderboard.seeds import Runs as Flags
+from leaderboard.seeds import Runs
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ class Column:
             return None
         return conjunction([records[0].clean, *(verdict.flags for verdict in verdicts.values())])
 
-    def runs(self, seeds: dict[int, SeedRecords]) -> Flags | None:
+    def runs(self, seeds: dict[int, SeedRecords]) -> Runs | None:
         """The flags of all evaluated seeds of a run; None without any."""
         packed = {seed: self.flags(one) for seed, one in sorted(seeds.items())}
         known = {seed: flags for seed, flags in packed.items() if flags is not None}
-        return Flags(tuple(known.values()), self.examples, tuple(known)) if known else None
+        return Runs(tuple(known.values()), self.examples, tuple(known)) if known else None
 
     def values(self, seeds: dict[int, SeedRecords]) -> list[float]:
         """In percent, one for each evaluated seed."""
@@ -65,7 +65,7 @@ class Column:
         return [record for record in one.of(self.tag) if record.data.sha256 == self.data]
 
 
-def column_of(runs: Runs, tag: str, under: str, suite: str = "") -> Column:
+def column_of(runs: Collected, tag: str, under: str, suite: str = "") -> Column:
     """The column that most seeds of all runs have, so that a further evaluation of a few changes no
     other. Of the sets of images and threats that occur, preferred in this order: several norms; the
     set of most seeds; the set that most seeds' evaluations contain; more threats; more images.

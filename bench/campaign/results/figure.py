@@ -4,7 +4,7 @@ import io
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
-from bench.campaign.results.records import Runs, main_tag
+from bench.campaign.results.records import Collected, main_tag
 from bench.campaign.results.tables import columns, merit_column, passes
 from leaderboard.seeds import estimate
 
@@ -16,7 +16,7 @@ LABELLED = 12
 """Up to so many runs are named beside their points; the names of more are in the legend only."""
 
 
-def svg(runs: Runs, logs: Logs) -> str:
+def svg(runs: Collected, logs: Logs) -> str:
     """Left: accuracy against passes of training, with its 95 % interval (`leaderboard.seeds`).
     Right: the held-out accuracy of each run by epoch, mean over seeds; omitted if there is no log.
     """
@@ -43,7 +43,7 @@ def svg(runs: Runs, logs: Logs) -> str:
     return text.getvalue()
 
 
-def _cost_panel(axes: "Axes", runs: Runs, styles: dict[str, dict[str, Any]]) -> None:
+def _cost_panel(axes: "Axes", runs: Collected, styles: dict[str, dict[str, Any]]) -> None:
     column = merit_column(columns(runs), main_tag(runs))
     for name, seeds in runs.items():
         cost, flags = passes(seeds, column.tag), column.runs(seeds)

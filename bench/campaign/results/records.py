@@ -37,18 +37,18 @@ class SeedRecords:
         return self.records.get(ONLY) or self.records.get(tag, [])
 
 
-Runs = dict[str, dict[int, SeedRecords]]
+Collected = dict[str, dict[int, SeedRecords]]
 """Name of a run -> seed -> its records."""
 
 
-def main_tag(runs: Runs) -> str:
+def main_tag(runs: Collected) -> str:
     """The checkpoint that the tables are about: `last` if no other of any trained run was
     evaluated, else `best`."""
     found = {tag for seeds in runs.values() for one in seeds.values() for tag in one.records}
     return "last" if found - {ONLY} == {"last"} else "best"
 
 
-def collect(plan: Plan, version: int | None, notify: Callable[[str], object]) -> Runs:
+def collect(plan: Plan, version: int | None, notify: Callable[[str], object]) -> Collected:
     """The records of every run of the campaign that has any on one of its boards, by one version of
     the protocol; without `version`, by the newest that any of them has. `notify` gets a line for
     each damaged record."""
@@ -69,7 +69,7 @@ def collect(plan: Plan, version: int | None, notify: Callable[[str], object]) ->
     versions = {record.protocol.version for some in fitting.values() for record in some}
     version = version or max(versions, default=None)
     evaluated = {run.name for run in plan.campaign.runs if run.model is not None}
-    found: Runs = defaultdict(lambda: defaultdict(SeedRecords))
+    found: Collected = defaultdict(lambda: defaultdict(SeedRecords))
     for step in steps:
         assert step.evaluation is not None
         chosen = [r for r in fitting[step.key] if r.protocol.version == version]

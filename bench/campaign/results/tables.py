@@ -8,19 +8,18 @@ from statistics import mean, stdev
 from bench.campaign.execution.plan import Plan
 from bench.campaign.results.autoattack import REFERENCE, against_autoattack
 from bench.campaign.results.columns import Column, column_of
-from bench.campaign.results.records import Runs, SeedRecords, main_tag
+from bench.campaign.results.records import Collected, SeedRecords, main_tag
 from bench.report.listing import Listing
 from leaderboard.budget import NORMS
 from leaderboard.flags import count
-from leaderboard.seeds import Runs as Flags
-from leaderboard.seeds import compare_runs
+from leaderboard.seeds import Runs, compare_runs
 from leaderboard.separation import holm
 
 STRONGEST = {REFERENCE: 1, "crossfire": 2}
 """The places of suites after all others: the last suite decides the order of runs."""
 
 
-def columns(runs: Runs) -> list[Column]:
+def columns(runs: Collected) -> list[Column]:
     """The accuracies that exist for any run: of the main checkpoint under each norm and the union,
     of `last` under the union. AutoAttack comes after other suites and `crossfire` last; AutoAttack
     on the main checkpoint is left out if all its runs have a row in a table of its own."""
@@ -43,7 +42,7 @@ def columns(runs: Runs) -> list[Column]:
     return found
 
 
-def _is_apart(runs: Runs) -> bool:
+def _is_apart(runs: Collected) -> bool:
     """Whether every run that AutoAttack attacked has a row in the table of AutoAttack."""
     beside, main = against_autoattack(runs), main_tag(runs)
     named = {row[0] for row in beside.rows} if beside else set[str]()
@@ -57,7 +56,7 @@ def _is_apart(runs: Runs) -> bool:
     return attacked <= named
 
 
-def accuracies(runs: Runs) -> Listing:
+def accuracies(runs: Collected) -> Listing:
     """A row for each run, best first: accuracies in percent, and the cost of training. Titles name
     the number of images where it is not the same in all columns."""
     shown = columns(runs)
@@ -108,7 +107,7 @@ def _cost(seeds: dict[int, SeedRecords], tag: str) -> tuple[str, str]:
     return f"{total / 1000:,.0f} k" if total else "", f"{mean(seconds):.0f}" if seconds else ""
 
 
-def comparisons(plan: Plan, runs: Runs) -> Listing:
+def comparisons(plan: Plan, runs: Collected) -> Listing:
     """A row for each pair that the file names: the difference in percentage points over all seeds,
     the smallest and largest of one seed, and the p-value over images and seeds
     (`leaderboard.seeds`)."""
@@ -140,7 +139,7 @@ def comparisons(plan: Plan, runs: Runs) -> Listing:
     )
 
 
-def _by_seed(a: Flags, b: Flags) -> str:
+def _by_seed(a: Runs, b: Runs) -> str:
     """The smallest and largest difference, in percentage points, over the common seeds."""
     one, other = (dict(zip(side.seeds, side.flags, strict=True)) for side in (a, b))
     gaps = [100 * (count(one[s]) - count(other[s])) / a.examples for s in one if s in other]

@@ -9,7 +9,7 @@ from bench.campaign.execution.plan import Plan, make
 from bench.campaign.results.autoattack import against_autoattack
 from bench.campaign.results.columns import column_of
 from bench.campaign.results.figure import svg
-from bench.campaign.results.records import Runs, SeedRecords
+from bench.campaign.results.records import Collected, SeedRecords
 from bench.campaign.results.tables import accuracies, comparisons
 from bench.report.listing import Listing
 from leaderboard.flags import count
@@ -48,7 +48,7 @@ def record(
     )
 
 
-def first_seeds(**records: list[Record]) -> Runs:
+def first_seeds(**records: list[Record]) -> Collected:
     return {name: {0: SeedRecords({"best": some})} for name, some in records.items()}
 
 
@@ -140,7 +140,7 @@ def test_threats_of_several_evaluations_form_one_union() -> None:
 
 def test_a_campaign_of_last_checkpoints_has_all_tables_of_them(plan: Plan) -> None:
     best = first_seeds(at=[record("at", "crossfire")], mat=[record("mat", "crossfire")])
-    last: Runs = {
+    last: Collected = {
         name: {0: SeedRecords({"last": seeds[0].records["best"]})} for name, seeds in best.items()
     }
     ours, theirs = accuracies(last), accuracies(best)
@@ -153,15 +153,15 @@ def test_a_campaign_of_last_checkpoints_has_all_tables_of_them(plan: Plan) -> No
 
 def test_a_model_that_is_only_evaluated_fits_campaigns_of_last_and_of_best(plan: Plan) -> None:
     two = {name: [record(name, "crossfire")] for name in ("at", "mat")}
-    model: Runs = {"net": {0: SeedRecords({"only": [record("net", "crossfire")]})}}
+    model: Collected = {"net": {0: SeedRecords({"only": [record("net", "crossfire")]})}}
     for tag, end in (("best", ""), ("last", ", last")):
-        trained: Runs = {name: {0: SeedRecords({tag: some})} for name, some in two.items()}
+        trained: Collected = {name: {0: SeedRecords({tag: some})} for name, some in two.items()}
         table = accuracies(trained | model)
         assert table.head == accuracies(trained).head
         assert of_run(table, "net")[f"linf crossfire{end}"] != ""
         assert comparisons(plan, trained | model).rows != []
         assert svg(trained | model, {}).count("net") > 1
-    runs: Runs = {
+    runs: Collected = {
         name: {0: SeedRecords(dict.fromkeys(("best", "last"), some))} for name, some in two.items()
     }
     assert of_run(accuracies(runs | model), "net")["union crossfire, last"] != ""
@@ -198,7 +198,7 @@ def test_autoattack_is_in_the_first_table_while_crossfire_is_under_way() -> None
 
 def test_autoattack_on_last_checkpoints_is_in_the_first_table() -> None:
     both = [record("at", "autoattack"), record("at", "crossfire")]
-    runs: Runs = {"at": {0: SeedRecords({"best": both, "last": both[:1]})}}
+    runs: Collected = {"at": {0: SeedRecords({"best": both, "last": both[:1]})}}
     assert "union autoattack, last" in accuracies(runs).head
     assert "union autoattack" not in accuracies(runs).head
 

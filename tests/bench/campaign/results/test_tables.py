@@ -17,7 +17,7 @@ from bench.campaign.execution.plan import Plan, make
 from bench.campaign.results.autoattack import alarms
 from bench.campaign.results.columns import column_of
 from bench.campaign.results.figure import svg
-from bench.campaign.results.records import Runs, SeedRecords, collect
+from bench.campaign.results.records import Collected, SeedRecords, collect
 from bench.campaign.results.tables import accuracies, comparisons, to_csv
 from bench.cli import main
 from leaderboard.schema import UNION_ONLY, Finding, Record
@@ -59,14 +59,14 @@ def record(name: str, seed: int) -> Record:
 
 
 @pytest.fixture
-def runs() -> Runs:
+def runs() -> Collected:
     return {
         name: {seed: SeedRecords({"best": [record(name, seed)]}) for seed in (0, 1)}
         for name in ("at", "trades")
     }
 
 
-def test_a_row_has_means_deviations_and_costs(runs: Runs) -> None:
+def test_a_row_has_means_deviations_and_costs(runs: Collected) -> None:
     table = accuracies(runs)
     assert table.head == (
         *("run", "seeds", "clean", "linf pgd-100", "l2 pgd-100", "l1 pgd-100", "union pgd-100"),
@@ -104,14 +104,14 @@ def test_the_best_checkpoint_counts_as_the_last_if_its_epoch_was_the_last(
     assert measured.of("last") == measured.records["last"]
 
 
-def test_runs_are_ordered_by_accuracy(runs: Runs) -> None:
+def test_runs_are_ordered_by_accuracy(runs: Collected) -> None:
     order = [row[0] for row in accuracies(runs).rows]
     column = column_of(runs, "best", "union", "pgd-100")
     union = {name: sum(column.values(seeds)) for name, seeds in runs.items()}
     assert order == sorted(union, key=lambda name: -union[name])
 
 
-def test_a_pair_is_compared_seed_by_seed_on_the_same_images(plan: Plan, runs: Runs) -> None:
+def test_a_pair_is_compared_seed_by_seed_on_the_same_images(plan: Plan, runs: Collected) -> None:
     (row,) = comparisons(plan, runs).rows
     cells = dict(zip(comparisons(plan, runs).head, row, strict=True))
     column = column_of(runs, "best", "linf", "pgd-100")
@@ -121,7 +121,7 @@ def test_a_pair_is_compared_seed_by_seed_on_the_same_images(plan: Plan, runs: Ru
     assert cells["by seed"] == f"{min(differences):+.1f} to {max(differences):+.1f}"
 
 
-def test_pairs_have_the_p_value_of_the_leaderboards_test(plan: Plan, runs: Runs) -> None:
+def test_pairs_have_the_p_value_of_the_leaderboards_test(plan: Plan, runs: Collected) -> None:
     one = {name: {0: seeds[0]} for name, seeds in runs.items()}
     cells = dict(zip(comparisons(plan, one).head, comparisons(plan, one).rows[0], strict=True))
     column = column_of(runs, "best", "linf", "pgd-100")
@@ -181,7 +181,7 @@ def test_damaged_records_are_named(plan: Plan) -> None:
     assert f"warning: skipped the damaged record {path}" in done.stderr
 
 
-def test_csv_has_deviations_in_columns_of_their_own(plan: Plan, runs: Runs) -> None:
+def test_csv_has_deviations_in_columns_of_their_own(plan: Plan, runs: Collected) -> None:
     rows = list(csv.reader(io.StringIO(to_csv([accuracies(runs), comparisons(plan, runs)]))))
     assert rows[0][2:4] == ["clean", "clean sd"]
     assert {row[-2] for row in rows[1:3]} == {"1500000"}
@@ -189,7 +189,7 @@ def test_csv_has_deviations_in_columns_of_their_own(plan: Plan, runs: Runs) -> N
     assert rows[3] == []
 
 
-def test_the_figure_is_valid_svg_and_deterministic(runs: Runs) -> None:
+def test_the_figure_is_valid_svg_and_deterministic(runs: Collected) -> None:
     logs = {"at": [[{"union": 0.1}, {"union": 0.3}]]}
     picture = svg(runs, logs)
     assert ET.fromstring(picture).tag.endswith("svg")
@@ -198,7 +198,7 @@ def test_the_figure_is_valid_svg_and_deterministic(runs: Runs) -> None:
 
 
 def test_intervals_of_the_figure_are_those_of_the_leaderboard(
-    runs: Runs, monkeypatch: pytest.MonkeyPatch
+    runs: Collected, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: dict[str, tuple[float, float, float]] = {}
 
