@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from leaderboard.fields import Part, read
+from leaderboard.fields import Part, from_text, read
 from leaderboard.store import Board
 
 FOLDER = "diagnoses"
@@ -117,7 +117,7 @@ def from_json(text: str | bytes) -> Diagnosis:
     Raises:
         ValueError: it is not one.
     """
-    data = json.loads(text)
+    data = from_text(text)
     if not isinstance(data, dict):
         raise ValueError("not a diagnosis")
     return read(Diagnosis, {name: value for name, value in data.items() if name != "conclusion"})

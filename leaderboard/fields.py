@@ -5,6 +5,7 @@ Readers and tests are compiled once for each type, because a board may hold ten 
 """
 
 import dataclasses
+import json
 import re
 import types
 from collections.abc import Callable, Iterator
@@ -21,6 +22,28 @@ _MOST = 1e300
 
 Hint = Any
 """What an annotation holds: a type, `X | None`, `tuple[X, ...]`, `dict`, a `Literal`."""
+
+
+def visible(text: str) -> str:
+    """The text with escapes in place of `CONTROL` characters, for what others wrote."""
+    return CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def from_text(text: str | bytes) -> Any:  # noqa: ANN401
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: it is no JSON, or an object has a key twice, of which programs read either.
+        RecursionError: it is nested too deeply.
+    """
+    return json.loads(text, object_pairs_hook=_object)
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("an object has a key twice")
+    return found
 
 
 class Part:

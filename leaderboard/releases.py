@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from leaderboard.errors import LeaderboardError
-from leaderboard.fields import Part, read
+from leaderboard.fields import Part, from_text, read
 from leaderboard.schema import Record, digest
 from leaderboard.store import Board
 
@@ -69,14 +69,16 @@ def get(board: Board, number: int) -> Release:
     """The release of that number.
 
     Raises:
-        LeaderboardError: there is none, or its file was changed.
+        LeaderboardError: there is none, or its file was changed or is another release.
     """
     path = board.folder / _name(number)
     try:
-        data = json.loads(path.read_bytes())
+        data = from_text(path.read_bytes())
         found = read(Release, data)
         if digest(data) != data["id"]:
             raise ValueError("it was changed")
+        if found.number != number:
+            raise ValueError(f"it is release {found.number}")
         return found
     except FileNotFoundError:
         known = (

@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from leaderboard import flags
-from leaderboard.fields import Part, read
+from leaderboard.fields import Part, from_text, read
 from leaderboard.parts import (
     Data,
     Environment,
@@ -144,7 +144,7 @@ def from_json(text: str | bytes) -> Record:
         ValueError: it is not a well-formed record, or its content isn't that of its id.
     """
     try:
-        data = json.loads(text)
+        data = from_text(text)
         if not isinstance(data, dict) or not isinstance(data.get("id"), str):
             raise ValueError("not a record")
         if digest(data) != data["id"]:

@@ -15,7 +15,8 @@ counted in both terms, which makes the test conservative.
 
 One number of degrees of freedom for the whole sum (Satterthwaite 1946) would be simpler and is
 wrong in the tail, where the tests of a whole table are made: seeds that agree by chance would make
-few seeds count as many.
+few seeds count as many. For a like reason the first term is at least that of one image, 1 / n²:
+images on which all runs agree by chance would make any difference certain.
 
 - Two recipes with the same seeds, three or more: the second term is that of the differences seed
   by seed, because a seed fixes the first weights and the order of batches for both.
@@ -48,9 +49,6 @@ have one distribution."""
 
 SINGLE = (MOST_FREEDOM + 1) * (SHARES + 1)
 """The smallest key of two single runs."""
-
-_TINY = 1e-30
-"""Added to variances, so that without any variance every difference is significant."""
 
 _ROUNDING = 1e-3
 """Of a share in `SHARES`, which rounding must not raise to the next one."""
@@ -219,9 +217,9 @@ class Stack:
         gap = self.mean[i, None] - self.mean[j]
         images = self.images(i, j)
         seeds, freedom = self._seeds(i, j)
-        variance = images + seeds
-        strength = gap**2 / (variance + _TINY)
-        share = np.ceil(SHARES * (seeds / (variance + _TINY)) - _ROUNDING)
+        variance = np.maximum(images, 1 / self.n**2) + seeds
+        strength = gap**2 / variance
+        share = np.ceil(SHARES * (seeds / variance) - _ROUNDING)
         key = (freedom * (SHARES + 1) + share).astype(np.int32)
         if self.single.any():
             self._singles(i, j, Pairs(gap, variance, strength, key), images)

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from leaderboard.errors import LeaderboardError
+from leaderboard.fields import visible
 from leaderboard.flags import unpack
 from leaderboard.schema import Evidence, File, Record, from_json, to_json
 from leaderboard.weights import weights_sha256
@@ -148,7 +149,7 @@ class Board:
                     record = from_json(path.read_bytes())
                     found[record.id] = record
                 except (ValueError, OSError) as error:
-                    contents.damaged.append(f"skipped the damaged record {path}: {error}")
+                    contents.damaged.append(visible(f"skipped the damaged record {path}: {error}"))
         contents.records.extend(sorted(found.values(), key=_age))
         return contents
 

@@ -29,8 +29,8 @@ def verify_all(paths: Sequence[Path], options: Options, progress: Progress) -> I
     """Verify several records; data that they share are read once.
 
     Raises:
-        CrossfireError: a file doesn't exist, which is checked for all files first; or a model or
-            data set named in the options can't be found.
+        CrossfireError: a file doesn't exist, which is checked for all files first; or the data set
+            named in the options can't be loaded.
     """
     for path in paths:
         _check_exists(path)
@@ -45,8 +45,7 @@ def verify(path: Path, options: Options | None = None, datasets: Datasets | None
     """Verify the record in a file of a board against its evidence, its data and its model.
 
     Raises:
-        CrossfireError: there is no such file, or a model or data set named in the options can't be
-            found.
+        CrossfireError: there is no such file, or the data set named in the options can't be loaded.
     """
     _check_exists(path)
     try:
@@ -58,6 +57,8 @@ def verify(path: Path, options: Options | None = None, datasets: Datasets | None
         return Report(path, record, (later,))
     board = path.absolute().parent.parent
     case = Case(record, board, options or Options(), datasets or Datasets())
+    if case.options.dataset is not None:
+        case.datasets.load(case.options.dataset)
     if failures := _evidence(case):
         return Report(path, record, failures)
     left_out = _left_out(record)
@@ -110,10 +111,8 @@ def _apply_rules(case: Case, left_out: set[str]) -> tuple[tuple[Failure, ...], t
                 failures.append(Failure(name, message))
         except Missing as error:
             missing.append(Gap(name, str(error)))
-        except ValueError as error:
+        except (ValueError, CrossfireError) as error:
             failures.append(Failure(name, str(error)))
-        except CrossfireError:
-            raise
         except Exception as error:  # what others wrote may raise any error
             failures.append(Failure(name, reason(error)))
         if failures and name in DECISIVE:

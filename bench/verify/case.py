@@ -91,9 +91,9 @@ class Case:
         """The model.
 
         Raises:
-            Missing: its weights are not on this machine, or no model can be built from them.
+            Missing: its weights are not on this machine, no model can be built from them, or the
+                model named in the options is another one.
             ValueError: the board's weights file has other weights.
-            CrossfireError: the model named in the options can't be loaded.
         """
         o, data = self.options, self.datasets.load(self.dataset)
         try:
@@ -101,12 +101,22 @@ class Case:
         except Missing:
             if o.model is None:
                 raise
-            return find(o.model, data, arch=o.arch, weights=o.weights, normalize=o.normalize)
+            return self._named(o.model)
         arch = o.arch if specs.same(o.arch or "", self.record.model.arch) else None
         try:
             return find_checkpoint(path, data, arch)
         except CrossfireError as error:
             raise Missing(str(error)) from error
+
+    def _named(self, model: str) -> LoadedModel:
+        o, data = self.options, self.datasets.load(self.dataset)
+        try:
+            found = find(model, data, arch=o.arch, weights=o.weights, normalize=o.normalize)
+        except CrossfireError as error:
+            raise Missing(f"the named model can't be used: {error}") from error
+        if found.weights_sha256 != self.record.model.weights_sha256:
+            raise Missing(f"the named model has other weights, {found.weights_sha256[:16]}")
+        return found
 
     def _checkpoint(self) -> Path:
         kept, source = Board(self.board).weights(self.record), self.record.model.source

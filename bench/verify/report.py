@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
+from leaderboard.fields import visible
 from leaderboard.schema import Record
 
 Outcome = Literal["VALID", "PARTLY CHECKED", "INVALID"]
@@ -53,7 +54,8 @@ class Report:
         gaps = "".join(f"; not checked, {gap}" for gap in _grouped((*self.missing, *self.left_out)))
         sample = f"; {self.sample} images of each kind checked" if self.sample else ""
         head = f"{self.outcome} {self.path} ({name}){sample}{gaps}"
-        return "\n".join([head, *(f"  {rule}: {message}" for rule, message in self.failures)])
+        lines = [head, *(f"  {rule}: {message}" for rule, message in self.failures)]
+        return "\n".join(map(visible, lines))
 
 
 def summary(reports: Iterable[Report], seconds: float) -> str:

@@ -77,6 +77,14 @@ def test_a_changed_release_is_refused(board: Board, change: dict[str, object]) -
         get(board, 1)
 
 
+def test_a_release_under_another_number_is_refused(board: Board) -> None:
+    release(board, board.records(), "| 1 |", NOW)
+    path = board.folder / "releases" / "0001.json"
+    path.rename(path.with_name("0002.json"))
+    with pytest.raises(LeaderboardError, match=r"release 2 is not valid \(it is release 1\)"):
+        get(board, 2)
+
+
 @pytest.mark.parametrize("text", ["[]", "null", '"x"', "{}", pytest.param("[" * 10**6, id="deep")])
 def test_a_file_that_holds_no_release_is_refused(board: Board, text: str) -> None:
     release(board, board.records(), "", NOW)

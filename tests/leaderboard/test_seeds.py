@@ -113,6 +113,14 @@ def test_equal_rows_do_not_differ_and_opposite_ones_do() -> None:
     assert compare_runs(runs(right), runs(wrong)).p < 1e-12
 
 
+def test_agreement_on_a_few_images_is_no_certainty() -> None:
+    """Images count as at least one that differs: a normal number of 1 has p = 0.32."""
+    right, wrong = np.ones((3, 1), bool), np.zeros((3, 1), bool)
+    assert compare_runs(runs(right), runs(wrong)).p == pytest.approx(0.3173, abs=1e-4)
+    wide = np.zeros((3, 450), bool)
+    assert compare_runs(runs(wide), runs(wide)).smallest == pytest.approx(1.96 / 450, rel=1e-3)
+
+
 def test_only_rows_on_the_same_images_are_compared() -> None:
     with pytest.raises(ValueError, match="the same images"):
         compare_runs(runs(drawn(1, 2)), runs(drawn(1, 2, images=201)))

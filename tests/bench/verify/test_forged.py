@@ -103,7 +103,6 @@ def test_attacks_and_rows_fit_the_flags(forger: Forger) -> None:
 
 RECORD: dict[str, tuple[str, Callable[[Json], None]]] = {
     "data hash": ("V04", lambda r: r["data"].update(sha256="0" * 64)),
-    "weights hash": ("V05", lambda r: r["model"].update(weights_sha256="0" * 64)),
     "protocol hash": ("V06", lambda r: r["protocol"].update(sha256="0" * 64)),
     "protocol seed": ("V06", lambda r: r["protocol"].update(seed=1)),
     "forward passes": ("V11", lambda r: r["verdicts"][0].update(forward_passes=1)),
@@ -119,6 +118,15 @@ def test_a_new_id_does_not_hide_values_that_contradict_the_evidence(
     change(forger.record)
     forger.seal()
     assert forger.verify() == [rule]
+
+
+def test_a_model_with_other_weights_than_the_records_is_not_its_model(forger: Forger) -> None:
+    forger.record["model"]["weights_sha256"] = "0" * 64
+    forger.seal()
+    report = verify(forger.path, Options(model=str(forger.weights)))
+    assert report.outcome == "PARTLY CHECKED"
+    assert {gap.rule for gap in report.missing} == {"V05", "V09", "V10"}
+    assert report.missing[0].why.startswith("the named model has other weights, ")
 
 
 def test_a_larger_epsilon_than_was_measured_is_another_protocol(forger: Forger) -> None:

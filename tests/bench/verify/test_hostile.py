@@ -12,7 +12,7 @@ import pytest
 from bench.evaluation.settings import Settings
 from bench.measurement import Measurement
 from bench.report.html import render
-from bench.verify import Options, verify
+from bench.verify import Options, verify, verify_all
 from leaderboard.ranking import tables
 from leaderboard.schema import digest
 from leaderboard.store import Board
@@ -96,6 +96,44 @@ def test_the_note_that_only_the_union_counts_can_neither_be_added_nor_deleted(
     assert forger.verify() == ["V06"]
 
 
+def test_a_record_that_no_rule_can_read_is_invalid_and_does_not_end_the_command(
+    forger: Forger, tmp_path: Path
+) -> None:
+    valid = (
+        Path(shutil.copytree(tmp_path / "board", tmp_path / "other") / "records") / forger.path.name
+    )
+    old, new = "l2:0.4", "linf:5"
+    forger.record = json.loads(json.dumps(forger.record).replace(old, new))
+    forger.change_table(lambda table: table.rename(columns=lambda name: name.replace(old, new)))
+
+    def rename(tensors: Tensors) -> None:
+        for name in [name for name in tensors if name.startswith(old)]:
+            tensors[name.replace(old, new)] = tensors.pop(name)
+
+    forger.change_images(rename)
+    forger.seal()
+    options = Options(model=str(forger.weights))
+    forged, other = verify_all([forger.path, valid], options, lambda *_: None)
+    assert "allows every image" in forged.text
+    assert (forged.outcome, other.outcome) == ("INVALID", "VALID")
+
+
+def test_control_characters_in_names_of_fields_are_never_printed(forger: Forger) -> None:
+    forger.record["x\x1b[2KVALID"] = 1
+    forger.seal()
+    text = verify(forger.path).text
+    assert "\x1b" not in text
+    assert "x\\x1b[2KVALID" in text
+    (damaged,) = Board(forger.board).read().damaged
+    assert "\x1b" not in damaged
+
+
+def test_a_file_with_a_key_twice_is_no_record(forger: Forger) -> None:
+    forger.path.write_text(forger.path.read_text().replace("{", '{"union": "ff", ', 1))
+    (failure,) = verify(forger.path).failures
+    assert (failure.rule, failure.message) == ("V01", "an object has a key twice")
+
+
 @pytest.mark.parametrize("text", ["x\x1b[2K", "two\nlines", "left‮right", "a\rb"])
 def test_a_text_that_changes_what_a_terminal_shows_is_refused_and_never_printed(
     forger: Forger, text: str
@@ -116,7 +154,8 @@ def test_a_named_model_is_used_only_for_records_whose_weights_are_not_here(
 ) -> None:
     (tmp_path / "soft.py").write_text(SOFT)
     other = Options(model=f"{tmp_path / 'soft.py'}:model")
-    assert [failure.rule for failure in verify(forger.path, other).failures] == ["V05"]
+    report = verify(forger.path, other)
+    assert (report.outcome, report.missing[0].rule) == ("PARTLY CHECKED", "V05")
     forger.record["model"]["source"] = str(forger.weights)
     forger.seal()
     assert verify(forger.path, other).outcome == "VALID"
