@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from bench.errors import CrossfireError
+
 
 def cross_entropy(logits: Float[Tensor, "n k"], y: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
     """Cross-entropy −log softmax(z)_y."""
@@ -38,18 +40,34 @@ def targeted_margin(
 
 def dlr(logits: Float[Tensor, "n k"], y: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
     """Difference of logits ratio, −(z_y − max_{j≠y} z_j) / (z_π1 − z_π3); at least 3 classes (Croce
-    & Hein 2020, eq. 6)."""
-    top = logits.topk(3, dim=1).values
+    & Hein 2020, eq. 6).
+
+    Raises:
+        CrossfireError: there are fewer.
+    """
+    top = _largest(logits, 3)
     return margin(logits, y) / (top[:, 0] - top[:, 2] + 1e-12)
 
 
 def targeted_dlr(
     logits: Float[Tensor, "n k"], y: Int[Tensor, " n"], target: Int[Tensor, " n"]
 ) -> Float[Tensor, " n"]:
-    """−(z_y − z_t) / (z_π1 − (z_π3 + z_π4) / 2); at least 4 classes (Croce & Hein 2020, eq. 7)."""
-    top = logits.topk(4, dim=1).values
+    """−(z_y − z_t) / (z_π1 − (z_π3 + z_π4) / 2); at least 4 classes (Croce & Hein 2020, eq. 7).
+
+    Raises:
+        CrossfireError: there are fewer.
+    """
+    top = _largest(logits, 4)
     scale = top[:, 0] - (top[:, 2] + top[:, 3]) / 2
     return targeted_margin(logits, y, target) / (scale + 1e-12)
+
+
+def _largest(logits: Float[Tensor, "n k"], count: int) -> Float[Tensor, "n count"]:
+    if logits.shape[1] < count:
+        raise CrossfireError(
+            f"this DLR loss needs {count} classes, and there are {logits.shape[1]}; use the margin"
+        )
+    return logits.topk(count, dim=1).values
 
 
 def kl(

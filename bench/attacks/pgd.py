@@ -101,13 +101,15 @@ def pgd(
     computation of their gradients.
 
     Raises:
-        CrossfireError: there is no step or no restart, or images are not floating-point numbers in
-            [0, 1].
+        CrossfireError: there is no step or no restart, images are not float32 or float64 in [0, 1],
+            or the threat is no `Threat`.
     """
     if min(steps, restarts) < 1:
         raise CrossfireError(f"{steps} steps and {restarts} restarts; give at least one of each")
-    if not x.is_floating_point():
+    if x.dtype not in (torch.float32, torch.float64):
         raise CrossfireError(f"images are {x.dtype}; give float32 in [0, 1]")
+    if not isinstance(threat, Threat):
+        raise CrossfireError(f"threat is {threat!r}; give one such as Threat.parse('linf:8/255')")
     if message := outside_box(x := x.detach()):
         raise CrossfireError(message)
     x, y = x.clone(), y.long().clone()  # those made in inference mode have no gradients

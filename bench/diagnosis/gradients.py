@@ -16,7 +16,7 @@ from bench.diagnosis.rules import RULES
 from bench.diagnosis.subject import Subject
 from bench.evaluation import gates
 from bench.threats import Norm
-from bench.threats.geometry import Points, l2_distance, lift
+from bench.threats.geometry import Points, l2_distance, lift, reflected
 from bench.types import Values
 from leaderboard.diagnosis import Check
 
@@ -66,16 +66,15 @@ def _margins(subject: Subject, points: Points) -> Float[Tensor, " n"]:
 
 
 def wrong_derivatives(subject: Subject, gradient: Points) -> float:
-    """Share of images where no central difference of the margin along its gradient, over a small
-    step and over a larger one, is within a factor of 2 of the gradient's norm."""
-    length = l2_distance(gradient)
-    direction = gradient / lift(length, gradient)
+    """Share of images where no difference of the margin between two points along its gradient and
+    in [0, 1], for a small step and for a larger one, is within a factor of 2 of the gradient's."""
+    direction = gradient / lift(l2_distance(gradient), gradient)
     wrong = torch.ones_like(subject.y, dtype=torch.bool)
     for share in SCALES:
-        step = share * subject.x[0].numel() ** 0.5
-        rise = _margins(subject, subject.x + step * direction)
-        rise = rise - _margins(subject, subject.x - step * direction)
-        ratio = rise / (2 * step * length)
+        step = share * subject.x[0].numel() ** 0.5 * direction
+        up, down = (subject.x + step).clamp(0, 1), (subject.x - step).clamp(0, 1)
+        rise = _margins(subject, up) - _margins(subject, down)
+        ratio = rise / (gradient * (up - down)).flatten(1).sum(1)
         wrong &= ~((ratio > 0.5) & (ratio < 2.0))
     return float(wrong.float().mean())
 
@@ -92,12 +91,6 @@ def alike_nearby(subject: Subject, gradient: Points) -> float:
         moved = reflected(subject.x + neighbourhood(subject) * noise)
         total += _gradient(replace(subject, x=moved), losses.margin)
     return float(F.cosine_similarity(gradient.flatten(1), total.flatten(1), dim=1).median())
-
-
-def reflected(points: Points) -> Points:
-    """Points outside [0, 1] by less than 1, reflected at the bounds: clipping would concentrate
-    them on the bounds."""
-    return 1 - (1 - points.abs()).abs()
 
 
 def neighbourhood(subject: Subject) -> float:

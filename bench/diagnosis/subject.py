@@ -141,7 +141,7 @@ def survivors(
     attack = stage.attack
     assert not isinstance(attack, ExternalAttack)
     queried = proposer or Proposer(subject.model)
-    queried = replace(queried, repeats=stage.repeats, blur=stage.blur)
+    queried = queried.averaging(stage.repeats, stage.blur, subject.x)
     robust = torch.ones_like(subject.y, dtype=torch.bool)
     for restart in range(stage.restarts):
         for target in _targets(subject, stage):

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -106,7 +106,7 @@ class AttackedModel:
     def proposer(self, stage: Stage) -> Proposer:
         """The model as the attack of a stage queries it."""
         queried = self._repaired if stage.repair else self.fast
-        return replace(queried, repeats=stage.repeats, blur=stage.blur)
+        return queried.averaging(stage.repeats, stage.blur, self.sample)
 
     @cached_property
     def _repaired(self) -> Proposer:

@@ -21,10 +21,11 @@ from torch import Tensor, nn
 
 from bench import losses
 from bench.compute.processor import keep_memory
+from bench.compute.random_streams import seeded
 from bench.data.splits import sha256
 from bench.display import Progress, shown
 from bench.evaluation import gates, inputs, suites
-from bench.evaluation.attacked import checked
+from bench.evaluation.attacked import checked, choose_device
 from bench.evaluation.description import describe
 from bench.evaluation.findings import alarms, credit, escalations
 from bench.evaluation.journal import Journal
@@ -70,7 +71,8 @@ def evaluate(
     `normalize` is `cifar10`, `cifar100`, `imagenet` or a text MEAN,STD. With a folder `journal`, an
     evaluation that was killed is resumed; nothing is left there at the end. `display` says how
     progress is shown on stderr: `rich`, `plain`, `json` or `none`; the default is a bar in
-    terminals and notebooks, else lines. The model keeps its mode, its weights and its device.
+    terminals and notebooks, else lines. The model keeps its mode, its weights and its device, and
+    torch's generators keep their state.
 
     Raises:
         gates.Refusal: a check of the model or the images forbids the evaluation.
@@ -78,10 +80,12 @@ def evaluate(
             shows that it was trained on another range; the message says what to give.
     """
     inputs.check_model(model)
-    with attackable(model):
+    device = choose_device(settings.get("device"))
+    with attackable(model), seeded(0, device):
         normalised = inputs.normalised(model, normalize, images)
         evaluation = Evaluation(normalised, images, labels, numbers, Settings(**settings))
-        fit.check_range("the model", normalised, model, *evaluation.few(), 'normalize="{}"')
+        option = 'normalize="{}"'
+        fit.check_range("the model", normalised, model, *evaluation.few(), normalize, option)
         with (
             shown(display) as progress,
             tempfile.TemporaryDirectory() as scratch,
@@ -121,8 +125,9 @@ class Evaluation:
         shape = tuple(images.shape[1:])
         named = budget_dataset(settings.dataset, shape)
         self.threats = resolve(str(settings.threat), named, settings.budgets)
-        self.attacked = checked(model, images, labels, self.threats, settings)
-        self.logits = self.attacked.logits(images)
+        with seeded(settings.seed, choose_device(settings.device)):
+            self.attacked = checked(model, images, labels, self.threats, settings)
+            self.logits = self.attacked.logits(images)
         self.attacked.check_unchanged()
         gates.refuse(list(gates.class_count(self.logits.shape[1], labels)))
         gates.refuse(list(gates.finite(self.logits)))

@@ -256,7 +256,8 @@ def preflight(model: Model, images: Points, labels: Int[Tensor, " n"]) -> list[F
     run(class_count(logits.shape[1], labels))
     run(finite(with_noise(model, images, logits)))
     if not run(determinism(model, images, logits)):
-        run(batch_independence(model, images, logits))
+        several = images if len(images) > 1 else torch.cat([images, _noise(images)])
+        run(batch_independence(model, several, predicted(model, several)))
     run(probabilities(logits))
     run(gradients(model, images, labels))
     run(optimisation(model, images))

@@ -60,10 +60,12 @@ class Outcome:
         `adversarial`, against all suites.
 
         Raises:
-            CrossfireError: there is no such column.
+            CrossfireError: there is no such column, or it is that of a threat with `union_only`.
         """
         if what in ("clean", "union"):
             return float((self.clean if what == "clean" else self.union).mean())
+        if self.protocol.union_only:
+            raise CrossfireError(f"with union_only there is no accuracy under {what} alone")
         flags = [column.robust for column in self._under(what, "clean", "union")]
         return float(np.logical_and.reduce(flags).mean())
 

@@ -18,7 +18,7 @@ from bench.compute.compilation import Compiling
 from bench.compute.precision import Precision, fold_batch_norm, resolve
 from bench.compute.random_streams import fold, uniform
 from bench.evaluation.repair import freeze
-from bench.threats.geometry import Points
+from bench.threats.geometry import Points, reflected
 from bench.types import Model
 
 _AGREEMENT = 0.1
@@ -33,7 +33,8 @@ class Proposer:
 
     `limit` is the largest batch of one call; when memory runs out it is halved and the call
     repeated. With `repeats` > 1 that many responses are averaged: of a random model (EOT) or, with
-    `blur`, at points with uniform noise of half-width `blur`.
+    `blur`, at points with uniform noise of half-width `blur`, which may leave [0, 1] by that much
+    unless they are to be `reflect`ed.
     """
 
     network: Model
@@ -41,6 +42,20 @@ class Proposer:
     limit: int = 4096
     repeats: int = 1
     blur: float = 0.0
+    reflect: bool = False
+
+    def averaging(self, repeats: int, blur: float, sample: Points) -> "Proposer":
+        """The same model with averaged responses. Points are reflected into [0, 1] if it rejects
+        images of `sample` that `blur` has moved out of it."""
+        moved = torch.cat([sample - blur, sample + blur])
+        reflect = blur > 0 and not self._accepts(moved)
+        return replace(self, repeats=repeats, blur=blur, reflect=reflect)
+
+    def _accepts(self, points: Points) -> bool:
+        try:
+            return bool(self.logits(points).isfinite().all())
+        except Exception:  # a model may raise any error
+            return False
 
     def __call__(self, points: Points) -> Float[Tensor, "n k"]:
         """Logits, differentiable with respect to the points."""
@@ -76,7 +91,8 @@ class Proposer:
     def _blurred(self, slots: Slots, repeat: int) -> Points:
         key = fold(fold(slots.key, "blur"), repeat)
         noise = uniform(fold(key, slots.t), *slots.x.shape[1:])
-        return slots.point + self.blur * (2 * noise - 1)
+        moved = slots.point + self.blur * (2 * noise - 1)
+        return reflected(moved) if self.reflect else moved
 
 
 def _merge(responses: list[Response], merge: Callable[[list[Tensor]], Tensor]) -> Response:

@@ -126,6 +126,12 @@ def l2_project(x: Points, delta: Points, eps: Radius) -> Points:
     return box(x, delta * lift(scale, x))
 
 
+def reflected(points: Points) -> Points:
+    """Points outside [0, 1] by less than 1, reflected at the bounds: clipping would concentrate
+    them on the bounds."""
+    return 1 - (1 - points.abs()).abs()
+
+
 def l2_steepest(gradient: Points, point: Points) -> Points:
     """The gradient at unit length."""
     length = l2_distance(gradient)
@@ -184,12 +190,22 @@ def l1_largest(
     `sparsity` is the share of the entries that is taken. 5 % more are taken, as in all earlier
     records, and so are entries equal to the smallest of them.
     """
+    gradient = _scaled(gradient)
     free = room(point, gradient).flatten(1).sub_(EDGE).mul_(1e30)
     size = torch.minimum(gradient.abs().flatten(1), free, out=free)
     entries = size.shape[1]
     rank = (_column(sparsity, size) * 1.05 * entries).round().long().clamp(1, entries)
     least = _ascending(size).gather(1, entries - rank).clamp_min_(1e-30)
     return gradient * torch.ge(size, least, out=size).reshape(gradient.shape)
+
+
+def _scaled(gradient: Points) -> Points:
+    """The gradient, brought to size 1 where it is so small that its entries count as zeros."""
+    largest = linf_distance(gradient)
+    tiny = largest < 1e-25
+    if gradient.is_cuda or bool(tiny.any()):  # on a GPU the test would synchronise
+        gradient = gradient / lift(torch.where(tiny, largest.clamp_min(1e-37), 1.0), gradient)
+    return gradient
 
 
 def _ascending(rows: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:

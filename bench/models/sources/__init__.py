@@ -116,7 +116,7 @@ def _checked(
         model = nn.Sequential(Normalize.parse(normalize, data.channels), bare).eval()
     check_fit(spec, model, data)
     sample = data.test.take(min(SAMPLE, len(data.test)))
-    check_range(spec, model, bare, sample.floats(), sample.labels)
+    check_range(spec, model, bare, sample.floats(), sample.labels, normalize)
     return _loaded(spec, found, model)
 
 

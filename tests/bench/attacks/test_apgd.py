@@ -6,7 +6,8 @@ import torch
 from bench.attacks.apgd import APGD
 from bench.attacks.apgd_l1 import SparseAPGD
 from bench.attacks.base import Attack
-from bench.attacks.objectives import Objective, objective_for
+from bench.attacks.objectives import Objective, objective_for, value
+from bench.errors import CrossfireError
 from bench.threats import NORMS, Norm, Threat
 from tests.toy import exact_worst_case, images, linear_model
 from tests.walk import fresh, inside, least_margins, target_classes, walk
@@ -126,6 +127,13 @@ def test_the_objective_is_one_that_is_defined_for_the_number_of_classes(
     classes: int, targeted: bool, objective: Objective
 ) -> None:
     assert objective_for(classes, targeted=targeted) == objective
+
+
+@pytest.mark.parametrize(("objective", "classes"), [("dlr", 3), ("targeted-dlr", 4)])
+def test_a_dlr_loss_says_how_many_classes_it_needs(objective: Objective, classes: int) -> None:
+    slots = fresh(images(0, 2), torch.zeros(2).long())
+    with pytest.raises(CrossfireError, match=f"needs {classes} classes, and there are"):
+        value(objective, torch.zeros(2, classes - 1), slots)
 
 
 LINF = Threat.parse("linf:0.05")

@@ -66,6 +66,10 @@ def test_images_outside_the_box_or_of_whole_numbers_are_refused() -> None:
         pgd(model, 2 * x - 1, y, threat)
     with pytest.raises(CrossfireError, match="divide them by 255"):
         pgd(model, 255 * x, y, threat)
+    with pytest.raises(CrossfireError, match=r"images are torch.float16; give float32 in"):
+        pgd(model, x.half(), y, threat)
+    with pytest.raises(CrossfireError, match=r"threat is 'linf:0.1'; give one such as"):
+        pgd(model, x, y, "linf:0.1")  # type: ignore[arg-type]
     with pytest.raises(CrossfireError, match=r"images are torch.uint8; give float32 in \[0, 1\]"):
         pgd(model, (255 * x).byte(), y, threat)
     assert len(pgd(model, x[:0], y[:0], threat)) == 0

@@ -1,9 +1,12 @@
 """The quantities behind the checks, on cases with known values."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
 
+from bench import losses
 from bench.attacks.pgd import PGD
 from bench.diagnosis import optimisation
 from bench.diagnosis.active import features_of
@@ -115,6 +118,31 @@ def test_a_rule_states_its_thresholds_and_gives_advice_unless_it_passes() -> Non
     assert rule.counted(2, 10).threshold == "warn > 1 %, fail > 5 %, from 3 images"
     assert rule.skipped("why").verdict == "n/a"
     assert all(rule.id == id_ for id_, rule in RULES.items())
+
+
+class Strict(nn.Module):
+    """A linear model of images in [0, 1], which it clamps or else insists on."""
+
+    def __init__(self, *, clamping: bool) -> None:
+        super().__init__()
+        self.inner, self.clamping = linear_model(0, classes=3), clamping
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.clamping and (x.min() < 0 or x.max() > 1):
+            raise ValueError("pixels outside [0, 1]")
+        logits: Tensor = self.inner(x.clamp(0, 1))
+        return logits
+
+
+@pytest.mark.parametrize("clamping", [True, False])
+def test_derivatives_are_measured_inside_the_box(clamping: bool) -> None:
+    some = subject(Strict(clamping=clamping))
+    binary = replace(some, x=some.x.round())
+    x = binary.x.clone().requires_grad_()
+    loss = losses.margin(linear_model(0, classes=3)(x), some.y).sum()
+    (gradient,) = torch.autograd.grad(loss, x)
+    assert wrong_derivatives(binary, gradient) == 0
+    assert wrong_derivatives(binary, -gradient) == 1
 
 
 class Flat(nn.Module):

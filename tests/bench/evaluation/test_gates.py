@@ -61,6 +61,9 @@ def test_p4_flags_a_model_with_random_outputs() -> None:
 
 def test_p5_refuses_a_model_whose_logits_depend_on_the_batch() -> None:
     assert "P5" in refused(Wrapped(lambda x: INNER(x - x.mean(0))))
+    alone = images(0, 1)
+    with pytest.raises(Refusal, match="P5"):
+        preflight(Wrapped(lambda x: INNER(x - x.mean(0) / 2)), alone, torch.zeros(1).long())
 
 
 def test_p5_refuses_batch_norm_that_stays_in_train_mode() -> None:

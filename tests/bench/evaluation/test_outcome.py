@@ -71,4 +71,6 @@ def test_an_outcome_is_shown_as_one_line_of_accuracies() -> None:
     assert f"l1:1 {outcome.accuracy('l1:1'):.1%}, union " in repr(outcome)
     assert "\n" not in repr(outcome)
     only = run(*problem(), union_only=True)
+    with pytest.raises(CrossfireError, match=r"with union_only .* under l1:1 alone"):
+        only.accuracy("l1:1")
     assert repr(only) == f"Outcome(60 examples: clean 90.0%, union {only.accuracy():.1%})"

@@ -1,11 +1,16 @@
 """The fast form of a model is the model: with its randomness, and in the arithmetic it records."""
 
+import pytest
 import torch
 from torch import Tensor, nn
 
+from bench.attacks.base import Slots
+from bench.attacks.pgd import PGD
+from bench.compute.random_streams import keys
 from bench.evaluation.evaluator import Evaluation
-from bench.evaluation.proposer import proposer
+from bench.evaluation.proposer import Proposer, proposer
 from bench.evaluation.settings import Settings
+from bench.threats import Threat
 from tests.bench.evaluation.test_evaluator import SHAPE, problem
 from tests.toy import linear_model
 
@@ -33,6 +38,36 @@ def test_a_random_model_is_not_compiled() -> None:
     _, x, _ = problem(16)
     model = Noisy(0.02).eval()
     assert isinstance(proposer(model, x, compiled=True, random=True).network, Noisy)
+
+
+class Valid(nn.Module):
+    """A linear model that takes images in [0, 1] only, and keeps the points it was given."""
+
+    def __init__(self, *, strict: bool) -> None:
+        super().__init__()
+        self.inner, self.strict, self.seen = linear_model(3, SHAPE), strict, list[Tensor]()
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.strict and (x.min() < 0 or x.max() > 1):
+            raise ValueError("pixels outside [0, 1]")
+        self.seen.append(x.detach())
+        logits: Tensor = self.inner(x)
+        return logits
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_blurred_points_are_reflected_only_for_a_model_that_rejects_others(strict: bool) -> None:
+    _, x, y = problem(16)
+    model, threat = Valid(strict=strict), Threat.parse("linf:0.05")
+    attack, queried = PGD(steps=3), Proposer(model).averaging(4, 0.05, x)
+    slots = attack.start(Slots.fresh(x, y, y, keys(0, torch.arange(16), "test")), threat)
+    model.seen.clear()
+    queried.query(attack, slots)
+    points = torch.cat(model.seen)
+    assert len(points) == 4 * 16
+    assert bool(((points < 0) | (points > 1)).any()) != strict
+    offset = torch.cat(model.seen[1:]) - model.seen[0].repeat(3, 1, 1, 1)
+    assert 0 < offset.abs().max() <= 0.05 + 1e-6
 
 
 def test_the_arithmetic_that_auto_means_here_is_part_of_the_key() -> None:

@@ -55,6 +55,17 @@ def test_under_a_vanishing_budget_robust_accuracy_is_clean_accuracy() -> None:
     assert ((table["prediction"] == table["label"]) == outcome.clean).all()
 
 
+def test_verdicts_do_not_depend_on_the_callers_generator() -> None:
+    model, x, y = problem(20)
+    torch.manual_seed(1)
+    first = evaluate(model, x, y, threat="linf:0.05", display="none")
+    after = torch.rand(1)
+    torch.manual_seed(1)
+    assert torch.rand(1) == after
+    second = evaluate(model, x, y, threat="linf:0.05", display="none")
+    assert first.table().equals(second.table())
+
+
 def test_what_counts_as_broken_is_usually_misclassified() -> None:
     model, x, y = problem()
     outcome = evaluate(model, x, y, threat="linf:0.1", display="none")

@@ -115,7 +115,7 @@ def test_steepest_direction_has_unit_norm_and_ascends(norm: Norm) -> None:
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
-@pytest.mark.parametrize("scale", [1e-28, 1e-20, 1e25])
+@pytest.mark.parametrize("scale", [1e-35, 1e-28, 1e-20, 1e25])
 def test_gradients_of_every_size_give_the_same_step(norm: Norm, scale: float) -> None:
     gradient, point = torch.randn(4, 1, 6, 6), torch.full((4, 1, 6, 6), 0.5)
     steepest = GEOMETRY[norm].steepest

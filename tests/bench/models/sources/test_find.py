@@ -170,6 +170,12 @@ def test_another_range_of_pixels_is_detected_by_the_clean_accuracy(
         find(f"{mine}:{callable_}", shades(), normalize=given)
 
 
+def test_who_asks_for_images_as_they_are_gets_them(mine: Path) -> None:
+    with pytest.raises(CrossfireError, match="or with --normalize 0,1 if images in"):
+        find(f"{mine}:signed", shades())
+    assert find(f"{mine}:signed", shades(), normalize="0,1").name == "mine:signed"
+
+
 def test_a_weak_model_that_rejects_other_ranges_is_taken(mine: Path) -> None:
     assert find(f"{mine}:strict", shades()).arch == "Strict"
 
