@@ -38,6 +38,20 @@ def test_the_terminal_shows_cells_as_they_are(name: str) -> None:
     assert text.split().count(name) == 2
 
 
+@pytest.mark.parametrize("width", [20, 40, 60, 80])
+@pytest.mark.parametrize("numbers", [0, 3, 12])
+def test_no_width_of_the_terminal_cuts_a_cell_or_breaks_a_short_word(
+    width: int, numbers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    words = ("a" * 18, "bbb bbb", "名" * 30, "c" * 90, *["0.25"] * numbers)
+    listing = Listing("", "", ("–",) * len(words), [words])
+    text = render_listings([listing], "terminal")
+    assert [text.count(letter) for letter in "abc名"] == [18, 6, 90, 30]
+    assert text.split().count("0.25") == numbers
+    assert {"a" * 18, "bbb"} <= set(text.split())
+
+
 def test_changes_name_table_row_ranks_and_reason() -> None:
     board = [make_record("a")]
     listing = changes(find_changes(board, [*board, make_record("b")]), "release 1", "now")
