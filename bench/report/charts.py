@@ -135,7 +135,7 @@ def curve(rows: Sequence[Cells], norm: str) -> str | None:
     the union counts.
     """
     threats = [name for name in _least(rows[0]) if name.startswith(f"{norm}:")]
-    if len(threats) < BUDGETS or rows[0]["union_only"]:
+    if len(threats) < BUDGETS:
         return None
     threats.sort(key=parse_threat)
     epsilons = [0.0, *(float(parse_threat(threat).epsilon) for threat in threats)]
@@ -237,7 +237,10 @@ def _rounded(tag: re.Match[str]) -> str:
 
 
 def _least(row: Cells) -> dict[str, str]:
-    """The measured column with the lowest accuracy under each threat; `clean` and `union` too."""
+    """The measured column with the lowest accuracy under each threat; `clean` and `union` too, and
+    nothing else where only the union counts."""
+    if row["union_only"]:
+        return {name: name for name in ("clean", "union")}
     least: dict[str, str] = {}
     columns = attacked(row)
     for name in measured(row):

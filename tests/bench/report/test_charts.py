@@ -105,6 +105,13 @@ def test_there_is_no_such_chart_of_two_budgets_or_where_only_the_union_counts() 
     assert charts.curve(several_budgets("a", findings=(only,)), "linf") is None
 
 
+def test_the_ranking_shows_no_threats_where_only_the_union_counts() -> None:
+    only = Finding(UNION_ONLY, "info", "not attacked under the next", None)
+    chart = charts.ranking(several_budgets("a", findings=(only,)))
+    assert {"clean", "union"} <= set(words(chart))
+    assert "ℓ" not in chart
+
+
 def test_a_screen_reader_is_told_the_numbers() -> None:
     (row,) = table = rows("at", training=COST)
     chart = charts.cost(table)

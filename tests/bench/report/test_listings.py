@@ -8,7 +8,10 @@ from leaderboard.changes import changes as find_changes
 from leaderboard.frame import Cells, cells
 from leaderboard.published import matching
 from leaderboard.ranking import Row, tables
+from leaderboard.schema import UNION_ONLY, Finding
 from tests.records import make_record
+
+ONLY = Finding(UNION_ONLY, "info", "not attacked under the next", None)
 
 
 def rows(**options: object) -> list[Cells]:
@@ -23,6 +26,13 @@ def test_a_comparison_says_who_is_better_in_each_column() -> None:
     assert better["linf:8/255/pgd-100"] == "A"
     assert better["clean"] == "neither"
     assert f"A = a ({a.id[:8]}, bf16), B = b ({b.id[:8]}, bf16)" == listing.title
+
+
+def test_only_the_union_is_compared_where_only_it_counts() -> None:
+    a, b = (make_record(name, findings=(ONLY,)) for name in "ab")
+    listing = comparison(Row((a,), label="a"), Row((b,), label="b"))
+    assert [row[0] for row in listing.rows] == ["clean", "union"]
+    assert listing.note.endswith("Only the union of linf 8/255, l2 0.5, l1 12 counts.")
 
 
 def test_names_are_no_html_in_the_title_of_a_comparison() -> None:
@@ -76,6 +86,12 @@ def test_published_figures_are_marked_and_ordered_with_ours() -> None:
     assert [row[1] for row in listing.rows if row[-1].startswith("here")] == [
         "ours\npreactresnet18"
     ]
+
+
+@pytest.mark.parametrize("form", ["terminal", "markdown", "html"])
+def test_published_figures_stand_beside_no_row_of_which_only_the_union_counts(form: str) -> None:
+    board = tables([make_record("ours", findings=(ONLY,))])
+    assert "Wang2023Better_WRN-70-16" not in render(board, form, published=True)
 
 
 def test_ours_counts_under_its_strongest_suite() -> None:
