@@ -141,7 +141,19 @@ def test_files_have_names_that_any_file_system_takes() -> None:
     assert name.startswith("npz-my-data-cifar10.npz-")
 
 
-@pytest.mark.parametrize("name", ["<script>", 'a"b', "a&b", "$\\alpha$", "at-0.034 (0.0625)"])
+@pytest.mark.parametrize("name", ["n" * 200, "模型" * 100, "😀 नमस्ते"])
+def test_long_names_are_cut_and_any_letters_are_drawn_without_a_warning(name: str) -> None:
+    (row,) = table = several_budgets(name, training=COST)
+    drawn = charts.drawn(table)
+    assert len(drawn) == 3
+    for chart in drawn.values():
+        (shown,) = (word for word in words(chart) if name[:6] in word)
+        assert len(shown) <= 51
+        assert shown.endswith("…" if len(name) > 48 else name)
+        assert row["defense"] in chart.partition("</desc>")[0]
+
+
+@pytest.mark.parametrize("name", ["", "<script>", 'a"b', "a&b", "$\\alpha$", "at-0.034 (0.0625)"])
 def test_names_are_shown_as_they_are(name: str) -> None:
     chart = charts.ranking(rows(name))
     assert any(text.endswith(f"  {name}") for text in words(chart))
