@@ -51,6 +51,12 @@ class Settings:
         names = [name_of(suite) for suite in self.suites]
         if len(set(names)) < len(names):
             raise CrossfireError(f"suites {', '.join(names)} name one twice")
+        for taken in (f"{name}_{end}" for name in names for end in ("low", "high")):
+            if taken in names:
+                raise CrossfireError(
+                    f"suite '{taken}' is called like an end of the interval of another in the "
+                    "leaderboard; rename it"
+                )
         if not 0 <= self.seed < 2**63:
             raise CrossfireError(f"seed is {self.seed}; give one from 0 to 2**63 - 1")
         if self.precision not in get_args(Precision):

@@ -10,7 +10,9 @@ are three for each of up to a hundred rows, and matplotlib takes 35 ms and 11 kB
 import io
 import math
 import re
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from html import escape
 from importlib.resources import files
 from typing import Any
@@ -20,6 +22,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
+from rich.cells import cell_len, chop_cells
 
 from bench.report.wording import (
     NORMS,
@@ -37,6 +40,8 @@ from leaderboard.frame import Cells, measured
 
 NUMBERED = 40
 """Points of the cost chart, those of the first rows, that bear a number."""
+LONGEST = 48
+"""Letters of a name in a chart; wide ones count twice. The description has all."""
 BUDGETS = 3
 """The fewest budgets of a norm for a chart of accuracy against epsilon."""
 
@@ -67,7 +72,7 @@ _SUPERFLUOUS = re.compile(
 def ranking(rows: Sequence[Cells]) -> str:
     """Every row's accuracies as points with their intervals, best row first; under each threat that
     of the suite which left the fewest examples robust."""
-    with rc_context(_STYLE):
+    with _drawing():
         figure, axes = _figure(640, 80 + 34 * len(rows))
         columns = [_least(row) for row in rows]
         for k, threat in enumerate(columns[0]):
@@ -80,7 +85,7 @@ def ranking(rows: Sequence[Cells]) -> str:
             dots = axes.plot(shares, heights, "o", ms=5, mew=0, color=colour, clip_on=False)
             dots[0].set_label(symbol(threat))
         axes.set(xlim=(0, 1), ylim=(len(rows) - 0.5, -0.5))
-        labels = [f"{rank(row)}  {row['defense']}" for row in rows]
+        labels = [_named(rank(row), row) for row in rows]
         axes.set_yticks(range(len(rows)), labels)
         axes.xaxis.set_major_formatter(_in_percent)
         axes.tick_params(top=False, labeltop=True, labelbottom=False)
@@ -101,7 +106,7 @@ def cost(rows: Sequence[Cells], names: bool = False) -> str | None:
     known = [(k, row, spent) for k, row in enumerate(rows, 1) if (spent := passes(row))]
     if not known:
         return None
-    with rc_context(_STYLE):
+    with _drawing():
         figure, axes = _figure(720 if names else 560, max(300, 70 + 17 * len(known) * names))
         for _, row, spent in known:
             ends = [row["union_low"], row["union_high"]]
@@ -119,7 +124,7 @@ def cost(rows: Sequence[Cells], names: bool = False) -> str | None:
         axes.yaxis.set_major_formatter(_in_percent)
         axes.grid(axis="y")
         if names:
-            listed = "\n".join(f"{k}  {row['defense']}" for k, row, _ in known[:NUMBERED])
+            listed = "\n".join(_named(f"{k}", row) for k, row, _ in known[:NUMBERED])
             axes.text(1.04, 1, listed, transform=axes.transAxes, va="top", linespacing=1.4)
         _number(
             figure, axes, [(k, float(spent), row["union"]) for k, row, spent in known[:NUMBERED]]
@@ -135,11 +140,11 @@ def curve(rows: Sequence[Cells], norm: str) -> str | None:
     the union counts.
     """
     threats = [name for name in _least(rows[0]) if name.startswith(f"{norm}:")]
-    if len(threats) < BUDGETS or rows[0]["union_only"]:
+    if len(threats) < BUDGETS:
         return None
     threats.sort(key=parse_threat)
     epsilons = [0.0, *(float(parse_threat(threat).epsilon) for threat in threats)]
-    with rc_context(_STYLE):
+    with _drawing():
         figure, axes = _figure(560, 340)
         lines = []
         for row, colour in zip(rows, _LINES, strict=False):
@@ -148,7 +153,7 @@ def curve(rows: Sequence[Cells], norm: str) -> str | None:
             axes.vlines(epsilons, low, high, color=colour, alpha=0.45, lw=2)
             shares = [row[name] for name in names]
             line = axes.plot(epsilons, shares, "o-", ms=5, mew=0, color=colour, clip_on=False)
-            line[0].set_label(f"{rank(row)}  {row['defense']}")
+            line[0].set_label(_named(rank(row), row))
             lines.append(f"{rank(row)} {row['defense']}: {_shares(row)}")
         axes.set(ylim=(0, 1), xlabel=f"{symbol(norm)} epsilon (pixels in [0, 1])")
         axes.locator_params(axis="x", nbins=6)
@@ -172,6 +177,22 @@ def standalone(chart: str) -> str:
     """The chart as a file that brings its own colours."""
     head, _, rest = chart.partition("</desc>")
     return f"{head}</desc><style>{_CSS}</style>{rest}\n"
+
+
+@contextmanager
+def _drawing() -> Iterator[None]:
+    with rc_context(_STYLE), warnings.catch_warnings():
+        # Text is written as text: the reader's fonts draw what is missing from ours.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        yield
+
+
+def _named(place: str, row: Cells) -> str:
+    """A row's place and its name, of which the end is left out where it is long."""
+    name = row["defense"]
+    if cell_len(name) > LONGEST:
+        name = f"{chop_cells(name, LONGEST - 1)[0]}…"
+    return f"{place}  {name}"
 
 
 def _figure(width: int, height: int) -> tuple[Figure, Axes]:
@@ -237,7 +258,10 @@ def _rounded(tag: re.Match[str]) -> str:
 
 
 def _least(row: Cells) -> dict[str, str]:
-    """The measured column with the lowest accuracy under each threat; `clean` and `union` too."""
+    """The measured column with the lowest accuracy under each threat; `clean` and `union` too, and
+    nothing else where only the union counts."""
+    if row["union_only"]:
+        return {name: name for name in ("clean", "union")}
     least: dict[str, str] = {}
     columns = attacked(row)
     for name in measured(row):

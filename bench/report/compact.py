@@ -1,5 +1,7 @@
 """Tables in markdown for an overview: one line a recipe, one column a threat.
 
+Threats are no columns where only the union counts.
+
 `bench.report.markdown` writes every suite, interval and hash.
 """
 
@@ -7,7 +9,7 @@ from collections.abc import Iterable
 
 from bench.report.combined import accuracies
 from bench.report.markdown import escaped, line
-from bench.report.wording import bounds, percent, rank, suites, symbol, title
+from bench.report.wording import bounds, percent, rank, suites, symbol, title, union
 from leaderboard.frame import Cells, cells
 from leaderboard.ranking import Table
 
@@ -23,9 +25,11 @@ def _section(table: Table) -> str:
     ranked = [row for row in rows if row["rank_low"] is not None]
     broken = [row for row in ranked if percent(row["union"]) == "0.0"]
     folded = broken if 1 < len(broken) < len(ranked) else []
-    lines = [f"**{escaped(title(plain[0]))}**", "", escaped(_caption(plain)), ""]
+    threats = table.protocol.threats
+    shown, whole = ((), union(threats)) if plain[0]["union_only"] else (threats, "union")
+    lines = [f"**{escaped(title(plain[0]))}**", "", escaped(_caption(plain, whole)), ""]
     if ranked:
-        lines += [*_table([row for row in ranked if row not in folded], table.protocol.threats), ""]
+        lines += [*_table([row for row in ranked if row not in folded], shown), ""]
     if folded:
         names = [row["defense"] for row in folded]
         lines += [f"{len(folded)} more with 0.0 % under the union: {_listed(names)}.", ""]
@@ -35,10 +39,10 @@ def _section(table: Table) -> str:
     return "\n".join(lines)
 
 
-def _caption(rows: list[Cells]) -> str:
+def _caption(rows: list[Cells], whole: str) -> str:
     kinds = {row["arch"] for row in rows}
     network = f"{kinds.pop()}; " if len(kinds) == 1 else ""
-    return f"{network}% correct against {suites(rows[0])}, for the union with its 95 % interval"
+    return f"{network}% correct against {suites(rows[0])}, for the {whole} with its 95 % interval"
 
 
 def _table(rows: list[Cells], threats: Iterable[str]) -> list[str]:

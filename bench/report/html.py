@@ -123,7 +123,7 @@ def _section(table: Table, board: Path | None, published: bool) -> Section:
     rows = cells(table)
     pairs = zip(table.rows, rows, strict=True)
     lines = [_line(row, cell, board if k < CARDS else None) for k, (row, cell) in enumerate(pairs)]
-    threats = table.protocol.threats if published else ()
+    threats = table.protocol.threats if published and not rows[0]["union_only"] else ()
     figures = [(t, model) for t in threats for model in matching(table.data.called, t)]
     return Section(table, lines, charts.cost(rows), figures)
 

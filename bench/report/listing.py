@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -58,16 +59,39 @@ def _terminal(listings: Iterable[Listing]) -> str:
     console = Console(highlight=False)
     with console.capture() as capture:
         for listing in listings:
-            grid = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-            for k, (name, side) in enumerate(zip(listing.head, listing.sides, strict=True)):
-                longest = max(
-                    (len(word) for row in listing.rows for word in row[k].split()), default=0
-                )
-                room = min(MOST, longest)
-                grid.add_column(Text(name), justify=side, overflow="fold", min_width=room)
-            for row in listing.rows:
-                grid.add_row(*map(Text, row))
             console.print(Text(listing.title, "bold"), Text(listing.note, "dim"), sep="\n")
             if listing.rows:
-                console.print(grid)
+                # Where the columns cannot fit, the terminal wraps the lines: nothing is cut off.
+                console.print(_grid(listing, console.width), crop=False)
     return capture.get().rstrip()
+
+
+def _grid(listing: Listing, room: int) -> RichTable:
+    columns = list(zip(listing.head, *listing.rows, strict=True))
+    edges = 2 * len(columns)
+    widths = _widths(columns, room - edges)
+    grid = RichTable(
+        box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, width=sum(widths) + edges
+    )
+    for name, side, width in zip(listing.head, listing.sides, widths, strict=True):
+        grid.add_column(Text(name), justify=side, overflow="fold", width=width)
+    for row in listing.rows:
+        grid.add_row(*map(Text, row))
+    return grid
+
+
+def _widths(columns: list[tuple[str, ...]], room: int) -> list[int]:
+    """The width of each column, its heading first: as the longest line, or less where the room is
+    short, but enough for every word of up to `MOST` characters below the heading."""
+    widths = [
+        max(cell_len(line) for cell in column for line in cell.split("\n")) for column in columns
+    ]
+    least = [
+        min(MOST, max((cell_len(word) for cell in cells for word in cell.split()), default=1))
+        for _, *cells in columns
+    ]
+    while sum(widths) > room and (
+        wide := [k for k, width in enumerate(widths) if width > least[k]]
+    ):
+        widths[max(wide, key=widths.__getitem__)] -= 1
+    return widths

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from bench.report.listing import Listing
-from bench.report.wording import attacked, percent, rank, short
+from bench.report.wording import attacked, percent, rank, short, union
 from leaderboard.changes import Change
 from leaderboard.comparison import compare
 from leaderboard.frame import Cells
@@ -19,7 +19,10 @@ def comparison(a: Row, b: Row) -> Listing:
     """Two rows of one table, column by column."""
     data, single = a.head.data, len(a.runs) == len(b.runs) == 1
     rows: list[tuple[str, ...]] = []
+    only = union(a.head.protocol.threats) if a.head.union_only else ""
     for one in compare(a, b):
+        if only and one.column not in ("clean", "union"):
+            continue
         _, p, smallest = one.difference
         rows.append(
             (
@@ -39,6 +42,7 @@ def comparison(a: Row, b: Row) -> Listing:
             f"{data.called} {data.split}, {data.examples:,} examples, protocol "
             f"{short(a.head.protocol.sha256)}. {SINGLE if single else SEVERAL}, each column by "
             "itself at 5 %; gap: the smallest difference that would be significant."
+            + (only and f" Only the {only} counts.")
         ),
         head=(
             *("column", "A %", "B %", "A - B"),
@@ -70,7 +74,10 @@ def changes(found: Iterable[Change], before: str, after: str) -> Listing:
 
 
 def with_published(rows: list[Cells]) -> list[Listing]:
-    """A table's ranked rows and the published figures, a listing for each threat with figures."""
+    """A table's ranked rows and the published figures, a listing for each threat with figures; none
+    where only the union counts."""
+    if rows[0]["union_only"]:
+        return []
     threats: dict[str, dict[str, str]] = {}
     for name, column in attacked(rows[0]).items():
         threats.setdefault(column.threat, {})[name] = column.suite

@@ -65,5 +65,5 @@ def line(cells: Iterable[str]) -> str:
 
 def escaped(text: str) -> str:
     """Text without HTML, links, pictures, ends of cells and ends of lines."""
-    marks = str.maketrans({"<": "&lt;", "|": "\\|", "[": "\\[", "\n": "<br>"})
+    marks = str.maketrans({"\\": "\\\\", "<": "&lt;", "|": "\\|", "[": "\\[", "\n": "<br>"})
     return text.translate(marks)

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from leaderboard.frame import Cells, measured
@@ -138,10 +139,15 @@ def suites(row: Cells) -> str:
     return " and ".join(dict.fromkeys(column.suite for column in attacked(row).values()))
 
 
+def union(threats: Iterable[str]) -> str:
+    """`union of linf 8/255, l2 0.5`."""
+    return f"union of {', '.join(threat.replace(':', ' ') for threat in threats)}"
+
+
 def scope(row: Cells) -> str:
     """Which attacks were run, and what the union is taken over."""
-    threats = dict.fromkeys(column.heading for column in attacked(row).values())
-    found = f"{suites(row)}; union of {', '.join(threats)}"
+    threats = dict.fromkeys(column.threat for column in attacked(row).values())
+    found = f"{suites(row)}; {union(threats)}"
     return f"{found}; {UNION_ALONE}" if row["union_only"] else found
 
 

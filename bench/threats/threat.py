@@ -5,6 +5,7 @@ from fractions import Fraction
 from typing import Literal, get_args
 
 from bench.errors import CrossfireError
+from leaderboard.budget import parse_epsilon
 
 Norm = Literal["linf", "l2", "l1"]
 NORMS: tuple[Norm, ...] = get_args(Norm)
@@ -30,14 +31,15 @@ class Threat:
                 ℓ∞ above 1, which allows every image.
         """
         norm, colon, epsilon = text.strip().lower().partition(":")
+        epsilon = epsilon.strip()
         if norm not in NORMS or not colon:
             raise CrossfireError(f"threat '{text}' is not NORM:EPSILON; write e.g. linf:8/255")
         try:
-            value = Fraction(epsilon)
+            value = parse_epsilon(epsilon)
             rounded = float(value)
-        except (ValueError, ZeroDivisionError, OverflowError):
+        except (ValueError, OverflowError):
             raise CrossfireError(
-                f"epsilon '{epsilon}' in '{text}' is not a number; write for example 8/255 or 0.5"
+                f"epsilon '{epsilon}' in '{text}' is not a number such as 8/255 or 0.5"
             ) from None
         if rounded <= 0:
             raise CrossfireError(f"epsilon in '{text}' must be greater than 0")
@@ -45,7 +47,7 @@ class Threat:
             raise CrossfireError(
                 f"'{text}' allows every image, because pixels lie in [0, 1]; write e.g. 8/255"
             )
-        return cls(norm, value, epsilon.strip())
+        return cls(norm, value, epsilon)
 
     @property
     def eps(self) -> float:

@@ -51,6 +51,9 @@ def test_what_an_evaluation_cannot_take_is_refused_with_what_to_give_instead() -
     assert "threat is 0.1; give" in refused(threat=0.1)
     assert "threat is (); give" in refused(threat=())
     assert "name one twice" in refused(suites=("pgd-100", "pgd-100"))
+    for end in ("low", "high"):
+        names = ("mine.py:pgd", f"mine.py:pgd_{end}")
+        assert f"'{names[1]}' is called like an end of the interval" in refused(suites=names)
     assert "choose from auto, bf16, fp32" in refused(precision="fp8")
     assert "at least 1" in refused(capacity=0)
     assert "from 0 to 2**63 - 1" in refused(seed=2**63)

@@ -105,6 +105,13 @@ def test_there_is_no_such_chart_of_two_budgets_or_where_only_the_union_counts() 
     assert charts.curve(several_budgets("a", findings=(only,)), "linf") is None
 
 
+def test_the_ranking_shows_no_threats_where_only_the_union_counts() -> None:
+    only = Finding(UNION_ONLY, "info", "not attacked under the next", None)
+    chart = charts.ranking(several_budgets("a", findings=(only,)))
+    assert {"clean", "union"} <= set(words(chart))
+    assert "ℓ" not in chart
+
+
 def test_a_screen_reader_is_told_the_numbers() -> None:
     (row,) = table = rows("at", training=COST)
     chart = charts.cost(table)
@@ -134,7 +141,19 @@ def test_files_have_names_that_any_file_system_takes() -> None:
     assert name.startswith("npz-my-data-cifar10.npz-")
 
 
-@pytest.mark.parametrize("name", ["<script>", 'a"b', "a&b", "$\\alpha$", "at-0.034 (0.0625)"])
+@pytest.mark.parametrize("name", ["n" * 200, "模型" * 100, "😀 नमस्ते"])
+def test_long_names_are_cut_and_any_letters_are_drawn_without_a_warning(name: str) -> None:
+    (row,) = table = several_budgets(name, training=COST)
+    drawn = charts.drawn(table)
+    assert len(drawn) == 3
+    for chart in drawn.values():
+        (shown,) = (word for word in words(chart) if name[:6] in word)
+        assert len(shown) <= 51
+        assert shown.endswith("…" if len(name) > 48 else name)
+        assert row["defense"] in chart.partition("</desc>")[0]
+
+
+@pytest.mark.parametrize("name", ["", "<script>", 'a"b', "a&b", "$\\alpha$", "at-0.034 (0.0625)"])
 def test_names_are_shown_as_they_are(name: str) -> None:
     chart = charts.ranking(rows(name))
     assert any(text.endswith(f"  {name}") for text in words(chart))

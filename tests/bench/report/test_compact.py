@@ -1,9 +1,10 @@
 from bench.report import render
 from leaderboard.flags import conjunction, count
 from leaderboard.ranking import tables
-from leaderboard.schema import Finding
+from leaderboard.schema import UNION_ONLY, Finding
 from tests.records import make_record
 
+ONLY = Finding(UNION_ONLY, "info", "not attacked under the next", None)
 FLAG = Finding("A8", "flag", "Square breaks 3 examples that APGD left", 3.0)
 
 
@@ -17,6 +18,12 @@ def test_a_recipe_is_one_line_and_a_threat_one_column() -> None:
     assert head == "| rank | defense | clean | ℓ∞ 8/255 | ℓ2 0.5 | ℓ1 12 | union | runs |"
     both = [record.measured[f"l2:0.5/{suite}"] for suite in ("pgd-100", "autoattack")]
     assert row.split(" | ")[4] == f"{count(conjunction([record.clean, *both])):.1f}"
+
+
+def test_threats_are_no_columns_where_only_the_union_counts() -> None:
+    text = lines(make_record("at", findings=(ONLY,)))
+    assert "| rank | defense | clean | union | runs |" in text
+    assert "for the union of linf 8/255, l2 0.5, l1 12 with its" in text[2]
 
 
 def test_networks_are_a_column_only_where_they_differ() -> None:

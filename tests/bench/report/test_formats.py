@@ -165,9 +165,12 @@ def test_the_terminal_shows_names_as_they_are(name: str) -> None:
     assert words.count(name) == 2
 
 
-def test_names_are_never_read_as_columns() -> None:
-    (table,) = tables([make_record("[red]at|x")])
-    assert "| \\[red]at\\|x |" in render([table], "markdown")
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("[red]at|x", "\\[red]at\\|x"), ("\\[at](x)", "\\\\\\[at](x)"), ("a\\|t", "a\\\\\\|t")],
+)
+def test_names_are_never_read_as_columns_or_links(name: str, shown: str) -> None:
+    assert f"| {shown} |" in render(tables([make_record(name)]), "markdown")
 
 
 def test_markdown_holds_every_promised_column() -> None:

@@ -8,7 +8,10 @@ from leaderboard.changes import changes as find_changes
 from leaderboard.frame import Cells, cells
 from leaderboard.published import matching
 from leaderboard.ranking import Row, tables
+from leaderboard.schema import UNION_ONLY, Finding
 from tests.records import make_record
+
+ONLY = Finding(UNION_ONLY, "info", "not attacked under the next", None)
 
 
 def rows(**options: object) -> list[Cells]:
@@ -25,6 +28,13 @@ def test_a_comparison_says_who_is_better_in_each_column() -> None:
     assert f"A = a ({a.id[:8]}, bf16), B = b ({b.id[:8]}, bf16)" == listing.title
 
 
+def test_only_the_union_is_compared_where_only_it_counts() -> None:
+    a, b = (make_record(name, findings=(ONLY,)) for name in "ab")
+    listing = comparison(Row((a,), label="a"), Row((b,), label="b"))
+    assert [row[0] for row in listing.rows] == ["clean", "union"]
+    assert listing.note.endswith("Only the union of linf 8/255, l2 0.5, l1 12 counts.")
+
+
 def test_names_are_no_html_in_the_title_of_a_comparison() -> None:
     row = Row((make_record("<img>"),), label="<img>")
     text = render_listings([comparison(row, row)], "markdown")
@@ -36,6 +46,20 @@ def test_names_are_no_html_in_the_title_of_a_comparison() -> None:
 def test_the_terminal_shows_cells_as_they_are(name: str) -> None:
     text = render_listings([Listing("title", "note", (name,), [(name,)])], "terminal")
     assert text.split().count(name) == 2
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80])
+@pytest.mark.parametrize("numbers", [0, 3, 12])
+def test_no_width_of_the_terminal_cuts_a_cell_or_breaks_a_short_word(
+    width: int, numbers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    words = ("a" * 18, "bbb bbb", "名" * 30, "c" * 90, *["0.25"] * numbers)
+    listing = Listing("", "", ("–",) * len(words), [words])
+    text = render_listings([listing], "terminal")
+    assert [text.count(letter) for letter in "abc名"] == [18, 6, 90, 30]
+    assert text.split().count("0.25") == numbers
+    assert {"a" * 18, "bbb"} <= set(text.split())
 
 
 def test_changes_name_table_row_ranks_and_reason() -> None:
@@ -62,6 +86,12 @@ def test_published_figures_are_marked_and_ordered_with_ours() -> None:
     assert [row[1] for row in listing.rows if row[-1].startswith("here")] == [
         "ours\npreactresnet18"
     ]
+
+
+@pytest.mark.parametrize("form", ["terminal", "markdown", "html"])
+def test_published_figures_stand_beside_no_row_of_which_only_the_union_counts(form: str) -> None:
+    board = tables([make_record("ours", findings=(ONLY,))])
+    assert "Wang2023Better_WRN-70-16" not in render(board, form, published=True)
 
 
 def test_ours_counts_under_its_strongest_suite() -> None:
