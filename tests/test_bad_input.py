@@ -171,6 +171,7 @@ CASES: list[tuple[Input, str]] = [
     (option("--threat", "l2:-1"), "must be greater than 0"),
     (option("--threat", "l2:1e-400"), "must be greater than 0"),
     (option("--threat", "linf:8/x"), "is not a number"),
+    (option("--threat", "l2:1e39"), "must be at most 1e+09"),
     (option("--threat", "linf:+8/255"), "is not a number such as 8/255 or 0.5"),
     (option("--threat", "l2:1_0/10"), "is not a number such as 8/255 or 0.5"),
     (option("--threat", "linf:nan"), "is not a number"),

@@ -9,6 +9,8 @@ from leaderboard.budget import parse_epsilon
 
 Norm = Literal["linf", "l2", "l1"]
 NORMS: tuple[Norm, ...] = get_args(Norm)
+LARGEST = 1e9
+"""Of epsilons: no two images of any size in use are farther apart."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,8 @@ class Threat:
         """Read `NORM:EPSILON`, for example `linf:8/255` or `l2:0.5`.
 
         Raises:
-            CrossfireError: the norm is unknown, or epsilon isn't a positive number; or it is one of
-                ℓ∞ above 1, which allows every image.
+            CrossfireError: the norm is unknown, or epsilon isn't a positive number or is too large;
+                or it is one of ℓ∞ above 1, which allows every image.
         """
         norm, colon, epsilon = text.strip().lower().partition(":")
         epsilon = epsilon.strip()
@@ -43,6 +45,8 @@ class Threat:
             ) from None
         if rounded <= 0:
             raise CrossfireError(f"epsilon in '{text}' must be greater than 0")
+        if rounded > LARGEST:
+            raise CrossfireError(f"epsilon in '{text}' must be at most {LARGEST:.0e}")
         if norm == "linf" and value > 1:
             raise CrossfireError(
                 f"'{text}' allows every image, because pixels lie in [0, 1]; write e.g. 8/255"
