@@ -78,10 +78,11 @@ def check_range(
     scores = {text: _score(other, images, labels) for text, other in others.items()}
     best = max(scores, key=lambda text: scores[text])
     if scores[best][0] >= here + GAIN + len(labels) ** -0.5:
+        as_it_is = f", or with {option.format(AS_IT_IS)} if images in [0, 1] are right"
         raise CrossfireError(
             f"{name} classifies {here:.0%} of {len(labels)} clean images, but "
-            f"{scores[best][0]:.0%} with {best}; evaluate it with that, or with "
-            f"{option.format(AS_IT_IS)} if images in [0, 1] are right"
+            f"{scores[best][0]:.0%} with {best}; evaluate it with that"
+            f"{as_it_is if normalize is None else ''}"
         )
 
 

@@ -146,7 +146,9 @@ def signed() -> tuple[nn.Module, Tensor, Tensor]:
 def test_a_model_of_another_range_of_pixels_is_refused_and_the_message_names_the_range() -> None:
     model, x, y = signed()
     message = refused(model=model, images=x, labels=y)
-    assert message.endswith('100% with normalize="0.5,0.5"; evaluate it with that')
+    assert (
+        '100% with normalize="0.5,0.5"; evaluate it with that, or with normalize="0,1"' in message
+    )
     message = refused(model=linear_model(3, SHAPE, classes=10), images=x, labels=y, normalize="3,3")
     assert message.endswith("100% with no normalisation; evaluate it with that")
 
