@@ -1,7 +1,7 @@
 """A table under a title, for output other than the leaderboard."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from rich import box
@@ -14,6 +14,8 @@ from bench.report.markdown import escaped, line
 
 MOST = 18
 """Characters of a column's longest word that are never broken."""
+EDGE = 2
+"""Characters between columns."""
 
 _NUMERIC = tuple("0123456789.+-–<")
 
@@ -60,15 +62,33 @@ def _terminal(listings: Iterable[Listing]) -> str:
     with console.capture() as capture:
         for listing in listings:
             console.print(Text(listing.title, "bold"), Text(listing.note, "dim"), sep="\n")
-            if listing.rows:
-                # Where the columns cannot fit, the terminal wraps the lines: nothing is cut off.
-                console.print(_grid(listing, console.width), crop=False)
+            for part in _parts(listing, console.width) if listing.rows else ():
+                # A column that cannot fit is wrapped by the terminal: nothing is cut off.
+                console.print(_grid(part, console.width), crop=False)
     return capture.get().rstrip()
+
+
+def _parts(listing: Listing, room: int) -> Iterator[Listing]:
+    """The listing, or several with its columns in turn where the room is short; each begins with
+    its first column."""
+    least = [_least(column) + EDGE for column in zip(listing.head, *listing.rows, strict=True)]
+    chosen = [0]
+    for k in range(1, len(least)):
+        if len(chosen) > 1 and sum(least[one] for one in chosen) + least[k] > room:
+            yield _columns(listing, chosen)
+            chosen = [0]
+        chosen.append(k)
+    yield _columns(listing, chosen)
+
+
+def _columns(listing: Listing, chosen: Sequence[int]) -> Listing:
+    head, *rows = [tuple(row[k] for k in chosen) for row in (listing.head, *listing.rows)]
+    return replace(listing, head=head, rows=rows)
 
 
 def _grid(listing: Listing, room: int) -> RichTable:
     columns = list(zip(listing.head, *listing.rows, strict=True))
-    edges = 2 * len(columns)
+    edges = EDGE * len(columns)
     widths = _widths(columns, room - edges)
     grid = RichTable(
         box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, width=sum(widths) + edges
@@ -81,17 +101,18 @@ def _grid(listing: Listing, room: int) -> RichTable:
 
 
 def _widths(columns: list[tuple[str, ...]], room: int) -> list[int]:
-    """The width of each column, its heading first: as the longest line, or less where the room is
-    short, but enough for every word of up to `MOST` characters below the heading."""
+    """The width of each column: as its longest line, or less where the room is short, but enough
+    for its words."""
     widths = [
         max(cell_len(line) for cell in column for line in cell.split("\n")) for column in columns
     ]
-    least = [
-        min(MOST, max((cell_len(word) for cell in cells for word in cell.split()), default=1))
-        for _, *cells in columns
-    ]
+    least = [_least(column) for column in columns]
     while sum(widths) > room and (
         wide := [k for k, width in enumerate(widths) if width > least[k]]
     ):
         widths[max(wide, key=widths.__getitem__)] -= 1
     return widths
+
+
+def _least(column: Iterable[str]) -> int:
+    return min(MOST, max((cell_len(word) for cell in column for word in cell.split()), default=1))

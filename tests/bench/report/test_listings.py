@@ -1,4 +1,5 @@
 import pytest
+from rich.cells import cell_len
 
 from bench.report import render
 from bench.report.listing import Listing
@@ -54,12 +55,26 @@ def test_no_width_of_the_terminal_cuts_a_cell_or_breaks_a_short_word(
     width: int, numbers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
-    words = ("a" * 18, "bbb bbb", "名" * 30, "c" * 90, *["0.25"] * numbers)
-    listing = Listing("", "", ("–",) * len(words), [words])
+    words = ("at", "d" * 18, "bbb bbb", "名" * 30, "c" * 90, *["0.25"] * numbers)
+    listing = Listing("", "", ("run", *["heading"] * (len(words) - 1)), [words])
     text = render_listings([listing], "terminal")
-    assert [text.count(letter) for letter in "abc名"] == [18, 6, 90, 30]
+    assert [text.count(letter) for letter in "bc名"] == [6, 90, 30]
     assert text.split().count("0.25") == numbers
-    assert {"a" * 18, "bbb"} <= set(text.split())
+    assert {"d" * 18, "bbb", "heading"} <= set(text.split())
+    assert max(map(cell_len, text.splitlines())) <= max(width, 3 + 18 + 2 * 2)
+
+
+def test_columns_that_do_not_fit_follow_under_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "25")
+    head = ("run", "clean", "union crossfire", "passes")
+    text = render_listings([Listing("", "", head, [("at", "67.1", "10.6", "6,470 k")])], "terminal")
+    assert [line.split() for line in text.splitlines() if line.strip(" ─")] == [
+        ["union"],
+        ["run", "clean", "crossfire"],
+        ["at", "67.1", "10.6"],
+        ["run", "passes"],
+        ["at", "6,470", "k"],
+    ]
 
 
 def test_changes_name_table_row_ranks_and_reason() -> None:
