@@ -33,8 +33,8 @@ class Proposer:
 
     `limit` is the largest batch of one call; when memory runs out it is halved and the call
     repeated. With `repeats` > 1 that many responses are averaged: of a random model (EOT) or, with
-    `blur`, at points with uniform noise of half-width `blur`, which may leave [0, 1] by that much
-    unless they are to be `reflect`ed.
+    `blur`, at points with uniform noise of half-width `blur`. These may leave [0, 1] by that much;
+    with `reflect` they do not.
     """
 
     network: Model
