@@ -1,4 +1,4 @@
-"""`bench demo`: training, attacks and ranking in about two minutes."""
+"""`bench demo`: training, attacks and ranking in about a minute."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from bench.cli import _options as options
 def command(folder: Path, display: str | None) -> None:
     """Train defenses on digits, attack them under three norms and their union, rank them.
 
-    Needs no network, and about two minutes on two cores.
+    Needs no network, and about a minute on two cores.
     """
     from bench.campaign.demo import run_demo
     from bench.display import shown
