@@ -66,6 +66,12 @@ def box(x: Points, delta: Points) -> Points:
     return torch.clamp(delta, -x, 1 - x)
 
 
+def reflected(points: Points) -> Points:
+    """Points outside [0, 1] by less than 1, reflected at the bounds: clipping would concentrate
+    them on the bounds."""
+    return 1 - (1 - points.abs()).abs()
+
+
 def room(x: Points, direction: Points) -> Points:
     """How far each pixel can move within [0, 1]: 1 − x where direction > 0, elsewhere x."""
     upwards: Tensor = torch.gt(direction, 0, out=torch.empty_like(x))
@@ -126,22 +132,22 @@ def l2_project(x: Points, delta: Points, eps: Radius) -> Points:
     return box(x, delta * lift(scale, x))
 
 
-def reflected(points: Points) -> Points:
-    """Points outside [0, 1] by less than 1, reflected at the bounds: clipping would concentrate
-    them on the bounds."""
-    return 1 - (1 - points.abs()).abs()
+def _scaled(gradient: Points, extreme: Bool[Tensor, " n"]) -> Points:
+    """The gradient, divided by its largest entry in the rows that are extreme."""
+    if gradient.is_cuda or bool(extreme.any()):  # on a GPU the test would synchronise
+        largest = torch.where(extreme, linf_distance(gradient).clamp_min(1e-37), 1.0)
+        gradient = gradient / lift(largest, gradient)
+    return gradient
 
 
 def l2_steepest(gradient: Points, point: Points) -> Points:
     """The gradient at unit length."""
     length = l2_distance(gradient)
-    extreme = ~((length >= 1e-12) & length.isfinite())
-    if gradient.is_cuda or bool(extreme.any()):  # on a GPU the test would synchronise
-        # The squares of such entries would underflow or overflow.
-        largest = torch.where(extreme, linf_distance(gradient).clamp_min(1e-37), 1.0)
-        gradient = gradient / lift(largest, gradient)
-        length = l2_distance(gradient)
-    return gradient / lift(length, gradient).clamp_min(1e-12)
+    # Squares of very small or large entries underflow or overflow.
+    scaled = _scaled(gradient, ~((length >= 1e-12) & length.isfinite()))
+    if scaled is not gradient:
+        length = l2_distance(scaled)
+    return scaled / lift(length, scaled).clamp_min(1e-12)
 
 
 def l2_gap(x: Points, delta: Points, gradient: Points, eps: Radius) -> Float[Tensor, " n"]:
@@ -190,22 +196,13 @@ def l1_largest(
     `sparsity` is the share of the entries that is taken. 5 % more are taken, as in all earlier
     records, and so are entries equal to the smallest of them.
     """
-    gradient = _scaled(gradient)
+    gradient = _scaled(gradient, linf_distance(gradient) < 1e-25)  # below 1e-30 would count as 0
     free = room(point, gradient).flatten(1).sub_(EDGE).mul_(1e30)
     size = torch.minimum(gradient.abs().flatten(1), free, out=free)
     entries = size.shape[1]
     rank = (_column(sparsity, size) * 1.05 * entries).round().long().clamp(1, entries)
     least = _ascending(size).gather(1, entries - rank).clamp_min_(1e-30)
     return gradient * torch.ge(size, least, out=size).reshape(gradient.shape)
-
-
-def _scaled(gradient: Points) -> Points:
-    """The gradient, brought to size 1 where it is so small that its entries count as zeros."""
-    largest = linf_distance(gradient)
-    tiny = largest < 1e-25
-    if gradient.is_cuda or bool(tiny.any()):  # on a GPU the test would synchronise
-        gradient = gradient / lift(torch.where(tiny, largest.clamp_min(1e-37), 1.0), gradient)
-    return gradient
 
 
 def _ascending(rows: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:

@@ -41,7 +41,7 @@ def test_a_random_model_is_not_compiled() -> None:
 
 
 class Valid(nn.Module):
-    """A linear model that takes images in [0, 1] only, and keeps the points it was given."""
+    """A linear model that keeps the points it was given, if strict only those in [0, 1]."""
 
     def __init__(self, *, strict: bool) -> None:
         super().__init__()
